@@ -1,0 +1,83 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "slipway",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "slipway", targets: ["slipway"]),
+        .library(name: "Keel", targets: ["Keel"]),
+        .library(name: "KeelNN", targets: ["KeelNN"]),
+        .library(name: "KeelData", targets: ["KeelData"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // C libraries of the system, a module map each.
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-openmp-dev"])]),
+        .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CXGBoost", pkgConfig: "xgboost", providers: [.apt(["libxgboost-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+
+        // Keel: the deep-learning framework. Knows nothing of Slipway.
+        .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
+        .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
+        .target(name: "KeelNN", dependencies: ["Keel"]),
+        .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelKernels", "CPNG", "CJPEG"]),
+
+        // Slipway: the platform.
+        .target(name: "SlipwaySystem"),
+        .target(name: "SlipwayDomain"),
+        .target(
+            name: "SlipwayPostgres",
+            dependencies: ["SlipwaySystem", "CPostgres", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "SlipwayStore", dependencies: ["SlipwayDomain", "SlipwayPostgres", "CCrypto"]),
+        .target(name: "SlipwayBlobs", dependencies: ["CCrypto"]),
+        .target(
+            name: "SlipwayTasks",
+            dependencies: [
+                "SlipwayDomain", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive", "CCrypto",
+                .product(name: "Yams", package: "Yams"),
+            ]),
+        .target(
+            name: "SlipwayJobs",
+            dependencies: [
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        .target(
+            name: "SlipwayServing",
+            dependencies: [
+                "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "Keel",
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ]),
+        .target(
+            name: "SlipwayHTTP",
+            dependencies: [
+                "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
+        .target(name: "CurlShims", dependencies: ["CCurl"]),
+        .executableTarget(
+            name: "slipway",
+            dependencies: [
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "CurlShims",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Yams", package: "Yams"),
+            ]),
+    ],
+    swiftLanguageModes: [.v6]
+)
