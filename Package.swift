@@ -37,7 +37,8 @@ let package = Package(
         .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelKernels", "CPNG", "CJPEG"]),
 
         // Slipway: the platform.
-        .target(name: "SlipwaySystem"),
+        .target(name: "CSlipwaySystem"),
+        .target(name: "SlipwaySystem", dependencies: ["CSlipwaySystem"]),
         .target(name: "SlipwayDomain"),
         .target(
             name: "SlipwayPostgres",
