@@ -44,7 +44,7 @@ let package = Package(
             name: "SlipwayPostgres",
             dependencies: ["SlipwaySystem", "CPostgres", .product(name: "Logging", package: "swift-log")]),
         .target(name: "SlipwayStore", dependencies: ["SlipwayDomain", "SlipwayPostgres", "CCrypto"]),
-        .target(name: "SlipwayBlobs", dependencies: ["CCrypto"]),
+        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem", "CCrypto"]),
         .target(
             name: "SlipwayTasks",
             dependencies: [
