@@ -1,4 +1,4 @@
-package import SlipwayDomain
+import SlipwayDomain
 
 package enum BlobError: Error, Hashable, CustomStringConvertible {
     /// The store holds no such bytes.

@@ -1,4 +1,4 @@
-package import SlipwayDomain
+import SlipwayDomain
 
 /// An open blob. It stays readable when the blob is collected meanwhile.
 package struct BlobReader: Sendable {

@@ -1,6 +1,6 @@
 import Glibc
-package import SlipwayDomain
-package import SlipwaySystem
+import SlipwayDomain
+import SlipwaySystem
 
 /// Bytes by their SHA-256 in a local directory.
 ///
@@ -172,10 +172,10 @@ package final class BlobStore: Sendable {
     }
 
     private func file(of digest: Digest) throws -> File {
-        do {
+        do throws(SystemError) {
             return try File(path(of: digest), O_RDONLY)
-        } catch let error where error.code == ENOENT {
-            throw BlobError.missing(digest)
+        } catch {
+            throw error.code == ENOENT ? BlobError.missing(digest) : error
         }
     }
 

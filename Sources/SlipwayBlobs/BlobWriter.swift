@@ -1,5 +1,5 @@
 import Glibc
-package import SlipwayDomain
+import SlipwayDomain
 import SlipwaySystem
 import Synchronization
 
@@ -52,9 +52,10 @@ package actor BlobWriter {
             try store.checkFreeSpace()
             try full.withUnsafeBytes { bytes in
                 hash.update(bytes)
-                do {
+                do throws(SystemError) {
                     try file.file.write(bytes)
-                } catch let error where error.code == ENOSPC || error.code == EDQUOT {
+                } catch {
+                    guard error.code == ENOSPC || error.code == EDQUOT else { throw error }
                     let (free, total) = try store.space()
                     throw BlobError.diskFull(freeBytes: free, totalBytes: total)
                 }

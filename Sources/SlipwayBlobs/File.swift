@@ -1,3 +1,4 @@
+import CSlipwaySystem
 import Glibc
 import SlipwaySystem
 
@@ -57,7 +58,7 @@ final class File: Sendable {
     /// Writes back all of the file system that `path` is on: cheaper than thousands of single ones.
     static func synchroniseFileSystem(of path: String) throws(SystemError) {
         let folder = try File(path, O_RDONLY | O_DIRECTORY)
-        guard syncfs(folder.descriptor) == 0 else { throw SystemError("synchronising the file system of \(path)") }
+        guard slipway_syncfs(folder.descriptor) == 0 else { throw SystemError("synchronising the file system of \(path)") }
     }
 
     /// True when the folder was made, false when there was one.

@@ -1,8 +1,10 @@
 import CCrypto
-package import SlipwayDomain
+import SlipwayDomain
 
 /// SHA-256, a piece at a time, by libcrypto (which uses the processor's instructions).
-package struct SHA256: ~Copyable {
+///
+/// `@unchecked`: the context is this value's alone, and a value that can't be copied is used by one thread at a time.
+package struct SHA256: ~Copyable, @unchecked Sendable {
     private let context: OpaquePointer
 
     package init() {
