@@ -44,7 +44,7 @@ let package = Package(
             name: "SlipwayPostgres",
             dependencies: ["SlipwaySystem", "CPostgres", .product(name: "Logging", package: "swift-log")]),
         .target(name: "SlipwayStore", dependencies: ["SlipwayDomain", "SlipwayPostgres", "CCrypto"]),
-        .target(name: "SlipwayBlobs", dependencies: ["CCrypto"]),
+        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem", "CSlipwaySystem", "CCrypto"]),
         .target(
             name: "SlipwayTasks",
             dependencies: [
@@ -79,6 +79,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
+
+        .testTarget(name: "SlipwayBlobsTests", dependencies: ["SlipwayBlobs", "SlipwayDomain", "SlipwaySystem"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -64,3 +64,6 @@ enum slipway_wait { SLIPWAY_WAIT_RUNNING, SLIPWAY_WAIT_EXITED, SLIPWAY_WAIT_SIGN
 
 // Never blocks. With `reap` false, the zombie stays. `*status` is the exit code, the signal, or the errno.
 enum slipway_wait slipway_wait(int pidfd, bool reap, int *status, struct rusage *usage);
+
+// Writes back the whole file system that the descriptor is on. 0, or -1 and errno.
+int slipway_syncfs(int descriptor);
