@@ -72,15 +72,19 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
+        .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "CurlShims",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
 
         .testTarget(name: "SlipwayBlobsTests", dependencies: ["SlipwayBlobs", "SlipwayDomain", "SlipwaySystem"]),
+        .testTarget(
+            name: "SlipwayClientTests",
+            dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,51 @@
+# Slipway: build, test, install. `make help` lists the targets.
+#
+# There is one build configuration, release with tests, so that what is tested is what runs.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+version := $(shell sed -n 's/^package let slipwayVersion = "\(.*\)"/\1/p' Sources/SlipwayDomain/Version.swift)
+arch := $(shell uname -m)
+binary := .build/release/slipway
+archive := slipway-$(version)-linux-$(arch)
+
+# Where the binary looks for shared libraries, in this order: Swift's own beside an installed binary, then the OpenMP
+# build of OpenBLAS, which shares its threads with oneDNN, XGBoost and our kernels. The pthread build has the same name
+# and would come first by the system's alternatives.
+link := -Xlinker -rpath=\$$ORIGIN/../lib/slipway -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
+swift := swift
+
+.PHONY: help setup quickstart up build test install dist clean
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+
+setup: ## installs the Debian packages that are missing
+	@ops/setup
+	@command -v $(swift) >/dev/null || { echo "Swift is not on the PATH: see https://www.swift.org/install/linux" >&2; exit 1; }
+
+quickstart: setup ## builds, then shows the whole way from data to predictions on two real data sets
+	$(swift) build -c release --product slipway $(link)
+	@$(binary) quickstart
+
+up: setup ## builds and runs the platform until Ctrl-C
+	$(swift) build -c release --product slipway $(link)
+	@$(binary) up
+
+build: setup ## builds everything, tests included
+	$(swift) build -c release --build-tests $(link)
+
+test: build ## builds everything and runs every test
+	$(swift) test -c release --skip-build
+
+install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
+	$(swift) build -c release --product slipway $(link)
+	ops/install $(binary) "$(DESTDIR)" "$(PREFIX)"
+
+dist: setup ## writes dist/slipway-VERSION-linux-ARCH.tar.gz, which runs without Swift
+	$(swift) build -c release --product slipway $(link)
+	ops/dist $(binary) dist/$(archive)
+
+clean: ## removes what was built
+	rm -rf .build dist
