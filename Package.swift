@@ -34,7 +34,8 @@ let package = Package(
         .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
         .target(name: "KeelNN", dependencies: ["Keel"]),
-        .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelKernels", "CPNG", "CJPEG"]),
+        .target(name: "KeelDataKernels", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelDataKernels", "CJPEG"]),
 
         // Slipway: the platform.
         .target(name: "SlipwaySystem"),
@@ -78,6 +79,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
+
+        .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
     ],
     swiftLanguageModes: [.v6]
 )
