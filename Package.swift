@@ -34,7 +34,8 @@ let package = Package(
         .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
         .target(name: "KeelNN", dependencies: ["Keel"]),
-        .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelKernels", "CPNG", "CJPEG"]),
+        .target(name: "KeelDataKernels", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelDataKernels", "CJPEG"]),
 
         // Slipway: the platform.
         .target(name: "CSlipwaySystem"),
@@ -85,6 +86,7 @@ let package = Package(
         .testTarget(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
+        .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
     ],
     swiftLanguageModes: [.v6]
 )
