@@ -1,0 +1,94 @@
+import Foundation
+import SlipwayDomain
+
+/// One file on its way to a version of a data set. A folder of pictures is packed first.
+struct DatasetUpload {
+    let file: String
+    var target: String?
+    var encoding: String?
+    var base: Int?
+    var mode: String?
+
+    /// Sends the file and waits until it is checked. A version that failed is thrown as its problem.
+    func run(with api: API, to dataset: String, _ progress: Steps.Progress) async throws -> JSON {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) else {
+            throw Failure.usage("\(file): no such file or folder")
+        }
+        let query = [
+            target.map { "target=" + $0.percentEncoded }, encoding.map { "encoding=" + $0.percentEncoded },
+            base.map { "base=\($0)" }, mode.map { "mode=" + $0 },
+        ].compactMap(\.self).joined(separator: "&")
+        let path = "/v1/datasets/\(dataset)/versions" + (query.isEmpty ? "" : "?" + query)
+
+        let answer: JSON
+        if isFolder.boolValue {
+            progress.update("packing")
+            let archive = try FolderArchive(of: file)
+            defer { archive.remove() }
+            answer = try await api.upload(archive.path, as: "application/zip", to: path)
+        } else {
+            answer = try await api.upload(file, as: Self.mediaType(of: file), to: path)
+        }
+        return try await Self.wait(for: answer, with: api, of: dataset, progress)
+    }
+
+    /// Waits for the version that a 202 named.
+    static func wait(for answer: JSON, with api: API, of dataset: String, _ progress: Steps.Progress) async throws -> JSON {
+        guard let number = answer[key: "version"]?.intValue else {
+            throw Failure.message("the platform's answer names no version: \(answer.text(isPretty: false).prefix(200))")
+        }
+        while true {
+            let version = try await api.get("/v1/datasets/\(dataset)/versions/\(number)")
+            switch version[key: "status"]?.stringValue {
+            case "ready": return version
+            case "failed": throw Failure.work(try Problem(in: version))
+            default: progress.update("checking")
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// `1,797 items in 10 classes`.
+    static func summary(of version: JSON) -> String {
+        let items = version[key: "items"]?.intValue ?? 0
+        let classes = version[key: "classes"]?.arrayValue.count ?? 0
+        let rejected = version[key: "rejected"]?.intValue ?? 0
+        let unlabelled = version[key: "unlabelled"]?.intValue ?? 0
+        return "Version \(version[key: "version"]?.cell ?? "") holds \(items.grouped) items"
+            + (classes > 0 ? " in \(classes) classes" : "")
+            + (unlabelled > 0 ? ", \(unlabelled.grouped) of them unlabelled" : "")
+            + (rejected > 0 ? ", \(rejected.grouped) were rejected" : "")
+    }
+
+    static func mediaType(of file: String) throws -> String {
+        switch URL(filePath: file).pathExtension.lowercased() {
+        case "zip": "application/zip"
+        case "csv", "tsv", "txt": "text/csv"
+        default: throw Failure.usage("\(file): a .zip, a .csv or a folder is wanted")
+        }
+    }
+}
+
+extension Problem {
+    /// The `problem` member of something that failed.
+    init(in object: JSON) throws {
+        let problem = object[key: "problem"] ?? .null
+        self =
+            (try? JSONDecoder().decode(Problem.self, from: Data(problem.text(isPretty: false).utf8)))
+            ?? Problem(500, "failed", title: "It failed", detail: "The platform gave no reason.")
+    }
+}
+
+extension Int {
+    /// `1,797`
+    var grouped: String {
+        var text = String(magnitude)
+        var index = text.count - 3
+        while index > 0 {
+            text.insert(",", at: text.index(text.startIndex, offsetBy: index))
+            index -= 3
+        }
+        return self < 0 ? "-" + text : text
+    }
+}

@@ -1,0 +1,130 @@
+import ArgumentParser
+import Foundation
+import SlipwayDomain
+
+struct ModelCommands: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model", abstract: "Models, their versions, files and reports.",
+        subcommands: [List.self, Show.self, Files.self, Download.self, Report.self, Lineage.self, Delete.self])
+
+    private static let versionMembers = ["id", "model", "version", "task", "classes", "metrics", "files", "created_at"]
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lists the models.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument(help: "The project's name or id; all when left out.") var project: String?
+
+        func run() async throws {
+            let models = try await connection.api().members("models", of: project)
+            connection.output.show(models, ["id", "name", "task", "latest_version", "created_at"])
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Shows a model with its versions, or one version.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument(help: "PROJECT/NAME, PROJECT/NAME:VERSION, or the model's id.") var model: String
+
+        func run() async throws {
+            let api = try connection.api()
+            if model.contains(":") { return connection.output.show(try await api.modelVersion(model), versionMembers) }
+            let model = try await api.model(model)
+            connection.output.show(model, ["id", "name", "task", "created_at"])
+            guard !connection.json, let versions = model[key: "versions"]?.arrayValue, !versions.isEmpty else { return }
+            connection.output.terminal.print()
+            connection.output.show(versions, ["version", "id", "metrics", "created_at"])
+        }
+    }
+
+    struct Files: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lists a model version's files.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var version: VersionArgument
+
+        func run() async throws {
+            let version = try await connection.api().modelVersion(version.reference)
+            connection.output.show(version[key: "files"]?.arrayValue ?? [], ["name", "bytes", "sha256"])
+        }
+    }
+
+    struct Download: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Downloads a model version's files.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var version: VersionArgument
+        @Option(name: .shortAndLong, help: "The folder to put them in; made when missing.", completion: .directory)
+        var output = "."
+
+        func run() async throws {
+            let api = try connection.api()
+            let version = try await api.modelVersion(version.reference)
+            try makeFolder(output)
+            let names = (version[key: "files"]?.arrayValue ?? []).compactMap { $0[key: "name"]?.stringValue }
+            for name in names {
+                try await api.download(file: name, ofVersion: version.id, to: output + "/" + name)
+            }
+            connection.output.done(
+                "\(names.count) files in \(output)",
+                ["folder": .string(output), "files": .array(names.map(JSON.string))])
+        }
+    }
+
+    struct Report: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Downloads the report: how good the model is, where it fails.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var version: VersionArgument
+        @Option(name: .shortAndLong, help: "Where to write it; .json gives the report for programs.", completion: .file())
+        var output = "report.html"
+
+        func run() async throws {
+            let api = try connection.api()
+            let name = output.hasSuffix(".json") ? "report.json" : "report.html"
+            try await api.download(file: name, ofVersion: api.modelVersion(version.reference).id, to: output)
+            connection.output.done("the report is in \(output)", ["report": .string(output)])
+        }
+    }
+
+    struct Lineage: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Shows what a model version was made from, as JSON: data, labels, template, seed, binary.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var version: VersionArgument
+
+        func run() async throws {
+            let api = try connection.api()
+            let lineage = try await api.get("/v1/model-versions/\(api.modelVersion(version.reference).id)/lineage")
+            connection.output.terminal.print(lineage.text())
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Deletes a model version that nothing serves.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var version: VersionArgument
+
+        func run() async throws {
+            let api = try connection.api()
+            let id = try await api.modelVersion(version.reference).id
+            try await api.delete("/v1/model-versions/\(id)")
+            connection.output.done("deleted \(version.reference)", ["id": .string(id)])
+        }
+    }
+}
+
+struct VersionArgument: ParsableArguments {
+    @Argument(help: "PROJECT/MODEL:VERSION, PROJECT/MODEL for the newest, or the version's id.") var reference: String
+}
+
+extension API {
+    func download(file: String, ofVersion id: String, to path: String) async throws {
+        try await download("/v1/model-versions/\(id)/files/\(file.percentEncoded)", to: path)
+    }
+}
+
+func makeFolder(_ path: String) throws {
+    do {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+        throw Failure.message("\(path): \(reason(error))")
+    }
+}

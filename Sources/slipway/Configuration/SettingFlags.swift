@@ -1,0 +1,54 @@
+import ArgumentParser
+import Foundation
+
+/// The settings as flags, one a row of the table.
+struct SettingFlags: ParsableArguments {
+    @Option(name: .customLong("config"), help: "A YAML file of settings. [SLIPWAY_CONFIG] (default: slipway.yaml in the data directory)")
+    var file: String?
+
+    @Option(help: help(Settings.dataDirectory)) var dataDir: String?
+    @Option(help: help(Settings.host)) var host: String?
+    @Option(help: help(Settings.port)) var port: String?
+    @Option(help: help(Settings.databaseURL)) var databaseUrl: String?
+    @Option(help: help(Settings.share)) var share: String?
+    @Option(help: help(Settings.logLevel)) var logLevel: String?
+    @Option(help: help(Settings.logFormat)) var logFormat: String?
+    @Option(help: help(Settings.trainingSlots)) var trainingSlots: String?
+    @Option(help: help(Settings.dataSlots)) var dataSlots: String?
+    @Option(help: help(Settings.threads)) var threads: String?
+    @Option(help: help(Settings.lease)) var lease: String?
+    @Option(help: help(Settings.trainerMemory)) var trainerMemory: String?
+    @Option(help: help(Settings.drain)) var drain: String?
+    @Option(help: help(Settings.uploadBytes)) var uploadBytes: String?
+    @Option(help: help(Settings.serveThreads)) var serveThreads: String?
+    @Option(help: help(Settings.servePictureBytes)) var servePictureBytes: String?
+    @Option(name: .customLong("serve-json-bytes"), help: help(Settings.serveJSONBytes)) var serveJSONBytes: String?
+    @Option(help: help(Settings.serveQueue)) var serveQueue: String?
+    @Option(help: help(Settings.serveDeadline)) var serveDeadline: String?
+
+    /// What was given, by the settings' names.
+    var given: [String: String] {
+        let all: [(any SettingRow, String?)] = [
+            (Settings.dataDirectory, dataDir), (Settings.host, host), (Settings.port, port),
+            (Settings.databaseURL, databaseUrl), (Settings.share, share), (Settings.logLevel, logLevel),
+            (Settings.logFormat, logFormat), (Settings.trainingSlots, trainingSlots), (Settings.dataSlots, dataSlots),
+            (Settings.threads, threads), (Settings.lease, lease), (Settings.trainerMemory, trainerMemory),
+            (Settings.drain, drain), (Settings.uploadBytes, uploadBytes), (Settings.serveThreads, serveThreads),
+            (Settings.servePictureBytes, servePictureBytes), (Settings.serveJSONBytes, serveJSONBytes),
+            (Settings.serveQueue, serveQueue), (Settings.serveDeadline, serveDeadline),
+        ]
+        return all.reduce(into: [:]) { given, row in given[row.0.name] = row.1 }
+    }
+
+    func configuration() throws(ConfigurationError) -> Configuration {
+        try Configuration(flags: given, file: file, environment: ProcessInfo.processInfo.environment)
+    }
+
+    private static func help(_ setting: some SettingRow) -> ArgumentHelp {
+        let fallback = setting.fallbackDoc ?? setting.fallbackText ?? "none"
+        let unit = setting.unit.map { " \($0)" } ?? ""
+        return ArgumentHelp(
+            "\(setting.doc) [\(setting.environmentVariable)] (default: \(fallback)\(setting.fallbackDoc == nil ? unit : ""))",
+            valueName: setting.unit ?? setting.name)
+    }
+}

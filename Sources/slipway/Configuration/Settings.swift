@@ -1,0 +1,63 @@
+import Foundation
+
+/// Every setting of the platform. The README's table, `slipway config` and the flags' help follow from these rows.
+enum Settings {
+    static let all: [any SettingRow] = [
+        dataDirectory, host, port, databaseURL, share, logLevel, logFormat, trainingSlots, dataSlots, threads, lease,
+        trainerMemory, drain, uploadBytes, serveThreads, servePictureBytes, serveJSONBytes, serveQueue, serveDeadline,
+    ]
+
+    static let dataDirectory = Setting<String>(
+        "data_dir", default: defaultDataDirectory, defaultDoc: "/var/lib/slipway for root, else ~/.local/share/slipway",
+        "Where the platform keeps everything it writes.")
+    static let host = Setting<String>("host", default: "127.0.0.1", "The address that the api listens on.")
+    static let logLevel = Setting<String>(
+        "log_level", default: "info", choices: ["trace", "debug", "info", "notice", "warning", "error"],
+        "The least important line that is logged.")
+    static let logFormat = Setting<String>("log_format", default: "text", choices: ["text", "json"], "How a log line looks.")
+    static let databaseURL = Setting<String?>(
+        "database_url", default: nil, defaultDoc: "the platform's own cluster", isSecret: true,
+        "A PostgreSQL server to use instead, as postgres://user:password@host/database.")
+    static let share = Setting<String?>(
+        "share", default: nil, defaultDoc: "../share/slipway beside the binary, or the checkout above it",
+        "The folder with Migrations, Templates and Examples.")
+    static let port = Setting<Int>(
+        "port", default: 8080, in: 0...65535, "The port that the api listens on; 0 takes a free one.")
+    static let trainingSlots = Setting<Int>(
+        "training_slots", default: 1, in: 0...256, "Trainings that the worker runs at once.")
+    static let dataSlots = Setting<Int>("data_slots", default: 1, in: 0...256, "Imports that the worker runs at once.")
+    static let threads = Setting<Int>(
+        "threads", default: ProcessInfo.processInfo.activeProcessorCount, defaultDoc: "the machine's cores",
+        in: 1...1024, "Compute threads of one trainer. Part of what makes a training repeatable.")
+    static let serveThreads = Setting<Int>(
+        "serve_threads", default: ProcessInfo.processInfo.activeProcessorCount, defaultDoc: "the machine's cores",
+        in: 1...1024, "Compute threads of the serve process.")
+    static let serveQueue = Setting<Int>(
+        "serve_queue", default: 64, in: 1...100_000, "Predict calls that wait for one model; more are answered 503.")
+    static let lease = Setting<Duration>(
+        "lease", default: .seconds(30), in: .seconds(3)...(.seconds(3600)),
+        "How long a job stays with a worker that says nothing.")
+    static let drain = Setting<Duration>(
+        "drain", default: .seconds(20), in: .zero...(.seconds(3600)),
+        "How long requests and jobs in flight may take to end at a stop.")
+    static let serveDeadline = Setting<Duration>(
+        "serve_deadline", default: .seconds(30), in: .milliseconds(100)...(.seconds(3600)),
+        "How long one predict call may take.")
+    static let trainerMemory = Setting<ByteCount>(
+        "trainer_memory", default: ByteCount(Int(ProcessInfo.processInfo.physicalMemory) / 4 * 3),
+        defaultDoc: "three quarters of the machine's", in: ByteCount(1 << 28)...ByteCount(1 << 46),
+        "Memory that one trainer may take.")
+    static let uploadBytes = Setting<ByteCount>(
+        "upload_bytes", default: ByteCount(8 << 30), in: ByteCount(1 << 20)...ByteCount(1 << 46),
+        "The largest file that can be uploaded.")
+    static let servePictureBytes = Setting<ByteCount>(
+        "serve_picture_bytes", default: ByteCount(20_000_000), in: ByteCount(1024)...ByteCount(1 << 30),
+        "The largest picture that predict takes.")
+    static let serveJSONBytes = Setting<ByteCount>(
+        "serve_json_bytes", default: ByteCount(8_000_000), in: ByteCount(1024)...ByteCount(1 << 30),
+        "The largest JSON body that predict takes.")
+
+    private static var defaultDataDirectory: String {
+        geteuid() == 0 ? "/var/lib/slipway" : NSHomeDirectory() + "/.local/share/slipway"
+    }
+}

@@ -1,0 +1,51 @@
+import Foundation
+import SlipwayDomain
+
+extension JSON {
+    init(parsing bytes: some Sequence<UInt8>) throws {
+        self = try JSONDecoder().decode(JSON.self, from: Data(bytes))
+    }
+
+    /// With sorted members, on lines of its own when there are any.
+    func text(isPretty: Bool = true) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting =
+            isPretty ? [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+        guard let data = try? encoder.encode(self) else { preconditionFailure("every JSON value that was read can be written") }
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    var arrayValue: [JSON] { if case .array(let value) = self { value } else { [] } }
+    var objectValue: [String: JSON] { if case .object(let value) = self { value } else { [:] } }
+
+    /// As a table's cell.
+    var cell: String {
+        switch self {
+        case .null: ""
+        case .string(let value): value
+        case .array, .object: text(isPretty: false)
+        case .bool(let value): value ? "yes" : "no"
+        case .integer(let value): String(value)
+        case .number(let value): value.shortText
+        }
+    }
+}
+
+extension Double {
+    /// Four significant digits, plain.
+    var shortText: String {
+        guard isFinite else { return String(self) }
+        if self == rounded(), abs(self) < 1e15 { return String(Int(self)) }
+        let digits = max(0, 4 - Int(log10(max(abs(self), 1e-12)).rounded(.down)) - 1)
+        return String(format: "%.\(min(digits, 8))f", self)
+    }
+}
+
+extension Problem {
+    var jsonText: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let data = try? encoder.encode(self) else { preconditionFailure("a problem can be written") }
+        return String(decoding: data, as: UTF8.self)
+    }
+}
