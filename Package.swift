@@ -87,6 +87,13 @@ let package = Package(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
+        // Tests.
+        .target(
+            name: "SlipwayTestSupport",
+            dependencies: ["SlipwayStore", "SlipwaySystem", .product(name: "Logging", package: "swift-log")], path: "Tests/Support"),
+        .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
+        .testTarget(name: "SlipwayPostgresTests", dependencies: ["SlipwayPostgres", "SlipwayTestSupport"]),
+        .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,2 @@
+import SlipwayStore
+import Testing

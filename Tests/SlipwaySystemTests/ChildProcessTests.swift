@@ -1,0 +1,2 @@
+import SlipwaySystem
+import Testing
