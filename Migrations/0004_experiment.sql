@@ -47,6 +47,7 @@ CREATE TABLE trial (
     experiment_id   uuid         NOT NULL REFERENCES experiment ON DELETE CASCADE,
     number          integer      NOT NULL,
     template        text         NOT NULL,
+    source          text         NOT NULL,             -- the template's YAML
     hyperparameters jsonb        NOT NULL,
     seed            bigint       NOT NULL,
     status          trial_status NOT NULL DEFAULT 'queued',
