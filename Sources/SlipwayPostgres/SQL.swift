@@ -34,6 +34,14 @@ package struct SQL: Sendable, Hashable, ExpressibleByStringInterpolation {
         /// A bound parameter.
         package mutating func appendInterpolation(_ value: some PostgresEncodable) { sql.append(value.postgresParameter) }
 
+        /// A bound parameter; nil is NULL.
+        package mutating func appendInterpolation(_ value: (some PostgresEncodable)?) { sql.append(value.postgresParameter) }
+
+        /// A bound parameter of type `json` or `jsonb`; nil is SQL's NULL, not JSON's.
+        package mutating func appendInterpolation(json value: (some Encodable & Sendable)?) throws {
+            sql.append(try value.map { try JSON($0).encoded() } ?? .null)
+        }
+
         /// A bound parameter of type `json` or `jsonb`.
         package mutating func appendInterpolation(json value: some Encodable & Sendable) throws {
             sql.append(try JSON(value).encoded())

@@ -1,5 +1,5 @@
-import SlipwayDomain
-import SlipwayPostgres
+package import SlipwayDomain
+package import SlipwayPostgres
 
 // The rows of blobs. ARCHITECTURE, "Blobs", says why publishing and collecting are what they are. Both are given what
 // touches the files, because the store of bytes knows nothing of the database, nor this of the bytes.

@@ -1,6 +1,6 @@
-import Foundation
-import SlipwayDomain
-import SlipwayPostgres
+internal import Foundation
+package import SlipwayDomain
+package import SlipwayPostgres
 
 // How the words of SlipwayDomain stand in the database.
 

@@ -1,5 +1,5 @@
-import SlipwayDomain
-import SlipwayPostgres
+package import SlipwayDomain
+internal import SlipwayPostgres
 
 /// What a job does. Kinds and the members of payloads stand in the database and outlive the process that wrote them:
 /// never rename one, and give a new member a default.

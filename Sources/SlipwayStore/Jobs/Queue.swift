@@ -1,6 +1,6 @@
-import Foundation
-import SlipwayDomain
-import SlipwayPostgres
+package import Foundation
+package import SlipwayDomain
+package import SlipwayPostgres
 
 /// One attempt's hold on a job. The token is made at the claim and never used again, so whoever holds an older one can't
 /// write any more.

@@ -1,6 +1,6 @@
-import Foundation
-import SlipwayDomain
-import SlipwayPostgres
+package import Foundation
+package import SlipwayDomain
+package import SlipwayPostgres
 
 /// A process that runs jobs. Its id is random at each start, and no job depends on its row: leases alone decide.
 package struct WorkerRow: Sendable {
