@@ -72,6 +72,7 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["SlipwayDomain", "CurlShims"]),
         .executableTarget(

@@ -40,7 +40,7 @@ package struct ExperimentState: Sendable {
     package var profile: DatasetProfile
     /// The templates that fit, best guess first, as the chooser ranked them when the experiment was created.
     package var ranking: [String]
-    /// The user's own template, when one was sent with the experiment.
+    /// The YAML of the user's own template, when one was sent with the experiment.
     package var ownTemplate: String?
     package var trials: [Trial]
 
@@ -72,8 +72,8 @@ package enum ExperimentStep: Sendable, Hashable {
     case continueTrial(TrialID, untilResource: Double?, seconds: Double?)
     /// Halved away: its score stands.
     case stopTrial(TrialID)
-    /// Evaluate these on the held-out items, best first, and make the model version.
-    case evaluate([TrialID], seconds: Double?)
+    /// Evaluate these on the held-out items, best first, and make the model version. `why` says why the search ended.
+    case evaluate([TrialID], seconds: Double?, why: String)
     /// Nothing more can be learned.
     case fail(Problem)
 }

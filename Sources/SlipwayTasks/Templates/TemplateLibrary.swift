@@ -1,0 +1,75 @@
+package import Foundation
+package import SlipwayDomain
+
+/// The templates that a platform offers, read from `Templates/<task>/*.yaml` once.
+package struct TemplateLibrary: Sendable {
+    /// In the order of tasks, then names.
+    package let templates: [Template]
+
+    package init(templates: [Template]) { self.templates = templates }
+
+    /// - Errors: a `Problem` that names the file; a folder without any template is one too.
+    package init(folder: URL) throws(Problem) {
+        func fault(_ detail: String) -> Problem {
+            Problem(500, "template-folder", title: "The template folder can't be used", detail: detail)
+        }
+        var found: [Template] = []
+        for task in LearningTask.allCases {
+            let subfolder = folder.appending(path: task.rawValue)
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: subfolder.path)) ?? []
+            for name in names.sorted() where name.hasSuffix(".yaml") {
+                let file = subfolder.appending(path: name)
+                let source: String
+                do {
+                    source = try String(contentsOf: file, encoding: .utf8)
+                } catch {
+                    throw fault("\(file.path): \(error)")
+                }
+                let template: Template
+                do {
+                    template = try Template(yaml: source)
+                } catch {
+                    throw fault("\(file.path): \(error.detail)")
+                }
+                guard template.task == task, template.name + ".yaml" == name else {
+                    throw fault("\(file.path): its folder must be its task, and its name the template's")
+                }
+                guard !found.contains(where: { $0.name == template.name }) else {
+                    throw fault("\(file.path): another task has a template of this name")
+                }
+                found.append(template)
+            }
+        }
+        guard !found.isEmpty else { throw fault("\(folder.path) has no template") }
+        templates = found
+    }
+
+    package func templates(for task: LearningTask) -> [Template] { templates.filter { $0.task == task } }
+    package func template(named name: String) -> Template? { templates.first { $0.name == name } }
+
+    /// The template that an experiment names or brings along (`template`: a name, a whole template as an object, or its
+    /// YAML as a text).
+    package func template(chosenBy choice: JSON, for task: LearningTask) throws(Problem) -> Template {
+        let chosen: Template
+        switch choice {
+        case .string(let text) where !text.contains("\n") && !text.contains(":"):
+            guard let known = template(named: text) else {
+                throw .template("", "'\(text.prefix(64))' is unknown; \(nearest(to: text, among: templates(for: task).map(\.name)))")
+            }
+            chosen = known
+        case .string(let yaml):
+            chosen = try Template(yaml: yaml)
+        case .object:
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+            guard let text = try? encoder.encode(choice) else { throw .template("", "is no JSON object") }
+            chosen = try Template(yaml: String(decoding: text, as: UTF8.self))
+        default:
+            throw .template("", "must be a template's name, a template, or its YAML")
+        }
+        guard chosen.task == task else {
+            throw .template("/task", "is \(chosen.task.rawValue), and the data set's is \(task.rawValue)")
+        }
+        return chosen
+    }
+}
