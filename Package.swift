@@ -87,6 +87,8 @@ let package = Package(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
+        .testTarget(
+            name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ],
     swiftLanguageModes: [.v6]
 )
