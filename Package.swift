@@ -73,7 +73,7 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
-        .target(name: "SlipwayClient", dependencies: ["SlipwayDomain", "CurlShims"]),
+        .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
