@@ -9,21 +9,14 @@ import Testing
     private let platform = Platform.current
     private var admin: PlatformClient { platform.admin }
 
-    /// Long enough to be killed in the middle: the digits, by a network, for as many epochs as its template has.
-    private let recipe: [String: JSON] = ["seed": 7, "budget": ["trials": 1], "preset": "balanced"]
+    /// Long enough to be killed in the middle: a network, for as many epochs as its template has.
+    private func recipe(for dataset: String) -> JSON {
+        ["dataset": .string(dataset), "template": "small-resnet", "seed": 7, "budget": ["trials": 1]]
+    }
 
     private func makeDigits() async throws -> (project: String, dataset: String) {
         let archive = try Data(contentsOf: URL(filePath: repository + "/Examples/data/digits.zip"))
         return try await admin.makeDataset(.imageClassification, Array(archive), type: "application/zip")
-    }
-
-    /// The name of a template whose trials write checkpoints while they train.
-    private func network() async throws -> JSON {
-        let templates = try await admin.list("/v1/templates")
-        let fitting = templates.filter {
-            $0["task"] == "image-classification" && $0["hyperparameters"]?["epochs"] != nil
-        }
-        return try #require(fitting.first?["name"] ?? fitting.first?["id"])
     }
 
     private func weights(of experiment: JSON) async throws -> [String: JSON] {
@@ -34,10 +27,9 @@ import Testing
 
     @Test func aKilledWorkersTrainingIsFinishedOnceFromItsCheckpoint() async throws {
         let (project, dataset) = try await makeDigits()
-        let body = JSON.object(recipe.merging(["dataset": .string(dataset), "template": try await network()]) { $1 })
-        let undisturbed = try await admin.train(in: project, body)
+        let undisturbed = try await admin.train(in: project, recipe(for: dataset))
 
-        let id = try await admin.startExperiment(in: project, body)
+        let id = try await admin.startExperiment(in: project, recipe(for: dataset))
         var stepAtKill = 0.0
         // The third reported step lies behind the first checkpoint.
         for try await event in try await admin.events("/v1/experiments/\(id)/events") where event.event == "metric" {
@@ -114,8 +106,7 @@ import Testing
 
     @Test func aKilledPlatformGoesOnWithItsExperiment() async throws {
         let (project, dataset) = try await makeDigits()
-        let body = JSON.object(recipe.merging(["dataset": .string(dataset), "template": try await network()]) { $1 })
-        let id = try await admin.startExperiment(in: project, body)
+        let id = try await admin.startExperiment(in: project, recipe(for: dataset))
         for try await event in try await admin.events("/v1/experiments/\(id)/events") where event.event == "metric" { break }
         await platform.kill()
         try await platform.start()
@@ -134,7 +125,7 @@ import Testing
     @Test func aCancelledExperimentEndsWithinSecondsAndLeavesNothing() async throws {
         let (project, dataset) = try await makeDigits()
         let id = try await admin.startExperiment(
-            in: project, ["dataset": .string(dataset), "template": try await network(), "budget": ["seconds": 120]])
+            in: project, ["dataset": .string(dataset), "template": "small-resnet", "budget": ["seconds": 120]])
         for try await event in try await admin.events("/v1/experiments/\(id)/events") where event.event == "metric" { break }
         _ = try await admin.post("/v1/experiments/\(id)/cancel")
         let experiment = try await admin.experimentEnd(id, within: .seconds(10))
