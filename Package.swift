@@ -83,7 +83,7 @@ let package = Package(
             ]),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
-        .target(name: "SlipwayClient", dependencies: ["SlipwayDomain", "CurlShims"]),
+        .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
@@ -104,6 +104,8 @@ let package = Package(
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .testTarget(name: "SlipwayPostgresTests", dependencies: ["SlipwayPostgres", "SlipwayTestSupport"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
+        .testTarget(
+            name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ],
     swiftLanguageModes: [.v6]
 )
