@@ -35,24 +35,6 @@ package struct JobRecord: Sendable {
     }
 }
 
-package struct WorkerRecord: Sendable {
-    package let id: WorkerID
-    package let host: String
-    package let build: String
-    package let slots: RawJSON
-    package let startedAt: Date
-    package let lastSeenAt: Date
-
-    init(_ row: Row) throws {
-        id = try row["id"]
-        host = try row["host"]
-        build = try row["build"]
-        slots = try row["slots"]
-        startedAt = try row["started_at"]
-        lastSeenAt = try row["last_seen_at"]
-    }
-}
-
 extension Transaction {
     package func job(_ id: JobID) throws -> JobRecord {
         let job = try queryFirst("""
@@ -67,11 +49,6 @@ extension Transaction {
         guard let log = try queryFirst("SELECT log FROM job WHERE id = \(id)", decode: { try $0["log"] as String })
         else { throw StoreError.notFound("job") }
         return log
-    }
-
-    /// As the system: workers belong to no organisation.
-    package func workers() throws -> [WorkerRecord] {
-        try query("SELECT id, host, build, slots, started_at, last_seen_at FROM worker ORDER BY started_at, id", decode: WorkerRecord.init)
     }
 
     /// How many jobs there are, by kind and state. As the system.

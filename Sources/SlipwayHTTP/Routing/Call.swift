@@ -29,7 +29,7 @@ struct Call: Sendable {
         }
     }
 
-    var role: Role { get throws { .app(organisation: try caller.organisation.uuid) } }
+    var role: Role { get throws { .tenant(try caller.organisation) } }
 
     /// An id of the path. Text that is no id at all names nothing, as an unknown id does.
     func identifier<Kind>(_ name: String, of what: String) throws -> Identifier<Kind> {
@@ -46,8 +46,8 @@ struct Call: Sendable {
     }
 
     /// What an audit entry needs to know of the call.
-    func audit(_ action: String, _ object: String) throws -> AuditEntry {
-        AuditEntry(key: try caller.key, action: action, object: object, requestID: id)
+    func audit(_ action: String) throws -> AuditEntry {
+        AuditEntry(organisation: try caller.organisation, key: try caller.key, action: action, requestID: id)
     }
 
     // MARK: The body
