@@ -83,11 +83,11 @@ let package = Package(
             ]),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
-        .target(name: "SlipwayClient", dependencies: ["SlipwayDomain", "CurlShims"]),
+        .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "CArchive",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
@@ -104,6 +104,8 @@ let package = Package(
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .testTarget(name: "SlipwayPostgresTests", dependencies: ["SlipwayPostgres", "SlipwayTestSupport"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
+        .testTarget(
+            name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ],
     swiftLanguageModes: [.v6]
 )

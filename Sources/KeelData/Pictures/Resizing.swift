@@ -120,3 +120,15 @@ public struct PicturePreparation: Sendable, Hashable, Codable {
         }
     }
 }
+
+extension Picture {
+    /// Whether the picture has colours, and not only greys; small shifts, as JPEG makes, don't count.
+    public var hasColour: Bool {
+        // An average of 32 x 32 parts is enough, and small.
+        let small = resized(width: min(width, 32), height: min(height, 32)).pixels
+        return stride(from: 0, to: small.count, by: 3).contains { pixel in
+            let colours = small[pixel..<pixel + 3]
+            return (colours.max() ?? 0) - (colours.min() ?? 0) > 12
+        }
+    }
+}

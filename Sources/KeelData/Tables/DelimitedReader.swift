@@ -58,7 +58,7 @@ struct DelimitedReader: ~Copyable {
     private var position = 0
     private var line = 1
     /// Source bytes that became text so far; where a decoding error is.
-    private var decodedBytes = 0
+    private(set) var decodedBytes = 0
     private var failure: TableError?
     private var lastWasReturn = false
 

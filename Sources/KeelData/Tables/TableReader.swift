@@ -12,6 +12,9 @@ public struct TableReader: ~Copyable {
     /// Rows read so far.
     public private(set) var rows = 0
 
+    /// Bytes of the source that were used so far, up to a piece ahead of the row.
+    public var bytesRead: Int { reader.decodedBytes }
+
     private var reader: DelimitedReader
 
     /// - Errors: `TableError`.

@@ -1,5 +1,5 @@
-import CArchive
-import Foundation
+internal import CArchive
+internal import Foundation
 
 /// An open archive, read by position. Reading changes nothing, so threads may share it.
 package final class ArchiveFile: Sendable {

@@ -1,4 +1,4 @@
-import Foundation
+internal import Foundation
 package import SlipwayDomain
 
 /// A zip archive whose central directory was checked whole: names, types, sizes, ratios, duplicates and overlaps.

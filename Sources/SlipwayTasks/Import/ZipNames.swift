@@ -1,5 +1,5 @@
-import Foundation
-import KeelData
+internal import Foundation
+internal import KeelData
 
 /// How the names in one zip archive are written.
 ///

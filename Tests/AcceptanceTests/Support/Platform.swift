@@ -210,6 +210,7 @@ actor Turn {
 enum AcceptanceError: Error {
     case ended(log: String)
     case tooLate(what: String, after: Duration)
+    case accepted
 }
 
 /// Asks again and again until the answer is yes.

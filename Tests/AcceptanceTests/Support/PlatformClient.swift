@@ -1,20 +1,21 @@
 import Foundation
+import SlipwayClient
 import SlipwayDomain
 
 /// Slipway's API as one caller sees it: JSON in and out, problem documents as errors, lists page by page.
-package struct PlatformClient: Sendable {
-    package let http: HTTPClient
+struct PlatformClient: Sendable {
+    let http: HTTPClient
     private let key: String?
 
     /// - Parameters:
     ///   - url: of the platform, such as `http://127.0.0.1:8080`.
     ///   - key: sent as bearer token; nil for the routes that need none.
-    package init(url: String, key: String?) throws {
+    init(url: String, key: String?) throws {
         self.init(http: try HTTPClient(base: url), key: key)
     }
 
     /// The same connections under another key.
-    package func with(key: String?) -> PlatformClient { PlatformClient(http: http, key: key) }
+    func with(key: String?) -> PlatformClient { PlatformClient(http: http, key: key) }
 
     private init(http: HTTPClient, key: String?) {
         self.http = http
@@ -23,11 +24,11 @@ package struct PlatformClient: Sendable {
 
     // MARK: Calls
 
-    package func get(_ path: String) async throws -> JSON {
+    func get(_ path: String) async throws -> JSON {
         try await json(of: send("GET", path))
     }
 
-    package func post(_ path: String, _ body: JSON? = nil, headers: [(name: String, value: String)] = [])
+    func post(_ path: String, _ body: JSON? = nil, headers: [(name: String, value: String)] = [])
         async throws -> JSON
     {
         let bytes = try body.map { HTTPClient.Request.Body.bytes([UInt8](try JSONEncoder().encode($0))) }
@@ -36,22 +37,22 @@ package struct PlatformClient: Sendable {
     }
 
     /// Sends bytes of a type, such as a data set or a picture. Uploads may last as long as they take.
-    package func post(_ path: String, _ body: HTTPClient.Request.Body, type: String) async throws -> JSON {
+    func post(_ path: String, _ body: HTTPClient.Request.Body, type: String) async throws -> JSON {
         try await json(of: send("POST", path, headers: [("Content-Type", type)], body: body, timeout: nil))
     }
 
-    package func delete(_ path: String) async throws {
+    func delete(_ path: String) async throws {
         _ = try await checked(send("DELETE", path))
     }
 
     /// The bytes behind a path, into a file.
-    package func download(_ path: String, to file: String) async throws {
+    func download(_ path: String, to file: String) async throws {
         let request = HTTPClient.Request("GET", path, headers: authorization, timeout: nil)
         _ = try checked(await http.download(request, to: file))
     }
 
     /// Any call, whatever it answers.
-    package func send(
+    func send(
         _ method: String, _ path: String, headers: [(name: String, value: String)] = [],
         body: HTTPClient.Request.Body = .none, timeout: Duration? = .seconds(60)
     ) async throws -> HTTPClient.Response {
@@ -60,7 +61,7 @@ package struct PlatformClient: Sendable {
     }
 
     /// All elements of a list, fetched page by page.
-    package func list(_ path: String) async throws -> [JSON] {
+    func list(_ path: String) async throws -> [JSON] {
         var elements: [JSON] = []
         var cursor: String?
         repeat {
@@ -74,7 +75,7 @@ package struct PlatformClient: Sendable {
     }
 
     /// Events of a `text/event-stream` route, from the one after `lastID` on, until the server ends the stream.
-    package func events(_ path: String, after lastID: String? = nil) async throws
+    func events(_ path: String, after lastID: String? = nil) async throws
         -> AsyncThrowingStream<ServerSentEvent, any Error>
     {
         let last = lastID.map { [(name: "Last-Event-ID", value: $0)] } ?? []
@@ -103,7 +104,7 @@ package struct PlatformClient: Sendable {
     }
 
     /// A path segment or query value in which no character has a meaning of its own.
-    package static func escaped(_ text: String) -> String {
+    static func escaped(_ text: String) -> String {
         let plain = CharacterSet(charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
         return text.addingPercentEncoding(withAllowedCharacters: plain) ?? text
     }
@@ -134,12 +135,12 @@ package struct PlatformClient: Sendable {
     }
 }
 
-package enum PlatformClientError: Error, CustomStringConvertible {
+enum PlatformClientError: Error, CustomStringConvertible {
     /// Neither success nor a problem document: it wasn't Slipway that answered.
     case unexpectedAnswer(status: Int, text: String)
     case noList(path: String)
 
-    package var description: String {
+    var description: String {
         switch self {
         case .unexpectedAnswer(let status, let text): "unexpected answer \(status): \(text)"
         case .noList(let path): "\(path) is no list"

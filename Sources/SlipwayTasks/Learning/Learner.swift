@@ -1,0 +1,67 @@
+internal import Foundation
+internal import SlipwayDomain
+
+/// One way to learn. A learner holds the members of a trial (one, or one a fold) in lock step, so that at any moment
+/// all have learned as long, and the trial has a model.
+protocol Learner: AnyObject {
+    /// Units done in all: boosting rounds or epochs.
+    var resource: Double { get }
+    /// No further training would help: the recipe's end, or early stopping.
+    var isFinished: Bool { get }
+
+    /// Learns for about a second or one unit, whichever is less, and says what it measured. The result must not depend
+    /// on how the work is cut into calls, unless the rung has a limit in seconds.
+    func advance(_ rung: RungSpan) throws -> [Measurement]
+
+    /// What the members say of the items that judge them (`Folds.judged`), as they were at their best.
+    func validation() throws -> Predictions
+
+    /// All that is needed to go on as if never interrupted.
+    func checkpoint() throws -> Checkpoint
+
+    /// The members as they were at their best, ready to predict.
+    func model() throws -> [any Scorer]
+}
+
+/// A trained member: the same code predicts in evaluation and in serving.
+protocol Scorer: Sendable {
+    func predictions(_ inputs: ModelInputs) throws -> Predictions
+}
+
+/// Prepared inputs of one call, made once for all parts of a model.
+struct ModelInputs: Sendable {
+    var rows: [[String?]] = []
+    var pictures: [PreparedPicture] = []
+}
+
+struct Measurement: Sendable {
+    var name: String
+    var value: Double
+    var step: Double
+}
+
+/// Where a rung begins and ends, in resource and in time.
+struct RungSpan: Sendable {
+    /// The resource at which the rung began, and at which it ends at the latest.
+    var from: Double
+    var to: Double
+    /// When work must stop, less what the end of the rung itself needs; nil: no limit.
+    var started: ContinuousClock.Instant
+    var seconds: Double?
+
+    var elapsed: Double { (ContinuousClock.now - started).seconds }
+
+    /// Whether the time is used.
+    var isOver: Bool { seconds.map { elapsed >= $0 } ?? false }
+
+    /// How far the rung is, 0 to 1, for schedules: by resource, and by time where that is nearer to its end.
+    func fraction(at resource: Double) -> Double {
+        let byResource = to > from ? (resource - from) / (to - from) : 1
+        let byTime = seconds.map { $0 > 0 ? elapsed / $0 : 1 } ?? 0
+        return min(max(byResource, byTime, 0), 1)
+    }
+}
+
+extension Duration {
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}

@@ -1,0 +1,93 @@
+internal import Foundation
+internal import SlipwayDomain
+
+/// One rung of a trial: learn on from the newest checkpoint until a resource, a time or the recipe's end is reached.
+struct RungRun {
+    let plan: RungPlan
+    let threads: Int
+    let directory: URL
+    let began: ContinuousClock.Instant
+    let interruption: Interruption
+
+    /// A crash costs no more than this.
+    static let checkpointSeconds = 5.0
+    /// Of a rung with a limit in seconds: what its end (validation, checkpoint) takes of it.
+    static let endShare = 0.04, endSeconds = 0.25
+
+    func run(_ emit: (TrainerEvent) -> Void) throws {
+        let recipe = try Recipe(plan.recipe)
+        let objective = try Objective(named: plan.objective, for: plan.task)
+        let data = try TrainingData(plan.data, task: plan.task, in: directory)
+        let learner = try start(data, recipe, emit)
+        let span = RungSpan(
+            from: learner.resource, to: min(plan.untilResource ?? .infinity, recipe.length), started: began,
+            seconds: plan.seconds.map { max($0 * (1 - Self.endShare) - Self.endSeconds, 0) })
+
+        var saved = ContinuousClock.now
+        var sequence = 0
+        var hasWorked = learner.resource > 0
+        while !learner.isFinished, learner.resource < span.to, !(hasWorked && span.isOver) {
+            for measurement in try learner.advance(span) {
+                emit(.metric(name: measurement.name, value: measurement.value, step: measurement.step))
+            }
+            hasWorked = true
+            emit(.progress(fraction: span.fraction(at: learner.resource), message: nil))
+            if interruption.isInterrupted {
+                try save(learner, &sequence, emit)
+                return
+            }
+            if (ContinuousClock.now - saved).seconds > Self.checkpointSeconds {
+                try save(learner, &sequence, emit)
+                saved = .now
+            }
+        }
+        let predictions = try learner.validation()
+        let judged = data.folds.judged
+        let metrics = Metrics.all(
+            predictions,
+            judged.map { Outcome(label: data.labels[$0], value: data.task.isClassification ? 0 : data.values[$0]) },
+            plan.task)
+        try save(learner, &sequence, emit)
+        emit(
+            .rung(
+                RungResult(
+                    score: Metrics.score(metrics, objective), metrics: metrics, resource: learner.resource,
+                    finished: learner.isFinished || learner.resource >= recipe.length, peakMemoryBytes: peakMemory())))
+    }
+
+    /// From the checkpoint, or afresh when there is none or it can't be used.
+    private func start(_ data: TrainingData, _ recipe: Recipe, _ emit: (TrainerEvent) -> Void) throws -> any Learner {
+        if let path = plan.checkpoint {
+            let bytes = try? Data(contentsOf: URL(fileURLWithPath: path, relativeTo: directory))
+            if let bytes, let checkpoint = Checkpoint(bytes), checkpoint.network == recipe.template.network.rawValue {
+                do {
+                    return try learner(data, recipe, directory, threads: threads, checkpoint: checkpoint)
+                } catch is CheckpointMismatch {}
+            }
+            emit(.log(level: "warning", message: "the checkpoint can't be used: the trial starts afresh"))
+        }
+        return try learner(data, recipe, directory, threads: threads, checkpoint: nil)
+    }
+
+    private func save(_ learner: any Learner, _ sequence: inout Int, _ emit: (TrainerEvent) -> Void) throws {
+        let name = "checkpoint-\(sequence)"
+        sequence += 1
+        try writeDurably(learner.checkpoint().file, to: directory.appending(path: name))
+        emit(.checkpoint(file: name, resource: learner.resource))
+    }
+
+    private func peakMemory() -> Int? {
+        var usage = rusage()
+        return getrusage(RUSAGE_SELF, &usage) == 0 ? Int(usage.ru_maxrss) * 1024 : nil
+    }
+}
+
+/// The learner of a recipe's network.
+func learner(
+    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, threads: Int, checkpoint: Checkpoint?
+) throws -> any Learner {
+    switch recipe.template.network {
+    case .boostedTrees: try BoostedTrees(data, recipe, threads: threads, checkpoint: checkpoint)
+    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures: throw CheckpointMismatch()
+    }
+}

@@ -1,0 +1,82 @@
+internal import Foundation
+internal import SlipwayDomain
+
+/// The labelled items of a version, split into those that are learned from and those that are held out for the test.
+struct TrainingData: Sendable {
+    let task: LearningTask
+    let classes: [String]
+    let columns: [ColumnProfile]
+    let target: String
+    let unlabelled: Int
+    /// In the order of their ids.
+    let train: [DataItem]
+    let test: [DataItem]
+    /// Of `train`: the class's number, or 0.
+    let labels: [Int]
+    /// Of `train`, for regression.
+    let values: [Float]
+    let folds: Folds
+
+    /// - Errors: `Problem` when a label isn't what the task learns.
+    init(_ plan: DataPlan, task: LearningTask, in directory: URL) throws {
+        let file = URL(fileURLWithPath: plan.items, relativeTo: directory)
+        let bytes = try Data(contentsOf: file, options: .mappedIfSafe)
+        var items: [DataItem] = []
+        let decoder = JSONDecoder()
+        for line in bytes.split(separator: UInt8(ascii: "\n")) { items.append(try decoder.decode(DataItem.self, from: line)) }
+        try self.init(plan, task: task, items: items)
+    }
+
+    init(_ plan: DataPlan, task: LearningTask, items: [DataItem]) throws {
+        self.task = task
+        classes = plan.classes
+        columns = plan.columns ?? []
+        target = plan.target ?? ""
+        unlabelled = plan.unlabelled
+        let groups = Dictionary(grouping: items.indices) { task.isClassification ? items[$0].label : "" }
+        var sides = [Split](repeating: .train, count: items.count)
+        for (_, indices) in groups {
+            for (index, side) in zip(indices, Split.sides(ofClassWith: indices.map { items[$0].splitHash })) {
+                sides[index] = side
+            }
+        }
+        train = items.indices.filter { sides[$0] == .train }.map { items[$0] }
+        test = items.indices.filter { sides[$0] == .test }.map { items[$0] }
+        labels = try Self.labels(train, task, plan.classes)
+        values = try Self.values(train, task)
+        folds = Folds(hashes: train.map(\.splitHash), labels: labels, isTabular: task.isTabular)
+        guard !train.isEmpty else {
+            throw Problem(
+                422, "train-too-few-samples", title: "There is nothing to train on",
+                detail: "the version has no labelled items")
+        }
+    }
+
+    static func labels(_ items: [DataItem], _ task: LearningTask, _ classes: [String]) throws -> [Int] {
+        guard task.isClassification else { return [Int](repeating: 0, count: items.count) }
+        let numbers = Dictionary(zip(classes, 0...), uniquingKeysWith: { first, _ in first })
+        return try items.map { item in
+            guard let number = numbers[item.label] else {
+                throw Problem(
+                    422, "train-unknown-label", title: "A label is unknown",
+                    detail: "item '\(item.name)' is labelled '\(item.label)', which isn't among the version's classes")
+            }
+            return number
+        }
+    }
+
+    static func values(_ items: [DataItem], _ task: LearningTask) throws -> [Float] {
+        guard !task.isClassification else { return [] }
+        return try items.map { item in
+            guard let value = Field.number(item.label) else {
+                throw Problem(
+                    422, "train-target-not-numeric", title: "A target is no number",
+                    detail: "the target of '\(item.name)' is '\(item.label.prefix(64))'")
+            }
+            return Float(value)
+        }
+    }
+
+    /// The outputs of a model: a probability a class, or one value.
+    var outputs: Int { task.isClassification ? classes.count : 1 }
+}

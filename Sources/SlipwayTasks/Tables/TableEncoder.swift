@@ -1,0 +1,226 @@
+internal import Foundation
+internal import SlipwayDomain
+
+/// How a table's rows become numbers: fitted on training rows, stored with the model, and used by training,
+/// evaluation and serving alike. Nothing else in the platform turns a field into a feature.
+struct TableEncoder: Codable, Sendable, Hashable {
+    /// What is known of one column. A column that tells nothing (constant, identifier, the target) has no encoding.
+    enum Feature: Codable, Sendable, Hashable {
+        /// Centred at the median and scaled by the quartiles.
+        case number(centre: Double, scale: Double, hasMissing: Bool)
+        case boolean(hasMissing: Bool)
+        /// The known values, most frequent first.
+        case category([String])
+        /// As a number, and with year, month, day and weekday.
+        case date(centre: Double, scale: Double)
+        /// Counted n-grams, hashed into so many slots.
+        case text(slots: Int)
+    }
+
+    struct Column: Codable, Sendable, Hashable {
+        var name: String
+        /// Its place in the rows of the training version.
+        var index: Int
+        var feature: Feature
+    }
+
+    var columns: [Column]
+
+    /// Values of one category column beyond these share one code.
+    static let mostCategories = 256
+    static let textSlots = 96
+
+    /// - Parameter rows: fields in the order of `profiles`, of the items that are trained on only.
+    init(profiles: [ColumnProfile], target: String, rows: [[String?]]) {
+        columns = []
+        for (index, profile) in profiles.enumerated() where profile.name != target && !profile.isIdentifier {
+            let fields = rows.lazy.map { index < $0.count ? $0[index] : nil }
+            guard let feature = Self.fit(profile.type, fields) else { continue }
+            columns.append(Column(name: profile.name, index: index, feature: feature))
+        }
+    }
+
+    private static func fit(_ type: ColumnType, _ fields: some Sequence<String?>) -> Feature? {
+        switch type {
+        case .number, .date:
+            var values: [Double] = []
+            var missing = 0
+            for field in fields {
+                if let value = field.flatMap({ type == .number ? Field.number($0) : Field.date($0) }) {
+                    values.append(value)
+                } else {
+                    missing += 1
+                }
+            }
+            values.sort()
+            guard let low = values.first, let high = values.last, low < high || missing > 0 else { return nil }
+            func quantile(_ share: Double) -> Double { values[Int((share * Double(values.count - 1)).rounded())] }
+            var scale = (quantile(0.75) - quantile(0.25)) / 1.35
+            if scale <= 0 { scale = (high - low) / 2 }
+            if !(scale > 0) { scale = 1 }
+            return type == .number
+                ? .number(centre: quantile(0.5), scale: scale, hasMissing: missing > 0)
+                : .date(centre: quantile(0.5), scale: scale)
+        case .boolean:
+            var seen = Set<Bool?>()
+            for field in fields { seen.insert(field.flatMap(Field.boolean)) }
+            return seen.count > 1 ? .boolean(hasMissing: seen.contains(nil)) : nil
+        case .category:
+            var counts: [String: Int] = [:]
+            var missing = 0
+            for field in fields {
+                if let field { counts[field, default: 0] += 1 } else { missing += 1 }
+            }
+            guard counts.count + (missing > 0 ? 1 : 0) > 1 else { return nil }
+            let values = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
+            return .category(Array(values.prefix(mostCategories)))
+        case .text:
+            return .text(slots: textSlots)
+        }
+    }
+
+    // MARK: For trees
+
+    /// One float a number or category (its code), more for dates and texts; a missing value is NaN.
+    var treeWidth: Int { columns.reduce(0) { $0 + $1.feature.treeWidth } }
+
+    /// Whether each of the trees' features is a category's code.
+    var treeCategories: [Bool] {
+        columns.flatMap { column in
+            if case .category = column.feature { return [true] }
+            return [Bool](repeating: false, count: column.feature.treeWidth)
+        }
+    }
+
+    func treeMatrix(_ rows: [[String?]]) -> [Float] {
+        var matrix = [Float](repeating: .nan, count: rows.count * treeWidth)
+        let lookups = columns.map(\.feature.lookup)
+        let width = treeWidth
+        for (row, fields) in rows.enumerated() {
+            var at = row * width
+            for (column, lookup) in zip(columns, lookups) {
+                let field = column.index < fields.count ? fields[column.index] : nil
+                switch column.feature {
+                case .number: matrix[at] = field.flatMap(Field.number).map { Float($0) } ?? .nan
+                case .boolean: matrix[at] = field.flatMap(Field.boolean).map { $0 ? 1 : 0 } ?? .nan
+                case .category: matrix[at] = field.flatMap { lookup[$0] }.map { Float($0) } ?? .nan
+                case .date:
+                    if let seconds = field.flatMap(Field.date) {
+                        let parts = Field.parts(ofDate: seconds)
+                        matrix[at] = Float(seconds / 86_400)
+                        for (offset, part) in parts.enumerated() { matrix[at + 1 + offset] = Float(part) }
+                    }
+                case .text(let slots):
+                    let start = at
+                    for offset in 0...slots { matrix[start + offset] = 0 }
+                    if let field {
+                        matrix[start + slots] = Float(field.count)
+                        Field.countWords(field, slots: slots) { slot, amount in matrix[start + slot] += amount }
+                    }
+                }
+                at += column.feature.treeWidth
+            }
+        }
+        return matrix
+    }
+
+    // MARK: For networks
+
+    var networkWidth: Int { columns.reduce(0) { $0 + $1.feature.networkWidth } }
+
+    /// Which inputs of a network are numbers on a scale (as against indicators).
+    var scaledInputs: [Int] {
+        var result: [Int] = []
+        var at = 0
+        for column in columns {
+            switch column.feature {
+            case .number, .date: result.append(at)
+            default: break
+            }
+            at += column.feature.networkWidth
+        }
+        return result
+    }
+
+    /// Numbers about 0 to ±1 with outliers drawn in, one indicator a category; a missing number is 0 with an indicator.
+    func networkMatrix(_ rows: [[String?]]) -> [Float] {
+        let width = networkWidth
+        var matrix = [Float](repeating: 0, count: rows.count * width)
+        let lookups = columns.map(\.feature.lookup)
+        for (row, fields) in rows.enumerated() {
+            var at = row * width
+            for (column, lookup) in zip(columns, lookups) {
+                let field = column.index < fields.count ? fields[column.index] : nil
+                switch column.feature {
+                case .number(let centre, let scale, let hasMissing):
+                    if let value = field.flatMap(Field.number) {
+                        matrix[at] = Self.squashed((value - centre) / scale)
+                    } else if hasMissing {
+                        matrix[at + 1] = 1
+                    }
+                case .boolean(let hasMissing):
+                    if let value = field.flatMap(Field.boolean) {
+                        matrix[at] = value ? 1 : -1
+                    } else if hasMissing {
+                        matrix[at + 1] = 1
+                    }
+                case .category(let values):
+                    // The last slot is for missing and unknown values.
+                    matrix[at + (field.flatMap { lookup[$0] } ?? values.count)] = 1
+                case .date(let centre, let scale):
+                    if let seconds = field.flatMap(Field.date) {
+                        matrix[at] = Self.squashed((seconds - centre) / scale)
+                        let parts = Field.parts(ofDate: seconds)
+                        let turns = [parts[1] / 12, parts[2] / 31, parts[3] / 7]
+                        for (offset, turn) in turns.enumerated() {
+                            matrix[at + 1 + 2 * offset] = Float(sin(2 * .pi * turn))
+                            matrix[at + 2 + 2 * offset] = Float(cos(2 * .pi * turn))
+                        }
+                    } else {
+                        matrix[at + 7] = 1
+                    }
+                case .text(let slots):
+                    if let field {
+                        let start = at
+                        var norm: Float = 0
+                        Field.countWords(field, slots: slots) { slot, amount in matrix[start + slot] += amount }
+                        for slot in 0..<slots { norm += matrix[start + slot] * matrix[start + slot] }
+                        if norm > 0 {
+                            let factor = 3 / norm.squareRoot()
+                            for slot in 0..<slots { matrix[start + slot] *= factor }
+                        }
+                    }
+                }
+                at += column.feature.networkWidth
+            }
+        }
+        return matrix
+    }
+
+    /// Linear about 0, drawn in towards ±3.
+    private static func squashed(_ value: Double) -> Float { Float(value / (1 + (value / 3) * (value / 3)).squareRoot()) }
+}
+
+extension TableEncoder.Feature {
+    fileprivate var treeWidth: Int {
+        switch self {
+        case .number, .boolean, .category: 1
+        case .date: 5
+        case .text(let slots): slots + 1
+        }
+    }
+
+    fileprivate var networkWidth: Int {
+        switch self {
+        case .number(_, _, let hasMissing), .boolean(let hasMissing): hasMissing ? 2 : 1
+        case .category(let values): values.count + 1
+        case .date: 8
+        case .text(let slots): slots
+        }
+    }
+
+    fileprivate var lookup: [String: Int] {
+        guard case .category(let values) = self else { return [:] }
+        return Dictionary(uniqueKeysWithValues: zip(values, 0...))
+    }
+}

@@ -1,0 +1,224 @@
+internal import Foundation
+internal import SlipwayDomain
+
+/// Gradient boosted trees: XGBoost's histogram method, a booster a member, stopped by the members' joint loss on the
+/// rows that they didn't see.
+final class BoostedTrees: Learner {
+    private let data: TrainingData
+    private let encoder: TableEncoder
+    private let link: Link
+    private let rounds: Int
+    private let patience: Int
+    private var members: [(booster: Booster, train: BoosterMatrix, judge: BoosterMatrix)] = []
+    private let judgedLabels: [Float]
+
+    private var round = 0
+    private var best = (round: 0, loss: Double.infinity, margins: [Float]())
+
+    var resource: Double { Double(round) }
+    var isFinished: Bool { round >= rounds || round - best.round >= patience }
+
+    init(_ data: TrainingData, _ recipe: Recipe, threads: Int, checkpoint: Checkpoint?) throws {
+        self.data = data
+        encoder = TableEncoder(profiles: data.columns, target: data.target, rows: data.train.map { $0.row ?? [] })
+        link = Link(data)
+        rounds = recipe.integer("rounds")
+        patience = recipe.integer("patience")
+        let width = encoder.treeWidth
+        guard width > 0 else { throw Problem.nothingToLearnFrom }
+        let matrix = encoder.treeMatrix(data.train.map { $0.row ?? [] })
+        let categories = encoder.treeCategories
+        let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
+        func part(_ indices: [Int]) throws -> BoosterMatrix {
+            var values: [Float] = []
+            values.reserveCapacity(indices.count * width)
+            for index in indices { values += matrix[index * width..<(index + 1) * width] }
+            return try BoosterMatrix(values, width: width, labels: indices.map { labels[$0] }, categories: categories)
+        }
+        judgedLabels = data.folds.judged.map { labels[$0] }
+        var parameters = [
+            "booster": "gbtree", "tree_method": "hist", "verbosity": "0", "nthread": "\(threads)",
+            "learning_rate": "\(recipe.number("learning_rate"))", "max_depth": "\(recipe.integer("depth"))",
+            "min_child_weight": "\(recipe.number("leaf_weight"))", "subsample": "\(recipe.number("row_share"))",
+            "colsample_bytree": "\(recipe.number("column_share"))", "lambda": "\(recipe.number("l2"))",
+            "gamma": "\(recipe.number("gamma"))",
+            // Each round draws from its own seed, so that a resumed run draws the same.
+            "seed_per_iteration": "1",
+        ]
+        parameters.merge(link.parameters) { _, new in new }
+        for member in 0..<data.folds.members {
+            let (train, judge) = (try part(data.folds.trained(by: member)), try part(data.folds.judged(by: member)))
+            parameters["seed"] = "\((recipe.seed &+ UInt64(member)) & 0x7FFF_FFFF)"
+            members.append((try Booster(parameters, matrices: [train, judge]), train, judge))
+        }
+        if let checkpoint { try restore(checkpoint) }
+    }
+
+    func advance(_ rung: RungSpan) throws -> [Measurement] {
+        let started = ContinuousClock.now
+        var measured: [Measurement] = []
+        repeat {
+            for member in members { try member.booster.train(round: round, on: member.train) }
+            round += 1
+            let margins = try members.flatMap { try $0.booster.margins($0.judge) }
+            let loss = link.loss(margins, judgedLabels)
+            if loss < best.loss || best.round == 0 { best = (round, loss, margins) }
+            if round % 10 == 0 || isFinished {
+                measured.append(Measurement(name: link.lossName, value: loss, step: resource))
+            }
+        } while !isFinished && resource < rung.to && !rung.isOver && (ContinuousClock.now - started).seconds < 0.5
+        return measured
+    }
+
+    func validation() -> Predictions { Predictions(width: data.outputs, values: link.answers(best.margins)) }
+
+    func checkpoint() throws -> Checkpoint {
+        var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }]
+        for (index, member) in members.enumerated() { sections["member\(index)"] = try member.booster.json() }
+        return Checkpoint(
+            network: .boostedTrees,
+            state: ["round": .integer(round), "best": .integer(best.round), "loss": .number(best.loss)],
+            sections: sections)
+    }
+
+    private func restore(_ checkpoint: Checkpoint) throws {
+        guard let round = checkpoint.state["round"]?.intValue, let bestRound = checkpoint.state["best"]?.intValue,
+            let loss = checkpoint.state["loss"]?.doubleValue, let margins = checkpoint.sections["margins"]
+        else { throw CheckpointMismatch() }
+        for (index, member) in members.enumerated() {
+            guard let model = checkpoint.sections["member\(index)"] else { throw CheckpointMismatch() }
+            try member.booster.load(model)
+        }
+        self.round = round
+        best = (bestRound, loss, margins.floats)
+        guard best.margins.count == judgedLabels.count * link.outputs else { throw CheckpointMismatch() }
+    }
+
+    func model() throws -> [any Scorer] {
+        try members.map { member in
+            let forest = try Forest(xgboost: member.booster.json(), trees: best.round * link.treesInRound)
+            return ForestScorer(forest: forest, encoder: encoder, link: link)
+        }
+    }
+}
+
+/// A checkpoint that belongs to another recipe or other data: training starts afresh.
+struct CheckpointMismatch: Error {}
+
+extension Problem {
+    static let nothingToLearnFrom = Problem(
+        422, "train-no-features", title: "There is nothing to learn from",
+        detail: "beside the target, no column says anything of its row: each is empty, constant or an identifier")
+}
+
+extension Data {
+    /// The bytes as floats, in this machine's order.
+    var floats: [Float] {
+        [Float](unsafeUninitializedCapacity: count / 4) { buffer, initialized in
+            initialized = count / 4
+            copyBytes(to: UnsafeMutableRawBufferPointer(buffer), count: initialized * 4)
+        }
+    }
+}
+
+/// Between a model's raw sums and its answers.
+struct Link: Codable, Sendable, Hashable {
+    enum Kind: String, Codable, Sendable { case logistic, softmax, identity }
+
+    var kind: Kind
+    var classes: Int
+    /// Of regression: sums are of targets with mean 0 and deviation 1.
+    var mean: Float
+    var deviation: Float
+
+    init(_ data: TrainingData) {
+        classes = data.classes.count
+        kind = data.task.isClassification ? (classes == 2 ? .logistic : .softmax) : .identity
+        (mean, deviation) = (0, 1)
+        if kind == .identity {
+            let values = data.values.map(Double.init)
+            let mean = values.reduce(0, +) / Double(max(values.count, 1))
+            let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(values.count, 1))
+            self.mean = Float(mean)
+            deviation = variance > 0 ? Float(variance.squareRoot()) : 1
+        }
+    }
+
+    /// Raw sums an item.
+    var outputs: Int { kind == .softmax ? classes : 1 }
+    var treesInRound: Int { outputs }
+
+    func scaled(_ value: Float) -> Float { (value - mean) / deviation }
+
+    /// XGBoost's parameters for this.
+    var parameters: [String: String] {
+        switch kind {
+        case .logistic: ["objective": "binary:logistic", "base_score": "0.5"]
+        case .softmax: ["objective": "multi:softprob", "num_class": "\(classes)", "base_score": "0"]
+        case .identity: ["objective": "reg:squarederror", "base_score": "0"]
+        }
+    }
+
+    var lossName: String { kind == .identity ? "validation_rmse" : "validation_log_loss" }
+
+    /// Mean negative log likelihood, or the root of the mean squared error in units of the target.
+    func loss(_ margins: [Float], _ labels: [Float]) -> Double {
+        guard !labels.isEmpty else { return 0 }
+        var sum = 0.0
+        switch kind {
+        case .identity:
+            for (margin, label) in zip(margins, labels) { sum += Double(margin - label) * Double(margin - label) }
+            return (sum / Double(labels.count)).squareRoot() * Double(deviation)
+        case .logistic:
+            for (margin, label) in zip(margins, labels) {
+                let signed = label > 0.5 ? -Double(margin) : Double(margin)
+                sum += signed > 30 ? signed : log1p(exp(signed))
+            }
+        case .softmax:
+            for (item, label) in labels.enumerated() {
+                let row = margins[item * classes..<(item + 1) * classes]
+                let top = Double(row.max() ?? 0)
+                let total = row.reduce(0) { $0 + exp(Double($1) - top) }
+                sum += log(total) + top - Double(margins[item * classes + Int(label)])
+            }
+        }
+        return sum / Double(labels.count)
+    }
+
+    /// A probability a class, or the value in units of the target.
+    func answers(_ margins: [Float]) -> [Float] {
+        switch kind {
+        case .identity: return margins.map { mean + deviation * $0 }
+        case .logistic:
+            return margins.flatMap { margin in
+                let p = 1 / (1 + expf(-margin))
+                return [1 - p, p]
+            }
+        case .softmax:
+            var result = margins
+            for start in stride(from: 0, to: margins.count, by: classes) {
+                let top = margins[start..<(start + classes)].max() ?? 0
+                var total: Float = 0
+                for at in start..<(start + classes) {
+                    result[at] = expf(margins[at] - top)
+                    total += result[at]
+                }
+                for at in start..<(start + classes) { result[at] /= total }
+            }
+            return result
+        }
+    }
+}
+
+/// A member of boosted trees, ready to predict.
+struct ForestScorer: Scorer {
+    var forest: Forest
+    var encoder: TableEncoder
+    var link: Link
+
+    func predictions(_ inputs: ModelInputs) -> Predictions {
+        let margins = forest.margins(
+            encoder.treeMatrix(inputs.rows), width: encoder.treeWidth, outputs: link.outputs)
+        return Predictions(width: max(link.kind == .identity ? 1 : link.classes, 1), values: link.answers(margins))
+    }
+}
