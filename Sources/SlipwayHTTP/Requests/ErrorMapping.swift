@@ -14,6 +14,7 @@ extension Refusal {
         case let error as JSONSyntaxError: self.init(problem: error.problem)
         case let error as HTTPParserError: self = .parserError(error)
         case let error as PostgresError: self.init(error)
+        case let error as IdempotencyError: self.init(error)
         case let error as StoreError: self.init(problem: Problem(error))
         case let error as BlobError: self.init(error)
         default: self = .internalError
