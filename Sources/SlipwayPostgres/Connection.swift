@@ -19,6 +19,7 @@ package final class Connection {
     }
 
     /// Runs `body` in a transaction on this thread: committed when it returns, rolled back when it throws.
+    @discardableResult
     package func transaction<R>(
         as role: Role, options: TransactionOptions = TransactionOptions(), _ body: (Transaction) throws -> R
     ) throws -> R {

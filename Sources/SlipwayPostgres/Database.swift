@@ -32,6 +32,7 @@ package final class Database: Sendable {
     /// Cancelling the task cancels the statement on the server.
     ///
     /// - Errors: what `body` throws; `PostgresError`; `CancellationError`.
+    @discardableResult
     package func transaction<R: Sendable>(
         as role: Role, options: TransactionOptions = TransactionOptions(), attempts: Int = 3,
         _ body: @escaping @Sendable (Transaction) throws -> R

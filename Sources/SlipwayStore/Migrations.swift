@@ -163,9 +163,14 @@ package struct Migrations: Sendable {
                 "SELECT to_regclass('schema_migration') IS NOT NULL AS found", decode: { try $0["found"] as Bool })
             let applied = exists ? try check(transaction) : 0
             if let next = list.dropFirst(applied).first { throw MigrationError.pending(next.name) }
-            for role in ["slipway_app", "slipway_system"] { try Self.verify(role: role, transaction) }
-            try Self.verifyTables(transaction)
+            try Self.verifyIsolation(transaction)
         }
+    }
+
+    /// That the roles that transactions run as are subject to row security, and that every tenant's table has it.
+    package static func verifyIsolation(_ transaction: Transaction) throws {
+        for role in ["slipway_app", "slipway_system"] { try verify(role: role, transaction) }
+        try verifyTables(transaction)
     }
 
     private static func verify(role: String, _ transaction: Transaction) throws {
