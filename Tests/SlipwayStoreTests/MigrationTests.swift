@@ -174,6 +174,31 @@ private func error<R>(_ body: () async throws -> R) async -> MigrationError? {
         }
     }
 
+    /// As on a server of the user's own, where we are no superuser.
+    @Test func anOrdinaryOwnerMigratesAndSwitchesRoles() async throws {
+        let grants = "GRANT slipway_app, slipway_system TO current_user"
+        try await withMigrations(["0001_roles.sql": roles, "0002_grants.sql": grants, "0003_note.sql": tenants]) { directory in
+            try await withEmptyDatabase { database in
+                let name = "owner_\(UUID().uuidString.prefix(8).lowercased())"
+                try await database.transaction(as: .owner) { transaction in
+                    try transaction.execute("CREATE ROLE \(identifier: name) LOGIN CREATEROLE PASSWORD 'secret'")
+                    try transaction.execute("GRANT ALL ON SCHEMA public TO \(identifier: name)")
+                }
+                let address = try PostgresAddress(
+                    database.address.connectionString.replacing(/user='\w+'/, with: "user='\(name)'")
+                        .replacing(/password='\w+'/, with: "password='secret'"))
+                let owned = Database(address, connections: 1, logger: try await onThread { try TestCluster.shared.get().logger })
+                #expect(try await apply(directory, to: owned).count == 3)
+                let answers = try await owned.transaction(as: .app(organisation: UUID())) { transaction in
+                    try transaction.queryOne("SELECT current_user AS role, session_user AS login", decode: { [try $0["role"], try $0["login"]] as [String] })
+                }
+                #expect(answers == ["slipway_app", name])
+                await owned.close()
+                try await database.transaction(as: .owner) { try $0.execute(script: "DROP OWNED BY \(name); DROP ROLE \(name)") }
+            }
+        }
+    }
+
     @Test func aDatabaseThatWasNeverMigratedSaysSo() async throws {
         try await withMigrations(["0001_roles.sql": roles]) { directory in
             try await withEmptyDatabase { database in
