@@ -81,7 +81,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
@@ -96,7 +96,8 @@ let package = Package(
         .testTarget(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
-        .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
+        .target(name: "BadInputs", path: "Tests/BadInputs"),
+        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(
             name: "SlipwayTestSupport",
@@ -106,9 +107,6 @@ let package = Package(
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(
             name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
-        .target(name: "BadInputs", path: "Tests/BadInputs"),
-        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
     ],
     swiftLanguageModes: [.v6]
 )
