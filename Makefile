@@ -10,10 +10,9 @@ arch := $(shell uname -m)
 binary := .build/release/slipway
 archive := slipway-$(version)-linux-$(arch)
 
-# Where the binary looks for shared libraries, in this order: Swift's own beside an installed binary, then the OpenMP
-# build of OpenBLAS, which shares its threads with oneDNN, XGBoost and our kernels. The pthread build has the same name
-# and would come first by the system's alternatives.
-link := -Xlinker -rpath=\$$ORIGIN/../lib/slipway -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
+# The OpenMP build of OpenBLAS, which shares its threads with oneDNN, XGBoost and our kernels. The pthread build has the
+# same name, and would come first by the system's alternatives.
+link := -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
 swift := swift
 
 .PHONY: help setup quickstart up build test install dist clean
