@@ -35,8 +35,10 @@ up: setup ## builds and runs the platform until Ctrl-C
 build: setup ## builds everything, tests included
 	$(swift) build -c release --build-tests $(link)
 
+# The acceptance tests measure times of the running product, so they come by themselves.
 test: build ## builds everything and runs every test
-	$(swift) test -c release --skip-build
+	$(swift) test -c release --skip-build --disable-xctest --skip AcceptanceTests
+	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
 	$(swift) build -c release --product slipway $(link)
