@@ -36,6 +36,7 @@ CREATE TABLE experiment (
 );
 CREATE INDEX experiment_listing ON experiment (project_id, created_at, id);
 CREATE INDEX experiment_of_version ON experiment (dataset_id, version);
+CREATE INDEX experiment_being_cancelled ON experiment (id) WHERE cancel_requested AND finished_at IS NULL;
 CALL make_tenant_table('experiment', 'SELECT, INSERT, UPDATE, DELETE');
 CALL open_to_system('experiment', 'SELECT');
 

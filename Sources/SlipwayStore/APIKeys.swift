@@ -1,4 +1,4 @@
-import CCrypto
+internal import CCrypto
 package import Foundation
 package import SlipwayDomain
 package import SlipwayPostgres

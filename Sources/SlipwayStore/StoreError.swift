@@ -1,4 +1,4 @@
-import SlipwayDomain
+internal import SlipwayDomain
 
 /// What a caller of the store can act on.
 package enum StoreError: Error, Hashable, Sendable {
