@@ -1,4 +1,4 @@
-import Foundation
+internal import Foundation
 package import Logging
 
 /// One JSON object a line on standard error: what a log collector reads without a parser of its own. Control characters

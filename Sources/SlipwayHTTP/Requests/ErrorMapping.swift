@@ -1,9 +1,9 @@
-import HTTPTypes
-import NIOHTTP1
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import NIOHTTP1
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// The one place where errors meet HTTP. What isn't named here is our fault: 500, with its cause in the log only.
 extension Refusal {
