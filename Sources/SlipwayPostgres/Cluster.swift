@@ -30,14 +30,33 @@ package final class Cluster {
     package let address: PostgresAddress
     /// The server's process, to be watched: it ends by itself only when it fails.
     package let process: ChildProcess
+    private let dataDirectory: String
+    private let socketDirectory: String
     private let options: Options
     private let lock: FileLock
+
+    /// Makes the data directory if there is none, with a mode that lets the server's user through and shows nobody else
+    /// anything. Returns its absolute path.
+    package static func makeDataDirectory(_ path: String) throws -> String {
+        do {
+            let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+            try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+        } catch {
+            throw SystemError("making \(path)", code: EACCES)
+        }
+        guard mkdir(path, geteuid() == 0 ? 0o711 : 0o700) == 0 || errno == EEXIST else { throw SystemError("making \(path)") }
+        guard let resolved = realpath(path, nil) else { throw SystemError("opening \(path)") }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
 
     /// Starts the server and returns when it takes connections; makes the cluster first if there is none.
     ///
     /// What an earlier platform left behind when it was killed is stopped and removed: the lock says that it's gone.
     ///
-    /// - Parameter lock: That of the data directory, held as long as the cluster runs.
+    /// - Parameters:
+    ///   - dataDirectory: An absolute path, as `makeDataDirectory` gives.
+    ///   - lock: That of the data directory, held as long as the cluster runs.
     /// - Errors: `ClusterError`, `PostgresError`, `SystemError`.
     package static func start(
         in dataDirectory: String, lock: FileLock, options: Options = Options(), logger: Logger
@@ -53,13 +72,14 @@ package final class Cluster {
         let socketDirectory = try files.makeSocketDirectory()
         let process = try files.startServer(binaries, socketDirectory: socketDirectory, options: options)
         let address = PostgresAddress(socketDirectory: socketDirectory, user: owner, password: secret, database: database)
-        let cluster = Cluster(address: address, process: process, options: options, lock: lock)
+        let cluster = Cluster(
+            address: address, process: process, dataDirectory: dataDirectory, socketDirectory: socketDirectory, options: options, lock: lock)
         do {
             try files.waitUntilReady(process, timeout: options.startTimeout)
             try createDatabase(address, logger: logger)
         } catch {
-            cluster.process.signal(SIGINT)
-            _ = try? cluster.process.waitBlocking(timeout: options.stopTimeout)
+            // The first error is the one to tell.
+            _ = try? cluster.stop()
             throw error
         }
         logger.info(
@@ -75,9 +95,13 @@ package final class Cluster {
             socketDirectory: try files.makeSocketDirectory(), user: owner, password: try files.secret(isNew: false), database: database)
     }
 
-    private init(address: PostgresAddress, process: ChildProcess, options: Options, lock: FileLock) {
+    private init(
+        address: PostgresAddress, process: ChildProcess, dataDirectory: String, socketDirectory: String, options: Options, lock: FileLock
+    ) {
         self.address = address
         self.process = process
+        self.dataDirectory = dataDirectory
+        self.socketDirectory = socketDirectory
         self.options = options
         self.lock = lock
     }
@@ -85,10 +109,13 @@ package final class Cluster {
     /// Stops the server: open transactions are rolled back, everything is written, nothing needs recovery at the next start.
     @discardableResult
     package func stop() throws -> ChildProcess.Exit {
-        process.signal(SIGINT)
-        if let exit = try process.waitBlocking(timeout: options.stopTimeout) { return exit }
-        process.signal(SIGQUIT)
-        if let exit = try process.waitBlocking(timeout: .seconds(10)) { return exit }
+        for (signal, patience) in [(SIGINT, options.stopTimeout), (SIGQUIT, .seconds(10))] {
+            process.signal(signal)
+            guard let exit = try process.waitBlocking(timeout: patience) else { continue }
+            // One outside the data directory has no other owner; in there, it waits for the next start.
+            if socketDirectory != ClusterFiles.ordinarySocketDirectory(in: dataDirectory) { rmdir(socketDirectory) }
+            return exit
+        }
         throw ClusterError.staysAlive(pid: process.pid)
     }
 
@@ -122,6 +149,7 @@ private struct ClusterFiles {
     private var processFile: String { cluster + "/postmaster.pid" }
 
     init(dataDirectory: String) throws {
+        precondition(dataDirectory.hasPrefix("/"), "a data directory's path is absolute")
         self.dataDirectory = dataDirectory
         cluster = dataDirectory + "/postgres"
         user = geteuid() == 0 ? try Self.unprivilegedUser() : nil
@@ -169,7 +197,7 @@ private struct ClusterFiles {
 
     /// In the data directory if a socket's path has room there, else in `/tmp` under a name that follows from it.
     func makeSocketDirectory() throws -> String {
-        let inside = dataDirectory + "/run"
+        let inside = Self.ordinarySocketDirectory(in: dataDirectory)
         if Self.fits(inside) {
             try makeFolder(inside)
             return inside
@@ -188,6 +216,8 @@ private struct ClusterFiles {
         try giveAway(short)
         return short
     }
+
+    static func ordinarySocketDirectory(in dataDirectory: String) -> String { dataDirectory + "/run" }
 
     private static func fits(_ directory: String) -> Bool { "\(directory)/.s.PGSQL.5432".utf8.count <= 107 }
 

@@ -19,6 +19,7 @@ package final class Connection {
     }
 
     /// Runs `body` in a transaction on this thread: committed when it returns, rolled back when it throws.
+    @discardableResult
     package func transaction<R>(
         as role: Role, options: TransactionOptions = TransactionOptions(), _ body: (Transaction) throws -> R
     ) throws -> R {
@@ -38,6 +39,8 @@ package final class Connection {
             result = try body(transaction)
         } catch {
             transaction.rollback()
+            // The session would use its stale plan again.
+            if (error as? PostgresError)?.serverError?.isStalePlan == true { discard() }
             throw error
         }
         try transaction.commit()
@@ -122,8 +125,10 @@ final class Cancellation: Sendable {
     private let state = Mutex(State())
     private let condition = NSCondition()
 
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
     func check() throws {
-        if state.withLock({ $0.isCancelled }) { throw CancellationError() }
+        if isCancelled { throw CancellationError() }
     }
 
     func enter(_ handle: CancelHandle) { state.withLock { $0.handle = handle } }

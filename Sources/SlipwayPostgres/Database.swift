@@ -32,6 +32,7 @@ package final class Database: Sendable {
     /// Cancelling the task cancels the statement on the server.
     ///
     /// - Errors: what `body` throws; `PostgresError`; `CancellationError`.
+    @discardableResult
     package func transaction<R: Sendable>(
         as role: Role, options: TransactionOptions = TransactionOptions(), attempts: Int = 3,
         _ body: @escaping @Sendable (Transaction) throws -> R
@@ -131,17 +132,19 @@ private final class Core: Sendable {
 
     private func enqueue(_ job: Job) {
         condition.lock()
-        let (taken, starts) = state.withLock { state -> (Bool, Bool) in
-            guard !state.isClosed else { return (false, false) }
+        let (refusal, starts) = state.withLock { state -> ((any Error)?, Bool) in
+            if state.isClosed { return (PostgresError.closed, false) }
+            // Under the lock: a cancellation that comes later finds the job in the queue.
+            if job.cancellation.isCancelled { return (CancellationError(), false) }
             state.jobs.append(job)
             let starts = state.jobs.count - state.head > state.idleThreads && state.threads < size
             if starts { state.threads += 1 }
-            return (true, starts)
+            return (nil, starts)
         }
         condition.signal()
         condition.unlock()
         if starts { startThread() }
-        if !taken { job.fail(PostgresError.closed) }
+        if let refusal { job.fail(refusal) }
     }
 
     private func startThread() {

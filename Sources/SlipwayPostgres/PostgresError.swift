@@ -124,6 +124,7 @@ package struct SQLState: RawRepresentable, Sendable, Hashable {
     package static let diskFull = SQLState(rawValue: "53100")
     package static let undefinedTable = SQLState(rawValue: "42P01")
     package static let duplicateDatabase = SQLState(rawValue: "42P04")
+    package static let noActiveTransaction = SQLState(rawValue: "25P01")
     package static let inFailedTransaction = SQLState(rawValue: "25P02")
     package static let idleInTransactionTimeout = SQLState(rawValue: "25P03")
 }

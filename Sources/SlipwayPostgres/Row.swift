@@ -91,26 +91,18 @@ package struct Row {
         return value
     }
 
-    /// The value of a `json` or `jsonb` column. SQL's NULL is an error unless an optional is asked for; JSON's `null` is JSON's.
+    /// The value of a `json` or `jsonb` column. A NULL is an error unless an optional is asked for.
     package func json<Value: Decodable>(_ column: String, as type: Value.Type = Value.self) throws(PostgresError) -> Value {
-        let position = try position(of: column, expecting: "JSON of \(Value.self)")
-        var bytes = Array("null".utf8)
-        if result.isNull(index, position) {
-            guard Value.self is any ExpressibleByNilLiteral.Type else {
-                throw .decoding(column: column, expected: "JSON of \(Value.self)", found: "NULL")
-            }
-        } else {
-            bytes = Array(result.text(index, position).bytes)
+        let json = try decode(column, as: JSON?.self)
+        guard json != nil || Value.self is any ExpressibleByNilLiteral.Type else {
+            throw .decoding(column: column, expected: "JSON of \(Value.self)", found: "NULL")
         }
         do {
-            return try JSON<Value>.decoded(from: bytes)
+            return try (json ?? JSON(text: "null")).decode(type)
         } catch {
             throw .decoding(column: column, expected: "JSON of \(Value.self)", found: "\(error)")
         }
     }
-
-    /// The text of a `json` or `jsonb` column, as it is, to be passed on.
-    package func text(_ column: String) throws(PostgresError) -> String { try decode(column, as: String.self) }
 
     private func position(of column: String, expecting expected: String) throws(PostgresError) -> Int32 {
         guard let position = result.column(column) else {

@@ -7,7 +7,7 @@
 package struct SQL: Sendable, Hashable, ExpressibleByStringInterpolation {
     /// One more than there are parameters: parameter `i` stands behind text `i`.
     private var texts: [String]
-    private(set) var parameters: [Parameter]
+    package private(set) var parameters: [Parameter]
 
     package init(stringLiteral value: StaticString) {
         texts = [value.description]
@@ -35,16 +35,16 @@ package struct SQL: Sendable, Hashable, ExpressibleByStringInterpolation {
         package mutating func appendInterpolation(_ value: some PostgresEncodable) { sql.append(value.postgresParameter) }
 
         /// A bound parameter; nil is NULL.
-        package mutating func appendInterpolation(_ value: (some PostgresEncodable)?) { sql.append(value.postgresParameter) }
+        package mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) { sql.append(value.postgresParameter) }
 
         /// A bound parameter of type `json` or `jsonb`; nil is SQL's NULL, not JSON's.
-        package mutating func appendInterpolation(json value: (some Encodable & Sendable)?) throws {
-            sql.append(try value.map { try JSON($0).encoded() } ?? .null)
+        package mutating func appendInterpolation<Value: Encodable>(json value: Value?) throws {
+            sql.append(try value.map { try JSON($0).postgresParameter } ?? .null)
         }
 
         /// A bound parameter of type `json` or `jsonb`.
-        package mutating func appendInterpolation(json value: some Encodable & Sendable) throws {
-            sql.append(try JSON(value).encoded())
+        package mutating func appendInterpolation(json value: some Encodable) throws {
+            sql.append(try JSON(value).postgresParameter)
         }
 
         /// The quoted name of a table, column, role or the like.

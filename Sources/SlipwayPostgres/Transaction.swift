@@ -141,6 +141,7 @@ package final class Transaction {
     }
 
     /// A part that can fail and be undone without the rest.
+    @discardableResult
     package func savepoint<R>(_ body: () throws -> R) throws -> R {
         let session = try begun()
         savepoints += 1

@@ -358,29 +358,24 @@ extension Int {
 
 // MARK: JSON
 
-/// A `json` or `jsonb` value. Dates are RFC 3339 texts.
-package struct JSON<Value> {
-    package let value: Value
+/// The text of a `json` or `jsonb` value: bound as it is, or decoded. Dates in it are RFC 3339 texts in UTC.
+package struct JSON: Sendable, Hashable {
+    package let text: String
 
-    package init(_ value: Value) { self.value = value }
-}
+    /// Text that is known to be JSON; the server checks.
+    package init(text: String) { self.text = text }
 
-extension JSON: Sendable where Value: Sendable {}
-
-extension JSON where Value: Encodable {
-    func encoded() throws -> Parameter {
+    package init(_ value: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.dateEncodingStrategy = .custom { date, encoder in
             var container = encoder.singleValueContainer()
             try container.encode(Timestamp.text(of: date))
         }
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return .text(String(decoding: try encoder.encode(value), as: UTF8.self))
+        text = String(decoding: try encoder.encode(value), as: UTF8.self)
     }
-}
 
-extension JSON where Value: Decodable {
-    static func decoded(from bytes: [UInt8]) throws -> Value {
+    package func decode<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
         let decoder = JSONDecoder()
         decoder.dateDecodingStrategy = .custom { decoder in
             let container = try decoder.singleValueContainer()
@@ -390,6 +385,11 @@ extension JSON where Value: Decodable {
             }
             return date
         }
-        return try decoder.decode(Value.self, from: Data(bytes))
+        return try decoder.decode(type, from: Data(text.utf8))
     }
+}
+
+extension JSON: PostgresEncodable, PostgresDecodable {
+    package var postgresParameter: Parameter { .text(text) }
+    package init?(postgresText text: PostgresText) { self.text = text.string }
 }

@@ -24,6 +24,7 @@ package enum MigrationError: Error, Sendable, Hashable {
     case newerSchema(database: Int, binary: Int)
     case pending(String)
     case failed(String, PostgresError)
+    case endsTransaction(String)
     case roleMissing(String)
     case rolePrivileged(String, reason: String)
     case tableUnprotected(String)
@@ -47,6 +48,8 @@ extension MigrationError: CustomStringConvertible {
             """
         case .pending(let name): "the migration \(name) has not been applied: run `slipway migrate`"
         case .failed(let name, let error): "the migration \(name) failed, and nothing of it was kept: \(error)"
+        case .endsTransaction(let name):
+            "the migration \(name) contains COMMIT or ROLLBACK, but each is one transaction. What stood before that has been kept: undo it by hand"
         case .roleMissing(let role): "the database role \(role) is missing: run `slipway migrate` as a user with CREATEROLE"
         case .rolePrivileged(let role, let reason): "the database role \(role) must not have this privilege, which defeats row security: \(reason)"
         case .tableUnprotected(let table):
@@ -122,8 +125,10 @@ package struct Migrations: Sendable {
             let applied = try check(transaction)
             guard let next = list.dropFirst(applied).first else { return nil }
             do {
-                // A migration that ends the transaction by itself would end the savepoint too, and fail here.
+                // A migration that ends the transaction by itself ends the savepoint too.
                 try transaction.savepoint { try transaction.execute(script: next.sql) }
+            } catch let error as PostgresError where error.sqlState == .noActiveTransaction {
+                throw MigrationError.endsTransaction(next.name)
             } catch let error as PostgresError {
                 throw MigrationError.failed(next.name, error)
             }
@@ -163,9 +168,14 @@ package struct Migrations: Sendable {
                 "SELECT to_regclass('schema_migration') IS NOT NULL AS found", decode: { try $0["found"] as Bool })
             let applied = exists ? try check(transaction) : 0
             if let next = list.dropFirst(applied).first { throw MigrationError.pending(next.name) }
-            for role in ["slipway_app", "slipway_system"] { try Self.verify(role: role, transaction) }
-            try Self.verifyTables(transaction)
+            try Self.verifyIsolation(transaction)
         }
+    }
+
+    /// That the roles that transactions run as are subject to row security, and that every tenant's table has it.
+    package static func verifyIsolation(_ transaction: Transaction) throws {
+        for role in ["slipway_app", "slipway_system"] { try verify(role: role, transaction) }
+        try verifyTables(transaction)
     }
 
     private static func verify(role: String, _ transaction: Transaction) throws {

@@ -7,12 +7,13 @@ internal import Synchronization
 
 /// A PostgreSQL cluster for this test process, started with the first test that needs it.
 ///
-/// It lives in a temporary folder of its own, and the kernel stops it when the process ends, however that ends. What such
-/// a process left behind is removed by the next one.
+/// It lives in a temporary folder of its own, which is removed at exit. When the process is killed, the kernel stops the
+/// cluster, and the next test process removes the folder.
 package final class TestCluster: Sendable {
     package let address: PostgresAddress
     package let logger: Logger
     private let cluster: Mutex<Cluster>
+    private let directory: String
     private let counter = Mutex(0)
 
     package static let shared = Result { try TestCluster() }
@@ -29,6 +30,26 @@ package final class TestCluster: Sendable {
         let cluster = try Cluster.start(in: directory, lock: FileLock(path: directory + "/lock"), options: options, logger: logger)
         address = cluster.address
         self.cluster = Mutex(cluster)
+        self.directory = directory
+
+        // Roles belong to the cluster, not to a database: made here, so that tests in parallel don't race for it.
+        let connection = Connection(address, logger: logger)
+        defer { connection.close() }
+        try connection.execute(outsideTransaction: "CREATE ROLE slipway_app")
+        try connection.execute(outsideTransaction: "CREATE ROLE slipway_system")
+        atexit {
+            // Without a test that used the cluster, this starts none: nobody would have registered it.
+            if case .success(let cluster) = TestCluster.shared { cluster.remove() }
+        }
+    }
+
+    private func remove() {
+        cluster.withLock { cluster in
+            cluster.process.signal(SIGQUIT)
+            // What can't be removed now goes with the next run.
+            _ = try? cluster.process.waitBlocking(timeout: .seconds(10))
+            try? FileManager.default.removeItem(atPath: directory)
+        }
     }
 
     /// `/tmp/slipway-tests-PID`, open to the cluster's user. Folders of processes that are gone are removed.

@@ -51,7 +51,7 @@ struct OrganisationRoutes {
         let page = try PageRequest(call)
         let position: CreationPosition? = try page.position()
         let records = try await database.transaction(as: .system) { try $0.organisations(after: position, limit: page.limit + 1) }
-        return .json(try page.output(records, Self.organisation) { CreationPosition(createdAt: $0.createdAt, id: $0.id.uuid) })
+        return .json(page.output(records, Self.organisation) { CreationPosition(createdAt: $0.createdAt, id: $0.id.uuid) })
     }
 
     func createOrganisation(_ call: Call) async throws -> Response {
