@@ -64,8 +64,9 @@ let package = Package(
         .target(
             name: "SlipwayServing",
             dependencies: [
-                "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "Keel",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "Keel", "KeelKernels",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
         .target(
             name: "SlipwayHTTP",

@@ -1,5 +1,5 @@
-import Foundation
-import Synchronization
+internal import Foundation
+internal import Synchronization
 
 /// The threads on which models answer, apart from Swift's cooperative pool: a call computes, and may compute for long.
 ///

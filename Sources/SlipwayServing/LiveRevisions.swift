@@ -1,5 +1,5 @@
-import SlipwayDomain
-import Synchronization
+internal import SlipwayDomain
+internal import Synchronization
 
 /// The revisions that answer now, and the calls that wait for one. Switching is one assignment: a call is answered by the
 /// revision that it found, and a revision goes when its last call is done and nothing holds it any more.

@@ -82,3 +82,16 @@ extension Transaction {
             """) { try $0["names"] as [String] } ?? []
     }
 }
+
+extension Transaction {
+    /// The labels of the items of a version by another column than its label column, in the model's class order.
+    package func classCounts(ofColumn name: String, version: Int, of dataset: DatasetID, limit: Int) throws -> [ClassCount] {
+        guard let index = try columnNames(ofVersion: version, of: dataset).firstIndex(of: name) else { return [] }
+        return try query("""
+            SELECT row ->> \(index)::int AS name, count(*) AS count FROM item
+            WHERE dataset_id = \(dataset) AND born <= \(version) AND (died IS NULL OR died > \(version)) AND row ->> \(index)::int IS NOT NULL
+            GROUP BY 1 LIMIT \(limit)
+            """) { ClassCount(name: try $0["name"], count: try $0["count"]) }
+            .sorted { $0.name.unicodeScalars.lexicographicallyPrecedes($1.name.unicodeScalars) }
+    }
+}

@@ -51,10 +51,17 @@ extension Transaction {
         return log
     }
 
-    /// How many jobs there are, by kind and state. As the system.
-    package func jobCounts() throws -> [(kind: String, state: JobState, count: Int)] {
+    /// As the system.
+    package func jobCounts() throws -> [JobCount] {
         try query("SELECT kind, state, count(*) AS count FROM job GROUP BY kind, state ORDER BY kind, state") {
-            (try $0["kind"], try $0["state"], try $0["count"])
+            JobCount(kind: try $0["kind"], state: try $0["state"], count: try $0["count"])
         }
     }
+}
+
+/// How many jobs of a kind are in a state.
+package struct JobCount: Sendable {
+    package let kind: String
+    package let state: JobState
+    package let count: Int
 }

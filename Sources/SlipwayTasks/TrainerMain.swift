@@ -21,15 +21,15 @@ package enum TrainerMain {
     ///   thrown is a fault of the machine or of ours, and the work may be tried again.
     package static func run(
         _ plan: TrainerPlan, in directory: URL, began: ContinuousClock.Instant = .now,
-        interruption: Interruption = Interruption(), emit: (TrainerEvent) -> Void
+        interruption: Interruption = Interruption(), emit: (TrainerEvent) throws -> Void
     ) throws {
         do {
             guard plan.format == 1 else {
                 throw Problem(500, "plan-format", title: "The plan is of another version", detail: "format \(plan.format)")
             }
             switch plan.work {
-            case .importUpload:
-                throw Problem(500, "import", title: "Import", detail: "")
+            case .importUpload(let upload):
+                try SlipwayTasks.importUpload(upload, into: directory.path, threads: plan.threads, emit: emit)
             case .trainRung(let rung):
                 try RungRun(
                     plan: rung, threads: plan.threads, directory: directory, began: began, interruption: interruption
@@ -41,7 +41,7 @@ package enum TrainerMain {
                 ).run(emit)
             }
         } catch let problem as Problem {
-            emit(.problem(problem))
+            try emit(.problem(problem))
         }
     }
 }

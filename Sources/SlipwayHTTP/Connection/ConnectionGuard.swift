@@ -1,9 +1,9 @@
-import HTTPTypes
-import NIOCore
-import NIOHTTP1
-import NIOHTTPTypes
-import NIOHTTPTypesHTTP1
-import SlipwayDomain
+internal import HTTPTypes
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOHTTPTypes
+internal import NIOHTTPTypesHTTP1
+internal import SlipwayDomain
 
 /// Keeps a connection's client to its limits: time for a header and a body, time to take an answer, and HTTP that can be
 /// read in one way only. What it refuses gets a problem document and the connection's end.

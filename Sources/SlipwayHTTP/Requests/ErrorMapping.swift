@@ -1,9 +1,9 @@
-import HTTPTypes
-import NIOHTTP1
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import NIOHTTP1
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// The one place where errors meet HTTP. What isn't named here is our fault: 500, with its cause in the log only.
 extension Refusal {
@@ -11,9 +11,10 @@ extension Refusal {
         switch error {
         case let refusal as Refusal: self = refusal
         case let problem as Problem: self.init(problem: problem)
-        case let error as JSONSyntaxError: self.init(problem: Problem(error))
+        case let error as JSONSyntaxError: self.init(problem: error.problem)
         case let error as HTTPParserError: self = .parserError(error)
         case let error as PostgresError: self.init(error)
+        case let error as IdempotencyError: self.init(error)
         case let error as StoreError: self.init(problem: Problem(error))
         case let error as BlobError: self.init(error)
         default: self = .internalError
@@ -58,20 +59,6 @@ extension Refusal {
 }
 
 extension Problem {
-    init(_ error: JSONSyntaxError) {
-        let place = "at byte \(error.offset)"
-        switch error.reason {
-        case .malformed(let what):
-            self.init(400, "json-malformed", title: "The request body isn't JSON", detail: "\(what), \(place)")
-        case .duplicateMember(let pointer):
-            self.init(
-                400, "json-duplicate-key", title: "A JSON object names a member twice", detail: "\(pointer) appears again \(place)",
-                errors: [Place(pointer: pointer, code: "json-duplicate-key", detail: "appears again \(place)")])
-        case .tooDeep(let limit):
-            self.init(400, "json-too-deep", title: "The JSON is nested too deeply", detail: "more than \(limit) levels, \(place)")
-        }
-    }
-
     init(_ error: StoreError) {
         switch error {
         case .notFound(let what): self = .notFound(what)

@@ -1,7 +1,7 @@
-import Foundation
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayStore
+internal import Foundation
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayStore
 
 /// Which part of a list a request wants.
 struct PageRequest: Sendable {
@@ -39,11 +39,11 @@ struct PageRequest: Sendable {
         _ records: [Record], _ view: View<Record>, position: (Record) -> Position
     ) -> Output {
         let page = records.prefix(limit)
-        let next = records.count > limit ? page.last.map { encoded(position($0)) } : nil
+        let next = records.count > limit ? page.last.map { cursor(at: position($0)) } : nil
         return .object([("items", .array(page.map(view.output))), ("next_cursor", next.map(Output.string))])
     }
 
-    private func encoded(_ position: some CursorPosition) -> String {
+    func cursor(at position: some CursorPosition) -> String {
         let text = Data(position.cursorText.utf8)
         return (checkValue(text) + text).base64URL
     }

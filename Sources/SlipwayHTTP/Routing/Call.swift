@@ -1,11 +1,11 @@
-import HTTPTypes
-import Hummingbird
-import Logging
-import NIOCore
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import Hummingbird
+internal import Logging
+internal import NIOCore
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// A request on its way through its route.
 struct Call: Sendable {
@@ -143,6 +143,7 @@ extension Response {
     static func json(text: String, status: HTTPResponse.Status, location: String? = nil) -> Response {
         var headers: HTTPFields = [.contentType: "application/json"]
         if let location { headers[.location] = location }
+        if status == .ok { headers[.eTag] = "\"\(SHA256.digest(of: text.utf8).description.prefix(16))\"" }
         return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 

@@ -1,4 +1,3 @@
-internal import CCrypto
 internal import Foundation
 internal import SlipwayDomain
 
@@ -34,7 +33,7 @@ struct Checkpoint: Sendable {
             let header = try? JSONDecoder().decode(Header.self, from: file[..<end]), header.format == 1
         else { return nil }
         let body = file[(end + 1)...]
-        guard sha256(body) == header.sha256 else { return nil }
+        guard Digest(of: body).hex == header.sha256 else { return nil }
         network = header.network
         state = header.state
         sections = [:]
@@ -46,6 +45,26 @@ struct Checkpoint: Sendable {
         }
     }
 
+    /// The measurements of the whole trial so far.
+    var history: [Measurement] {
+        get { sections["history"].flatMap { try? JSONDecoder().decode([Measurement].self, from: $0) } ?? [] }
+        set { sections["history"] = try? JSONEncoder().encode(newValue) }
+    }
+
+    /// What the trial says of the items that judge it.
+    var validation: Predictions? {
+        get {
+            guard let width = state["outputs"]?.intValue, let bytes = sections["validation"], width > 0,
+                bytes.count % (4 * width) == 0
+            else { return nil }
+            return Predictions(width: width, values: bytes.floats)
+        }
+        set {
+            state["outputs"] = newValue.map { .integer($0.width) }
+            sections["validation"] = newValue?.values.withUnsafeBytes { Data($0) }
+        }
+    }
+
     var file: Data {
         get throws {
             var body = Data()
@@ -54,23 +73,12 @@ struct Checkpoint: Sendable {
                 header.sections.append(Section(name: name, bytes: bytes.count))
                 body.append(bytes)
             }
-            header.sha256 = sha256(body)
+            header.sha256 = Digest(of: body).hex
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             return try encoder.encode(header) + Data("\n".utf8) + body
         }
     }
-}
-
-/// The digest in hex.
-func sha256(_ bytes: Data) -> String {
-    var digest = [UInt8](repeating: 0, count: 32)
-    let done = bytes.withUnsafeBytes { EVP_Digest($0.baseAddress, $0.count, &digest, nil, EVP_sha256(), nil) }
-    precondition(done == 1, "libcrypto has SHA-256")
-    return digest.map { byte in
-        let text = String(byte, radix: 16)
-        return byte < 16 ? "0" + text : text
-    }.joined()
 }
 
 /// Writes a file so that it is there whole or not at all, also after a power cut.

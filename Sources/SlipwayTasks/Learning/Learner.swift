@@ -1,4 +1,5 @@
 internal import Foundation
+internal import KeelData
 internal import SlipwayDomain
 
 /// One way to learn. A learner holds the members of a trial (one, or one a fold) in lock step, so that at any moment
@@ -18,9 +19,6 @@ protocol Learner: AnyObject {
 
     /// All that is needed to go on as if never interrupted.
     func checkpoint() throws -> Checkpoint
-
-    /// The members as they were at their best, ready to predict.
-    func model() throws -> [any Scorer]
 }
 
 /// A trained member: the same code predicts in evaluation and in serving.
@@ -28,13 +26,14 @@ protocol Scorer: Sendable {
     func predictions(_ inputs: ModelInputs) throws -> Predictions
 }
 
-/// Prepared inputs of one call, made once for all parts of a model.
+/// What a call brings, read once for all parts of a model.
 struct ModelInputs: Sendable {
+    /// Fields in the order of the training version's columns.
     var rows: [[String?]] = []
-    var pictures: [PreparedPicture] = []
+    var pictures: [PicturePreparation: [Picture]] = [:]
 }
 
-struct Measurement: Sendable {
+struct Measurement: Sendable, Codable {
     var name: String
     var value: Double
     var step: Double

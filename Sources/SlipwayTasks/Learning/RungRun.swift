@@ -14,13 +14,14 @@ struct RungRun {
     /// Of a rung with a limit in seconds: what its end (validation, checkpoint) takes of it.
     static let endShare = 0.04, endSeconds = 0.25
 
-    func run(_ emit: (TrainerEvent) -> Void) throws {
+    func run(_ emit: (TrainerEvent) throws -> Void) throws {
         let recipe = try Recipe(plan.recipe)
         let objective = try Objective(named: plan.objective, for: plan.task)
         let data = try TrainingData(plan.data, task: plan.task, in: directory)
-        let learner = try start(data, recipe, emit)
+        let (learner, earlier) = try start(data, recipe, emit)
+        var log = TrialLog(earlier, rung: plan.rung, at: learner.resource)
         let span = RungSpan(
-            from: learner.resource, to: min(plan.untilResource ?? .infinity, recipe.length), started: began,
+            from: log.rungBegan, to: min(plan.untilResource ?? .infinity, recipe.length), started: began,
             seconds: plan.seconds.map { max($0 * (1 - Self.endShare) - Self.endSeconds, 0) })
 
         var saved = ContinuousClock.now
@@ -28,16 +29,17 @@ struct RungRun {
         var hasWorked = learner.resource > 0
         while !learner.isFinished, learner.resource < span.to, !(hasWorked && span.isOver) {
             for measurement in try learner.advance(span) {
-                emit(.metric(name: measurement.name, value: measurement.value, step: measurement.step))
+                log.history.append(measurement)
+                try emit(.metric(name: measurement.name, value: measurement.value, step: measurement.step))
             }
             hasWorked = true
-            emit(.progress(fraction: span.fraction(at: learner.resource), message: nil))
+            try emit(.progress(fraction: span.fraction(at: learner.resource), message: nil))
             if interruption.isInterrupted {
-                try save(learner, &sequence, emit)
+                try save(learner, log, &sequence, emit)
                 return
             }
             if (ContinuousClock.now - saved).seconds > Self.checkpointSeconds {
-                try save(learner, &sequence, emit)
+                try save(learner, log, &sequence, emit)
                 saved = .now
             }
         }
@@ -47,8 +49,8 @@ struct RungRun {
             predictions,
             judged.map { Outcome(label: data.labels[$0], value: data.task.isClassification ? 0 : data.values[$0]) },
             plan.task)
-        try save(learner, &sequence, emit)
-        emit(
+        try save(learner, log, &sequence, emit)
+        try emit(
             .rung(
                 RungResult(
                     score: Metrics.score(metrics, objective), metrics: metrics, resource: learner.resource,
@@ -56,29 +58,58 @@ struct RungRun {
     }
 
     /// From the checkpoint, or afresh when there is none or it can't be used.
-    private func start(_ data: TrainingData, _ recipe: Recipe, _ emit: (TrainerEvent) -> Void) throws -> any Learner {
+    private func start(
+        _ data: TrainingData, _ recipe: Recipe, _ emit: (TrainerEvent) throws -> Void
+    ) throws -> (any Learner, Checkpoint?) {
         if let path = plan.checkpoint {
             let bytes = try? Data(contentsOf: URL(fileURLWithPath: path, relativeTo: directory))
             if let bytes, let checkpoint = Checkpoint(bytes), checkpoint.network == recipe.template.network.rawValue {
                 do {
-                    return try learner(data, recipe, directory, threads: threads, checkpoint: checkpoint)
+                    return (try learner(data, recipe, directory, threads: threads, checkpoint: checkpoint), checkpoint)
                 } catch is CheckpointMismatch {}
             }
-            emit(.log(level: "warning", message: "the checkpoint can't be used: the trial starts afresh"))
+            try emit(.log(level: "warning", message: "the checkpoint can't be used: the trial starts afresh"))
         }
-        return try learner(data, recipe, directory, threads: threads, checkpoint: nil)
+        return (try learner(data, recipe, directory, threads: threads, checkpoint: nil), nil)
     }
 
-    private func save(_ learner: any Learner, _ sequence: inout Int, _ emit: (TrainerEvent) -> Void) throws {
+    private func save(
+        _ learner: any Learner, _ log: TrialLog, _ sequence: inout Int, _ emit: (TrainerEvent) throws -> Void
+    ) throws {
         let name = "checkpoint-\(sequence)"
         sequence += 1
-        try writeDurably(learner.checkpoint().file, to: directory.appending(path: name))
-        emit(.checkpoint(file: name, resource: learner.resource))
+        var checkpoint = try learner.checkpoint()
+        log.store(in: &checkpoint)
+        checkpoint.state["resource"] = .number(learner.resource)
+        checkpoint.validation = try learner.validation()
+        try writeDurably(checkpoint.file, to: directory.appending(path: name))
+        try emit(.checkpoint(file: name, resource: learner.resource))
     }
 
     private func peakMemory() -> Int? {
         var usage = rusage()
-        return getrusage(RUSAGE_SELF, &usage) == 0 ? Int(usage.ru_maxrss) * 1024 : nil
+        return getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 ? Int(usage.ru_maxrss) * 1024 : nil
+    }
+}
+
+/// What a trial carries from rung to rung beside the learner's state.
+private struct TrialLog {
+    let rung: Int
+    /// The resource at which this rung began, whichever attempt that was: schedules count from it.
+    let rungBegan: Double
+    var history: [Measurement]
+
+    init(_ checkpoint: Checkpoint?, rung: Int, at resource: Double) {
+        self.rung = rung
+        let isSameRung = checkpoint?.state["rung"]?.intValue == rung
+        rungBegan = isSameRung ? checkpoint?.state["rung_began"]?.doubleValue ?? resource : resource
+        history = checkpoint?.history ?? []
+    }
+
+    func store(in checkpoint: inout Checkpoint) {
+        checkpoint.state["rung"] = .integer(rung)
+        checkpoint.state["rung_began"] = .number(rungBegan)
+        checkpoint.history = history
     }
 }
 

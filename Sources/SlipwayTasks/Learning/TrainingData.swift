@@ -1,4 +1,5 @@
 internal import Foundation
+internal import KeelData
 internal import SlipwayDomain
 
 /// The labelled items of a version, split into those that are learned from and those that are held out for the test.
@@ -68,7 +69,7 @@ struct TrainingData: Sendable {
     static func values(_ items: [DataItem], _ task: LearningTask) throws -> [Float] {
         guard !task.isClassification else { return [] }
         return try items.map { item in
-            guard let value = Field.number(item.label) else {
+            guard let value = TableValue.number(item.label) else {
                 throw Problem(
                     422, "train-target-not-numeric", title: "A target is no number",
                     detail: "the target of '\(item.name)' is '\(item.label.prefix(64))'")

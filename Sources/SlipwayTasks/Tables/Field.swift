@@ -1,34 +1,7 @@
 internal import Foundation
 
-/// What the text of one field says, by its column's type. nil: it says nothing of that type, which counts as missing.
+/// What features are made of, beyond what `TableValue` reads.
 enum Field {
-    static func number(_ text: String) -> Double? {
-        if let value = Double(text) { return value.isFinite ? value : nil }
-        let trimmed = text.trimmingCharacters(in: .whitespaces)
-        guard let value = Double(trimmed), value.isFinite else { return nil }
-        return value
-    }
-
-    static func boolean(_ text: String) -> Bool? {
-        switch text.lowercased().trimmingCharacters(in: .whitespaces) {
-        case "true", "yes", "y", "t", "1", "on": true
-        case "false", "no", "n", "f", "0", "off": false
-        default: nil
-        }
-    }
-
-    /// Seconds since 1970, UTC, of `2024-03-01`, `2024/3/1`, with or without a time of day.
-    static func date(_ text: String) -> Double? {
-        let parts = text.split(whereSeparator: { !$0.isASCII || !$0.isNumber })
-        guard parts.count >= 3, let year = Int(parts[0]), let month = Int(parts[1]), let day = Int(parts[2]),
-            (1...12).contains(month), (1...31).contains(day), (1...9999).contains(year)
-        else { return nil }
-        var seconds = Double(days(year, month, day)) * 86_400
-        let units = [3600.0, 60, 1]
-        for (unit, part) in zip(units, parts.dropFirst(3)) { seconds += unit * (Double(part) ?? 0) }
-        return seconds
-    }
-
     /// Year, month 1...12, day 1...31 and weekday 0...6 (Monday is 0) of seconds since 1970.
     static func parts(ofDate seconds: Double) -> [Double] {
         let total = Int((seconds / 86_400).rounded(.down))
@@ -44,15 +17,6 @@ enum Field {
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
         let weekday = ((total + 3) % 7 + 7) % 7
         return [Double(year), Double(month), Double(day), Double(weekday)]
-    }
-
-    /// Days since 1970 of a date (days_from_civil of the same source).
-    private static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {
-        let y = month <= 2 ? year - 1 : year
-        let era = (y >= 0 ? y : y - 399) / 400
-        let yearOfEra = y - era * 400
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
     }
 
     /// Words, and pairs of characters where there are no spaces between words (Chinese), hashed into slots.

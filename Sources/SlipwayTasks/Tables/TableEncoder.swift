@@ -1,4 +1,5 @@
 internal import Foundation
+internal import KeelData
 internal import SlipwayDomain
 
 /// How a table's rows become numbers: fitted on training rows, stored with the model, and used by training,
@@ -46,7 +47,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
             var values: [Double] = []
             var missing = 0
             for field in fields {
-                if let value = field.flatMap({ type == .number ? Field.number($0) : Field.date($0) }) {
+                if let value = field.flatMap({ type == .number ? TableValue.number($0) : TableValue.date($0) }) {
                     values.append(value)
                 } else {
                     missing += 1
@@ -63,13 +64,13 @@ struct TableEncoder: Codable, Sendable, Hashable {
                 : .date(centre: quantile(0.5), scale: scale)
         case .boolean:
             var seen = Set<Bool?>()
-            for field in fields { seen.insert(field.flatMap(Field.boolean)) }
+            for field in fields { seen.insert(field.flatMap(TableValue.boolean)) }
             return seen.count > 1 ? .boolean(hasMissing: seen.contains(nil)) : nil
         case .category:
             var counts: [String: Int] = [:]
             var missing = 0
             for field in fields {
-                if let field { counts[field, default: 0] += 1 } else { missing += 1 }
+                if let field { counts[TableValue.category(field), default: 0] += 1 } else { missing += 1 }
             }
             guard counts.count + (missing > 0 ? 1 : 0) > 1 else { return nil }
             let values = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
@@ -101,11 +102,11 @@ struct TableEncoder: Codable, Sendable, Hashable {
             for (column, lookup) in zip(columns, lookups) {
                 let field = column.index < fields.count ? fields[column.index] : nil
                 switch column.feature {
-                case .number: matrix[at] = field.flatMap(Field.number).map { Float($0) } ?? .nan
-                case .boolean: matrix[at] = field.flatMap(Field.boolean).map { $0 ? 1 : 0 } ?? .nan
-                case .category: matrix[at] = field.flatMap { lookup[$0] }.map { Float($0) } ?? .nan
+                case .number: matrix[at] = field.flatMap(TableValue.number).map { Float($0) } ?? .nan
+                case .boolean: matrix[at] = field.flatMap(TableValue.boolean).map { $0 ? 1 : 0 } ?? .nan
+                case .category: matrix[at] = field.flatMap { lookup[TableValue.category($0)] }.map { Float($0) } ?? .nan
                 case .date:
-                    if let seconds = field.flatMap(Field.date) {
+                    if let seconds = field.flatMap(TableValue.date) {
                         let parts = Field.parts(ofDate: seconds)
                         matrix[at] = Float(seconds / 86_400)
                         for (offset, part) in parts.enumerated() { matrix[at + 1 + offset] = Float(part) }
@@ -153,22 +154,22 @@ struct TableEncoder: Codable, Sendable, Hashable {
                 let field = column.index < fields.count ? fields[column.index] : nil
                 switch column.feature {
                 case .number(let centre, let scale, let hasMissing):
-                    if let value = field.flatMap(Field.number) {
+                    if let value = field.flatMap(TableValue.number) {
                         matrix[at] = Self.squashed((value - centre) / scale)
                     } else if hasMissing {
                         matrix[at + 1] = 1
                     }
                 case .boolean(let hasMissing):
-                    if let value = field.flatMap(Field.boolean) {
+                    if let value = field.flatMap(TableValue.boolean) {
                         matrix[at] = value ? 1 : -1
                     } else if hasMissing {
                         matrix[at + 1] = 1
                     }
                 case .category(let values):
                     // The last slot is for missing and unknown values.
-                    matrix[at + (field.flatMap { lookup[$0] } ?? values.count)] = 1
+                    matrix[at + (field.flatMap { lookup[TableValue.category($0)] } ?? values.count)] = 1
                 case .date(let centre, let scale):
-                    if let seconds = field.flatMap(Field.date) {
+                    if let seconds = field.flatMap(TableValue.date) {
                         matrix[at] = Self.squashed((seconds - centre) / scale)
                         let parts = Field.parts(ofDate: seconds)
                         let turns = [parts[1] / 12, parts[2] / 31, parts[3] / 7]

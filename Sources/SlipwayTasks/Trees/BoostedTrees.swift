@@ -94,10 +94,15 @@ final class BoostedTrees: Learner {
         guard best.margins.count == judgedLabels.count * link.outputs else { throw CheckpointMismatch() }
     }
 
-    func model() throws -> [any Scorer] {
-        try members.map { member in
-            let forest = try Forest(xgboost: member.booster.json(), trees: best.round * link.treesInRound)
-            return ForestScorer(forest: forest, encoder: encoder, link: link)
+    /// The members as a checkpoint holds them, at their best round, without anything of XGBoost's.
+    static func scorers(_ data: TrainingData, _ checkpoint: Checkpoint) throws -> [ForestScorer] {
+        let encoder = TableEncoder(profiles: data.columns, target: data.target, rows: data.train.map { $0.row ?? [] })
+        let link = Link(data)
+        guard let best = checkpoint.state["best"]?.intValue else { throw CheckpointMismatch() }
+        return try (0..<data.folds.members).map { member in
+            guard let model = checkpoint.sections["member\(member)"] else { throw CheckpointMismatch() }
+            return ForestScorer(
+                forest: try Forest(xgboost: model, trees: best * link.treesInRound), encoder: encoder, link: link)
         }
     }
 }

@@ -6,7 +6,7 @@ internal import SlipwayDomain
 /// Node `n` is a leaf when `feature[n] < 0`, with `value[n]` its weight. Otherwise a row goes to `left[n]` or to the node after
 /// it: left when its number is below `value[n]`; of a category (flag 2), left unless its code is in set `Int(value[n])`;
 /// a missing value goes left when flag 1 is set.
-struct Forest: Sendable, Hashable {
+struct Forest: Sendable, Hashable, Codable {
     /// Of each tree: its first node, and the output that it adds to.
     var roots: [Int32] = []
     var output: [Int32] = []

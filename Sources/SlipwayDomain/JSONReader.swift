@@ -1,28 +1,41 @@
-import SlipwayDomain
-
 /// A body that isn't the JSON we accept.
-struct JSONSyntaxError: Error, Equatable {
-    enum Reason: Equatable {
+package struct JSONSyntaxError: Error, Equatable {
+    package enum Reason: Equatable, Sendable {
         case malformed(String)
         case duplicateMember(pointer: String)
         case tooDeep(limit: Int)
     }
 
-    let reason: Reason
+    package let reason: Reason
     /// In bytes from the beginning.
-    let offset: Int
+    package let offset: Int
+
+    package var problem: Problem {
+        let place = "at byte \(offset)"
+        switch reason {
+        case .malformed(let what):
+            return Problem(400, "json-malformed", title: "The request body isn't JSON", detail: "\(what), \(place)")
+        case .duplicateMember(let pointer):
+            return Problem(
+                400, "json-duplicate-key", title: "A JSON object names a member twice", detail: "\(pointer) appears again \(place)",
+                errors: [.init(pointer: pointer, code: "json-duplicate-key", detail: "appears again \(place)")])
+        case .tooDeep(let limit):
+            return Problem(
+                400, "json-too-deep", title: "The JSON is nested too deeply", detail: "more than \(limit) levels, \(place)")
+        }
+    }
 }
 
 /// A strict RFC 8259 reader: one value, UTF-8, no duplicate members, bounded depth, every error with its offset.
 ///
 /// Foundation's reader keeps the last of two equal members, and says neither where an error is nor how deep it went.
-struct JSONReader {
+package struct JSONReader {
     private let bytes: [UInt8]
     private let depthLimit: Int
     private var index = 0
     private var path: [String] = []
 
-    static func read(_ bytes: [UInt8], depthLimit: Int = 64) throws(JSONSyntaxError) -> JSON {
+    package static func read(_ bytes: [UInt8], depthLimit: Int = 64) throws(JSONSyntaxError) -> JSON {
         var reader = JSONReader(bytes: bytes, depthLimit: depthLimit)
         reader.skipSpace()
         let value = try reader.value()
@@ -221,10 +234,10 @@ struct JSONReader {
 }
 
 /// RFC 6901.
-enum JSONPointer {
-    static func text(_ path: some Sequence<String>) -> String { path.reduce("", appending) }
+package enum JSONPointer {
+    package static func text(_ path: some Sequence<String>) -> String { path.reduce("", appending) }
 
-    static func appending(_ pointer: String, _ name: String) -> String {
+    package static func appending(_ pointer: String, _ name: String) -> String {
         "\(pointer)/\(name.replacing("~", with: "~0").replacing("/", with: "~1"))"
     }
 }

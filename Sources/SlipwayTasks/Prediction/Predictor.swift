@@ -1,0 +1,247 @@
+package import Foundation
+internal import KeelData
+package import SlipwayDomain
+
+/// A loaded model that answers as the API does. Evaluation predicts through it too, so a report holds for what is served.
+///
+/// Calls compute on the calling thread, several at once if they like: give it threads that may be busy, never those of
+/// the cooperative pool.
+package struct Predictor: Sendable {
+    private let model: TrainedModel
+    private let columnIndex: [String: Int]
+
+    /// - Parameter folder: holds `model.json` and the files that it names, whose sizes and digests are checked.
+    /// - Errors: `ModelFault`.
+    package init(folder: URL) throws {
+        model = try TrainedModel(from: folder)
+        columnIndex = Dictionary(zip(model.columns.map(\.name), 0...), uniquingKeysWith: { first, _ in first })
+    }
+
+    package var task: LearningTask { model.task }
+    package var classes: [String] { model.classes }
+    /// What predict takes: the model version's `inputs`.
+    package var inputs: JSON { model.manifest.inputs }
+
+    /// Predicts something harmless, so that the first client doesn't wait for caches and lazy set-up.
+    package func warmUp() throws {
+        if model.task.isTabular {
+            _ = try predictions(rows: [[String?](repeating: nil, count: model.columns.count)])
+        } else {
+            let grey = Picture(width: 32, height: 32, pixels: [UInt8](repeating: 128, count: 3 * 32 * 32))
+            _ = try predictions(pictures: [grey.jpeg()])
+        }
+    }
+
+    // MARK: As clients ask
+
+    /// One picture's bytes, PNG or JPEG.
+    ///
+    /// - Errors: `Problem` 415 when the model takes rows, 422 `picture-undecodable` when they are no picture.
+    package func predict(pictureBytes bytes: [UInt8]) throws -> PredictionAnswer {
+        guard !model.task.isTabular else {
+            throw Problem(
+                415, "predict-media-type", title: "This model takes rows",
+                detail: "send JSON: {\"inputs\": [{\"column\": value, ...}]}")
+        }
+        return answer(try predictions(pictures: [bytes]))
+    }
+
+    /// `{"inputs": [...]}`: rows as objects, or pictures as `{"base64": "..."}`.
+    ///
+    /// - Errors: `Problem` 400 for what is no such JSON, 422 with a pointer such as `/inputs/7/price`. One bad input
+    ///   fails the call.
+    package func predict(json body: Data) throws -> PredictionAnswer {
+        let document: JSON
+        do {
+            document = try JSONDecoder().decode(JSON.self, from: body)
+        } catch {
+            throw Problem(400, "json-invalid", title: "The body is no JSON", detail: "the body can't be read as JSON")
+        }
+        guard case .object(let members) = document, case .array(let inputs)? = members["inputs"], !inputs.isEmpty else {
+            throw Problem.input("/inputs", "missing-member", "the body must be {\"inputs\": [...]} with one input at least")
+        }
+        if let unknown = members.keys.sorted().first(where: { $0 != "inputs" }) {
+            throw Problem.input("/\(unknown.pointerEscaped)", "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
+        }
+        if model.task.isTabular { return try predict(rows: inputs) }
+        var pictures: [[UInt8]] = []
+        for (index, input) in inputs.enumerated() {
+            guard case .object(let members) = input, members.count == 1, let text = members["base64"]?.stringValue,
+                let bytes = Data(base64Encoded: text)
+            else {
+                throw Problem.input("/inputs/\(index)", "invalid-value", "a picture is {\"base64\": \"...\"}")
+            }
+            pictures.append([UInt8](bytes))
+        }
+        return answer(try predictions(pictures: pictures))
+    }
+
+    private func predict(rows inputs: [JSON]) throws -> PredictionAnswer {
+        var rows: [[String?]] = []
+        var missing: Set<String> = []
+        for (index, input) in inputs.enumerated() {
+            guard case .object(let members) = input else {
+                throw Problem.input("/inputs/\(index)", "invalid-value", "a row is an object of column names and values")
+            }
+            var row = [String?](repeating: nil, count: model.columns.count)
+            for (name, value) in members {
+                let pointer = "/inputs/\(index)/\(name.pointerEscaped)"
+                guard let column = columnIndex[name] else {
+                    let known = model.columns.map(\.name).filter { $0 != model.target }
+                    throw Problem.input(pointer, "unknown-column", "the model has no column '\(name.prefix(100))'; \(nearest(to: name, among: known))")
+                }
+                if name == model.target { continue }
+                row[column] = try Self.field(value, model.columns[column], pointer)
+            }
+            for column in model.columns where column.name != model.target && members[column.name] == nil {
+                missing.insert(column.name)
+            }
+            rows.append(row)
+        }
+        var answer = answer(try predictions(rows: rows))
+        answer.warnings = model.columns.map(\.name).filter(missing.contains).map {
+            "the column '\($0)' is missing in some inputs; it counts as a missing value there"
+        }
+        return answer
+    }
+
+    /// A value of JSON as the text that would have stood in the upload; nil for a missing value.
+    private static func field(_ value: JSON, _ column: ModelManifest.Column, _ pointer: String) throws(Problem) -> String? {
+        func wrong(_ what: String) -> Problem {
+            let expected =
+                switch column.type {
+                case .number: "numbers"
+                case .boolean: "true and false"
+                case .date: "dates such as 2024-03-01"
+                case .category, .text: "texts"
+                }
+            return .input(pointer, "invalid-value", "\(what); the column '\(column.name)' holds \(expected)")
+        }
+        let text: String
+        switch value {
+        case .null: return nil
+        case .string(let given):
+            if TableValue.isMissing(given) { return nil }
+            text = given
+        case .bool(let given):
+            guard column.type != .number, column.type != .date else { throw wrong("\(given) is a boolean") }
+            text = given ? "true" : "false"
+        case .integer(let given): text = String(given)
+        case .number(let given): text = given.plain
+        case .array, .object: throw wrong("a list or an object is no field")
+        }
+        let isReadable =
+            switch column.type {
+            case .number: TableValue.number(text) != nil
+            case .boolean: TableValue.boolean(text) != nil
+            case .date: TableValue.date(text) != nil
+            case .category, .text: true
+            }
+        guard isReadable else { throw wrong("'\(text.prefix(64))' can't be read") }
+        return text
+    }
+
+    // MARK: As evaluation asks
+
+    /// - Parameter rows: fields in the order of the training version's columns.
+    func predictions(rows: [[String?]]) throws -> Predictions {
+        try model.predictions(ModelInputs(rows: rows))
+    }
+
+    /// - Errors: `Problem` 422 `picture-undecodable` naming the picture.
+    func predictions(pictures files: [[UInt8]]) throws -> Predictions {
+        var inputs = ModelInputs()
+        for preparation in model.preparations {
+            inputs.pictures[preparation] = try files.enumerated().map { index, bytes in
+                do {
+                    return try preparation.picture(decoding: bytes)
+                } catch {
+                    throw Problem(
+                        422, "picture-undecodable", title: "This is no picture that can be read", detail: "\(error)",
+                        errors: [.init(pointer: "/inputs/\(index)", code: "picture-undecodable", detail: "\(error)")])
+                }
+            }
+        }
+        return try model.predictions(inputs)
+    }
+
+    private func answer(_ predictions: Predictions) -> PredictionAnswer {
+        PredictionAnswer(classes: model.classes, isClassification: model.task.isClassification, predictions: predictions)
+    }
+}
+
+/// The answers to one call, in the order of its inputs.
+package struct PredictionAnswer: Sendable {
+    let classes: [String]
+    let isClassification: Bool
+    let predictions: Predictions
+    package var warnings: [String] = []
+
+    init(classes: [String], isClassification: Bool, predictions: Predictions) {
+        self.classes = classes
+        self.isClassification = isClassification
+        self.predictions = predictions
+    }
+
+    package var count: Int { predictions.count }
+
+    /// The body of the answer: `{model_version, predictions, warnings?}`.
+    package func json(modelVersion: String) -> Data {
+        var text = "{\"model_version\":\(modelVersion.jsonQuoted),\"predictions\":["
+        let names = classes.map(\.jsonQuoted)
+        for item in 0..<predictions.count {
+            if item > 0 { text += "," }
+            let row = predictions[item]
+            if isClassification {
+                let top = predictions.top(item)
+                text += "{\"label\":\(names[top]),\"score\":\(row[row.startIndex + top].jsonNumber),\"scores\":["
+                for (index, score) in row.enumerated() {
+                    if index > 0 { text += "," }
+                    text += "{\"label\":\(names[index]),\"score\":\(score.jsonNumber)}"
+                }
+                text += "]}"
+            } else {
+                text += "{\"value\":\(row[row.startIndex].jsonNumber)}"
+            }
+        }
+        text += "]"
+        if !warnings.isEmpty { text += ",\"warnings\":[\(warnings.map(\.jsonQuoted).joined(separator: ","))]" }
+        return Data((text + "}").utf8)
+    }
+}
+
+extension Problem {
+    fileprivate static func input(_ pointer: String, _ code: String, _ detail: String) -> Problem {
+        Problem(
+            422, "predict-input", title: "An input can't be used", detail: "\(pointer): \(detail)",
+            errors: [Place(pointer: pointer, code: code, detail: detail)])
+    }
+}
+
+extension String {
+    var pointerEscaped: String { replacing("~", with: "~0").replacing("/", with: "~1") }
+
+    /// The text as JSON, with its quotes.
+    var jsonQuoted: String {
+        var result = "\""
+        for scalar in unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20:
+                let hex = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
+
+extension Float {
+    /// A number of JSON, which has no infinities.
+    var jsonNumber: String { isFinite ? "\(self)" : "null" }
+}
