@@ -100,11 +100,11 @@ import Testing
                     }
                     func ask(_ id: String) async throws -> RunningServer.Answer {
                         let needsBody = method == "post"
-                        let upload = path.hasSuffix("/versions"), predict = path.hasSuffix("/predict")
+                        let upload = path.hasSuffix("/versions")
                         let json = Self.body(of: path)
                         return try await server.call(
                             method.uppercased(), filled(id), key: stranger, body: needsBody ? Array((upload ? "a,b\n1,2\n" : json).utf8) : nil,
-                            type: needsBody ? (upload ? "text/csv" : predict ? "application/json" : "application/json") : nil,
+                            type: needsBody ? (upload ? "text/csv" : "application/json") : nil,
                             headers: [("X-Request-ID", "same")])
                     }
                     let foreign = try await ask("mine"), nothing = try await ask("unknown")

@@ -26,7 +26,7 @@ import Testing
                 let answer = try await exchange(server, bytes)
                 #expect(answer.hasPrefix("HTTP/1.1 4"), "\(name): \(answer.prefix(300))")
                 #expect(!answer.hasSuffix("…"), "\(name): not closed")
-                #expect(answer.components(separatedBy: "HTTP/1.1 ").count == 2, "\(name): answered once, not \(answer.prefix(1000))")
+                #expect(answer.components(separatedBy: "HTTP/1.1 4").count == 2, "\(name): answered once, not \(answer.prefix(1000))")
                 #expect(answer.contains("application/problem+json"), "\(name): \(answer.prefix(300))")
             }
             #expect(try await server.count("project") == 0)

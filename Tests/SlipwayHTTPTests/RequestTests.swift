@@ -53,7 +53,8 @@ import Testing
     @Test func pathsMethodsTypesAndParametersAreChecked() async throws {
         try await withRunningServer { server in
             #expect(try await server.call("GET", "/v1/nothing").problem.code == "not-found")
-            for method in ["PUT", "PATCH", "TRACE", "FOO"] {
+            #expect(try await server.call("FOO", "/v1/projects").status == 405)
+            for method in ["PUT", "PATCH", "TRACE"] {
                 let answer = try await server.call(method, "/v1/projects")
                 #expect(answer.status == 405)
                 #expect(answer[header: "Allow"] == "GET, HEAD, POST")
@@ -98,7 +99,7 @@ import Testing
     @Test func requestIDsAreEchoedUnlessTheyAreUnsafe() async throws {
         try await withRunningServer { server in
             #expect(try await server.call("GET", "/healthz", headers: [("X-Request-ID", "abc-1.2:3")])[header: "X-Request-ID"] == "abc-1.2:3")
-            let own = try await server.call("GET", "/healthz", headers: [("X-Request-ID", "a b\u{1b}")])
+            let own = try await server.call("GET", "/healthz", headers: [("X-Request-ID", "a b; c")])
             #expect(own[header: "X-Request-ID"]?.hasPrefix("req-") == true)
         }
     }
