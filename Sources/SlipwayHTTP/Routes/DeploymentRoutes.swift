@@ -69,6 +69,7 @@ struct DeploymentRoutes {
         let (body, digest) = try await call.json()
         let name = body["name"]?.stringValue ?? ""
         return try await call.create("deployment.create", body: digest, in: database) { transaction in
+            _ = try transaction.project(project)
             let version = try Self.modelVersion(in: body, transaction)
             let record = try transaction.createDeployment(in: project, named: name, of: version)
             return Created(object: "deployment \(record.id)", location: "/v1/deployments/\(record.id)", output: Self.view.output(record))
