@@ -72,6 +72,7 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
+        .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["SlipwayDomain", "CurlShims"]),
