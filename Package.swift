@@ -83,6 +83,8 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
+        .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
