@@ -1,12 +1,12 @@
-import Foundation
-import Hummingbird
+internal import Foundation
+internal import Hummingbird
 package import Logging
-import NIOCore
-import ServiceLifecycle
+internal import NIOCore
+internal import ServiceLifecycle
 package import SlipwayBlobs
 package import SlipwayPostgres
 package import SlipwayTasks
-import UnixSignals
+internal import UnixSignals
 
 /// The api process: HTTP for clients. It decodes no upload and runs no model.
 package struct APIServer: Sendable {
@@ -49,7 +49,7 @@ package struct APIServer: Sendable {
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
             logger: logger)
         var configuration = ServiceGroupConfiguration(
-            services: [hub, application].map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [hub, application] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = limits.drainTime
         let group = ServiceGroup(configuration: configuration)
         if self.configuration.endsWithStandardInput { Self.endWithStandardInput(group) }

@@ -88,7 +88,7 @@ package final class Cluster {
         return cluster
     }
 
-<<<<<<< HEAD
+=======
     /// Where the cluster of a data directory answers when another process runs it.
     package static func runningAddress(in dataDirectory: String) throws -> PostgresAddress {
         let files = try ClusterFiles(dataDirectory: dataDirectory)
@@ -96,12 +96,13 @@ package final class Cluster {
             socketDirectory: try files.makeSocketDirectory(), user: owner, password: try files.secret(isNew: false), database: database)
     }
 
-    private init(address: PostgresAddress, process: ChildProcess, options: Options, lock: FileLock) {
+    private init(
+        address: PostgresAddress, process: ChildProcess, dataDirectory: String, socketDirectory: String, options: Options, lock: FileLock
+    ) {
 =======
     private init(
         address: PostgresAddress, process: ChildProcess, dataDirectory: String, socketDirectory: String, options: Options, lock: FileLock
     ) {
->>>>>>> 37d0e62a9fb50fe506f33c8c5ee284f1c3400029
         self.address = address
         self.process = process
         self.dataDirectory = dataDirectory

@@ -107,7 +107,8 @@ extension Transaction {
     /// An administrator's key of the first organisation, which is made when there is none: `slipway up` on first start, and
     /// `slipway admin new-key`. As the system.
     package func createAdministratorKey() throws -> APIKeySecret {
-        try execute("LOCK TABLE organisation IN SHARE ROW EXCLUSIVE MODE")
+        // Two that start at once make one organisation.
+        try execute("SELECT pg_advisory_xact_lock(\(AdvisoryLock.firstOrganisation), 0)")
         let organisation = try firstOrganisation() ?? createOrganisation(named: "default")
         let secret = APIKeySecret()
         _ = try createAPIKey(secret, named: "administrator", of: organisation.id, scopes: Scope.allCases, expiresAt: nil)

@@ -43,7 +43,7 @@ extension Transaction {
     /// The lock ends with the transaction, however that ends: no key stays blocked by a process that died.
     package func recall(_ request: IdempotentRequest) throws -> RecordedAnswer? {
         let name = "\(request.organisation)\u{1F}\(request.route)\u{1F}\(request.key)"
-        let isAlone = try queryOne("SELECT pg_try_advisory_xact_lock(\(Self.lockSpace), hashtext(\(name))) AS alone") { try $0["alone"] as Bool }
+        let isAlone = try queryOne("SELECT pg_try_advisory_xact_lock(\(AdvisoryLock.idempotency), hashtext(\(name))) AS alone") { try $0["alone"] as Bool }
         guard isAlone else { throw IdempotencyError.inFlight }
         let found = try queryFirst("""
             SELECT body_sha256, status, location, response FROM idempotency_key
@@ -67,7 +67,11 @@ extension Transaction {
                 response = excluded.response, created_at = now()
             """)
     }
+}
 
-    /// Advisory locks of two numbers don't meet those of one, such as the migrations'.
-    private static var lockSpace: Int32 { 0x51D3 }
+/// The first of an advisory lock's two numbers: what it's for. Such locks don't meet those of one number, such as the
+/// migrations'.
+enum AdvisoryLock {
+    static let idempotency: Int32 = 0x51D3
+    static let firstOrganisation: Int32 = 0x51D4
 }

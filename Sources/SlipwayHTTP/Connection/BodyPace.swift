@@ -1,5 +1,5 @@
-import NIOCore
-import Synchronization
+internal import NIOCore
+internal import Synchronization
 
 /// How fast a request's body must arrive.
 enum BodyPace: Sendable {

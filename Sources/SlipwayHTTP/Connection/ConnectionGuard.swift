@@ -1,9 +1,9 @@
-import HTTPTypes
-import NIOCore
-import NIOHTTP1
-import NIOHTTPTypes
-import NIOHTTPTypesHTTP1
-import SlipwayDomain
+internal import HTTPTypes
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOHTTPTypes
+internal import NIOHTTPTypesHTTP1
+internal import SlipwayDomain
 
 /// Keeps a connection's client to its limits: time for a header and a body, time to take an answer, and HTTP that can be
 /// read in one way only. What it refuses gets a problem document and the connection's end.
@@ -37,6 +37,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var paceTimer: Scheduled<Void>?
     private var writeTimer: Scheduled<Void>?
     private var watch: ClientWatch?
+    /// What came of the next requests while one is being answered. Nothing more is read until then.
+    private var pending: [HTTPRequestPart] = []
+    private var holdsRead = false
     private var isBroken = false
     private var bodyBytes = 0
     private var windowBytes = 0
@@ -97,7 +100,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             }
             return
         }
-        switch unwrapInboundIn(data) {
+        let part = unwrapInboundIn(data)
+        switch phase {
+        case .serving(bodyEnded: true), .answeringLast where part.isHead || !pending.isEmpty: pending.append(part)
+        default: deliver(part, context)
+        }
+    }
+
+    private func deliver(_ part: HTTPRequestPart, _ context: ChannelHandlerContext) {
+        switch part {
         case .head:
             headTimer?.cancel()
             headTimer = nil
@@ -111,7 +122,25 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             if case .serving = phase { phase = .serving(bodyEnded: true) }
             cancelBodyTimers()
         }
-        context.fireChannelRead(data)
+        context.fireChannelRead(wrapInboundOut(part))
+    }
+
+    /// The next request that came already, if one did.
+    private func deliverPending(_ context: ChannelHandlerContext) {
+        guard !pending.isEmpty else { return }
+        var parts = pending[...]
+        pending = []
+        while let part = parts.first {
+            if case .serving(bodyEnded: true) = phase { break }
+            parts.removeFirst()
+            deliver(part, context)
+        }
+        pending = Array(parts)
+        context.fireChannelReadComplete()
+        if pending.isEmpty, holdsRead {
+            holdsRead = false
+            context.read()
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -122,6 +151,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func read(context: ChannelHandlerContext) {
+        guard pending.isEmpty else {
+            holdsRead = true
+            return
+        }
         if waitingSince == nil { waitingSince = .now }
         context.read()
     }
@@ -244,6 +277,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             phase = .idle
             context.write(data, promise: promise)
             startHeadTimer(context, limits.idleTime)
+            // Not within this write: whoever wrote isn't ready for the next request yet.
+            if !pending.isEmpty {
+                let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+                context.eventLoop.execute {
+                    let (handler, context) = bound.value
+                    handler.deliverPending(context)
+                }
+            }
         default: context.write(data, promise: promise)
         }
     }
@@ -251,6 +292,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private func end(_ context: ChannelHandlerContext, _ data: NIOAny, promise: EventLoopPromise<Void>?) {
         watch = nil
         phase = .lingering
+        pending = []
         bodyBytes = 0
         cancelBodyTimers()
         context.writeAndFlush(data, promise: promise)
@@ -270,6 +312,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         context.fireChannelWritabilityChanged()
     }
+}
+
+extension HTTPRequestPart {
+    fileprivate var isHead: Bool { if case .head = self { true } else { false } }
 }
 
 /// Refuses headers that two readers could understand differently, before they become a request.

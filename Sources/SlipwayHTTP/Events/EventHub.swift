@@ -1,8 +1,8 @@
-import Logging
-import ServiceLifecycle
-import SlipwayDomain
-import SlipwayPostgres
-import Synchronization
+internal import Logging
+internal import ServiceLifecycle
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import Synchronization
 
 /// Wakes the open event streams: one listener of the database for all of them, and a heartbeat.
 final class EventHub: Service {

@@ -1,5 +1,8 @@
-import Foundation
-import SlipwayDomain
+internal import Foundation
+internal import SlipwayDomain
+
+/// SlipwayPostgres has a type of this name too, for columns.
+typealias JSON = SlipwayDomain.JSON
 
 /// A value on its way out. `raw` is text that is JSON already, such as a `jsonb` column.
 enum Output: Sendable {

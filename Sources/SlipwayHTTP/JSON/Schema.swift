@@ -1,4 +1,4 @@
-import SlipwayDomain
+internal import SlipwayDomain
 
 /// The shape of a JSON value: it checks what comes in and describes, in `/openapi.json`, what comes in and goes out.
 indirect enum Schema: Sendable {

@@ -1,6 +1,6 @@
-import Foundation
-import SlipwayStore
-import Synchronization
+internal import Foundation
+internal import SlipwayStore
+internal import Synchronization
 
 /// What `/metrics` shows, in Prometheus' text format. Labels have few values: patterns of routes, never paths.
 final class Metrics: Sendable {

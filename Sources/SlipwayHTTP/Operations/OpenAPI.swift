@@ -1,5 +1,5 @@
-import HTTPTypes
-import SlipwayDomain
+internal import HTTPTypes
+internal import SlipwayDomain
 
 /// The OpenAPI 3.1 document of a route table: the routes that answer are the routes that are described.
 struct OpenAPI {

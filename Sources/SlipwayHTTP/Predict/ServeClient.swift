@@ -1,7 +1,7 @@
-import NIOCore
-import NIOHTTP1
-import NIOPosix
-import Synchronization
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+internal import Synchronization
 
 /// What the serve process answered.
 struct ServeAnswer: Sendable {

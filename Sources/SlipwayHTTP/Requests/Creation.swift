@@ -1,10 +1,10 @@
-import Foundation
-import HTTPTypes
-import Hummingbird
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// What a POST that creates has made.
 struct Created: Sendable {

@@ -1,9 +1,9 @@
-import HTTPTypes
-import NIOHTTP1
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import NIOHTTP1
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// The one place where errors meet HTTP. What isn't named here is our fault: 500, with its cause in the log only.
 extension Refusal {
@@ -33,6 +33,8 @@ extension Refusal {
         case .headerOverflow:
             Refusal(problem: Problem(
                 431, "header-too-large", title: "The request's header is too large", detail: "send fewer or shorter header fields"))
+        // The parser knows all methods that there are; the path isn't known here.
+        case .invalidMethod: .methodNotAllowed("a method that HTTP doesn't have", allowed: ["DELETE", "GET", "HEAD", "POST"])
         default: .malformedRequest("the bytes aren't HTTP/1.1 as RFC 9112 has it")
         }
     }

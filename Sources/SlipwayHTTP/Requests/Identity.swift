@@ -1,10 +1,10 @@
-import Foundation
-import HTTPTypes
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
-import Synchronization
+internal import Foundation
+internal import HTTPTypes
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
+internal import Synchronization
 
 /// Who calls, by the key that was sent.
 struct Identity: Sendable {
@@ -41,7 +41,7 @@ final class Authenticator: Sendable {
         let digest = SHA256.digest(of: secret.utf8)
         // An unknown key is compared too, so that it takes as long as a wrong one.
         let key = try await key(publicID)
-        let isRight = constantTimeEqual(digest.bytes, key?.digest ?? Self.nobody)
+        let isRight = constantTimeEqual(digest.bytes, key?.digest.bytes ?? Self.nobody)
         guard isRight, let key, key.isValid(at: Date()) else { throw Refusal.unauthorised }
         return Identity(organisation: key.organisation, key: key.id, publicID: key.publicID, scopes: Set(key.scopes))
     }

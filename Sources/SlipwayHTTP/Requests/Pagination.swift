@@ -1,7 +1,7 @@
-import Foundation
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayStore
+internal import Foundation
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayStore
 
 /// Which part of a list a request wants.
 struct PageRequest: Sendable {

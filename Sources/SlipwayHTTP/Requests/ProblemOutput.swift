@@ -1,6 +1,6 @@
-import HTTPTypes
-import Hummingbird
-import SlipwayDomain
+internal import HTTPTypes
+internal import Hummingbird
+internal import SlipwayDomain
 
 extension Output {
     static func problem(_ problem: Problem) -> Output {

@@ -1,4 +1,4 @@
-import SlipwayDomain
+internal import SlipwayDomain
 
 /// A query parameter that a route takes.
 struct QueryParameter: Sendable {

@@ -1,5 +1,5 @@
-import HTTPTypes
-import SlipwayDomain
+internal import HTTPTypes
+internal import SlipwayDomain
 
 /// A problem document with the header fields that go with it.
 struct Refusal: Error {

@@ -1,6 +1,6 @@
-import Hummingbird
-import SlipwayDomain
-import SlipwayTasks
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayTasks
 
 /// What can be trained, and by which recipes.
 struct CatalogueRoutes {

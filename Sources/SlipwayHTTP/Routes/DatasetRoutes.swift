@@ -1,7 +1,7 @@
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 struct DatasetRoutes {
     let database: Database
@@ -43,8 +43,8 @@ struct DatasetRoutes {
     func create(_ call: Call) async throws -> Response {
         let project: ProjectID = try call.identifier("project", of: "project")
         let (body, digest) = try await call.json()
-        guard let task = body[key: "task"]?.stringValue.flatMap(LearningTask.init) else { preconditionFailure("the schema knows the tasks") }
-        let name = body[key: "name"]?.stringValue ?? "", description = body[key: "description"]?.stringValue ?? ""
+        guard let task = body["task"]?.stringValue.flatMap(LearningTask.init) else { preconditionFailure("the schema knows the tasks") }
+        let name = body["name"]?.stringValue ?? "", description = body["description"]?.stringValue ?? ""
         return try await call.create("dataset.create", body: digest, in: database) { transaction in
             let record = try transaction.createDataset(in: project, named: name, task: task, description: description)
             return Created(object: "dataset \(record.id)", location: "/v1/datasets/\(record.id)", output: Self.view.output(record))

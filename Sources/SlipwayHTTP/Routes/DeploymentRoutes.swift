@@ -1,7 +1,7 @@
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// Named endpoints and their revisions. `PredictRoutes` answers at them.
 struct DeploymentRoutes {
@@ -67,8 +67,9 @@ struct DeploymentRoutes {
     func create(_ call: Call) async throws -> Response {
         let project: ProjectID = try call.identifier("project", of: "project")
         let (body, digest) = try await call.json()
-        let name = body[key: "name"]?.stringValue ?? ""
+        let name = body["name"]?.stringValue ?? ""
         return try await call.create("deployment.create", body: digest, in: database) { transaction in
+            _ = try transaction.project(project)
             let version = try Self.modelVersion(in: body, transaction)
             let record = try transaction.createDeployment(in: project, named: name, of: version)
             return Created(object: "deployment \(record.id)", location: "/v1/deployments/\(record.id)", output: Self.view.output(record))
@@ -93,7 +94,7 @@ struct DeploymentRoutes {
     /// The version that a body names; one of another organisation is as unknown as one that isn't there.
     private static func modelVersion(in body: JSON, _ transaction: Transaction) throws -> ModelVersionID {
         do {
-            guard let id = body[key: "model_version"]?.stringValue.flatMap(ModelVersionID.init) else { throw StoreError.notFound("model version") }
+            guard let id = body["model_version"]?.stringValue.flatMap(ModelVersionID.init) else { throw StoreError.notFound("model version") }
             return try transaction.modelVersion(id).id
         } catch is StoreError {
             throw Problem.invalidBody("/model_version", "model-version-unknown", "there is no model version of this id")

@@ -1,8 +1,8 @@
-import HTTPTypes
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// An experiment's events as they happen, for `EventSource` and everything like it.
 struct EventRoutes {

@@ -1,9 +1,9 @@
-import Foundation
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
-import SlipwayTasks
+internal import Foundation
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
+internal import SlipwayTasks
 
 struct ExperimentRoutes {
     let database: Database
@@ -154,17 +154,17 @@ private struct ExperimentWish: Sendable {
     let seed: Int
 
     init(_ body: JSON) throws {
-        name = body[key: "name"]?.stringValue
-        dataset = body[key: "dataset"]?.stringValue ?? ""
-        version = body[key: "version"]?.intValue
-        objective = body[key: "objective"]?.stringValue
-        preset = body[key: "preset"]?.stringValue.flatMap(Preset.init) ?? .balanced
-        let trials = body[key: "budget"]?[key: "trials"]?.intValue
+        name = body["name"]?.stringValue
+        dataset = body["dataset"]?.stringValue ?? ""
+        version = body["version"]?.intValue
+        objective = body["objective"]?.stringValue
+        preset = body["preset"]?.stringValue.flatMap(Preset.init) ?? .balanced
+        let trials = body["budget"]?["trials"]?.intValue
         budgetTrials = trials
-        budgetSeconds = body[key: "budget"]?[key: "seconds"]?.doubleValue ?? (trials == nil ? Self.seconds(preset) : nil)
-        target = body[key: "target"]?.stringValue
-        template = body[key: "template"]
-        seed = body[key: "seed"]?.intValue ?? 0
+        budgetSeconds = body["budget"]?["seconds"]?.doubleValue ?? (trials == nil ? Self.seconds(preset) : nil)
+        target = body["target"]?.stringValue
+        template = body["template"]
+        seed = body["seed"]?.intValue ?? 0
     }
 
     private static func seconds(_ preset: Preset) -> Double {

@@ -1,9 +1,9 @@
-import HTTPTypes
-import Hummingbird
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import Hummingbird
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// The items of a data set version, and their bytes.
 struct ItemRoutes {

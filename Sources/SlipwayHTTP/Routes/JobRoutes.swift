@@ -1,8 +1,8 @@
-import HTTPTypes
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 struct JobRoutes {
     let database: Database

@@ -1,9 +1,9 @@
-import HTTPTypes
-import Hummingbird
-import Logging
-import SlipwayBlobs
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import Hummingbird
+internal import Logging
+internal import SlipwayBlobs
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// What those who run the platform ask: is it alive, is it ready, what does it do, what can it do.
 struct OperationRoutes {

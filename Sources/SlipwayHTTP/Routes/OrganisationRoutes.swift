@@ -1,8 +1,8 @@
-import Foundation
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import Foundation
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// Organisations and the keys of their members.
 struct OrganisationRoutes {
@@ -51,12 +51,12 @@ struct OrganisationRoutes {
         let page = try PageRequest(call)
         let position: CreationPosition? = try page.position()
         let records = try await database.transaction(as: .system) { try $0.organisations(after: position, limit: page.limit + 1) }
-        return .json(try page.output(records, Self.organisation) { CreationPosition(createdAt: $0.createdAt, id: $0.id.uuid) })
+        return .json(page.output(records, Self.organisation) { CreationPosition(createdAt: $0.createdAt, id: $0.id.uuid) })
     }
 
     func createOrganisation(_ call: Call) async throws -> Response {
         let (body, digest) = try await call.json()
-        let name = body[key: "name"]?.stringValue ?? ""
+        let name = body["name"]?.stringValue ?? ""
         return try await call.create("organisation.create", body: digest, in: database, as: .system) { transaction in
             let record = try transaction.createOrganisation(named: name)
             return Created(object: "organisation \(record.id)", location: nil, output: Self.organisation.output(record))
@@ -67,24 +67,25 @@ struct OrganisationRoutes {
         let page = try PageRequest(call)
         let position: CreationPosition? = try page.position()
         let records = try await database.transaction(as: call.role) { try $0.apiKeys(after: position, limit: page.limit + 1) }
-        return .json(page.output(records.map { ($0, nil) }, Self.key) { CreationPosition(createdAt: $0.record.createdAt, id: $0.record.id.uuid) })
+        let shown: [(record: APIKeyRecord, secret: APIKeySecret?)] = records.map { ($0, nil) }
+        return .json(page.output(shown, Self.key) { CreationPosition(createdAt: $0.record.createdAt, id: $0.record.id.uuid) })
     }
 
     /// A key can't give what it hasn't got, except that an administrator may give the lesser scopes; `platform` needs `platform`.
     func createKey(_ call: Call) async throws -> Response {
         let (body, digest) = try await call.json()
         let caller = try call.caller
-        guard case .array(let words)? = body[key: "scopes"] else { preconditionFailure("the schema requires scopes") }
+        guard case .array(let words)? = body["scopes"] else { preconditionFailure("the schema requires scopes") }
         let scopes = Scope.allCases.filter { words.contains(.string($0.rawValue)) }
         guard !scopes.contains(.platform) || caller.scopes.contains(.platform) else { throw Problem.scopeMissing(.platform) }
         var organisation = caller.organisation
-        if let other = body[key: "organisation"]?.stringValue, other != organisation.description {
+        if let other = body["organisation"]?.stringValue, other != organisation.description {
             guard caller.scopes.contains(.platform) else { throw Problem.scopeMissing(.platform) }
             guard let id = OrganisationID(other) else { throw Problem.notFound("organisation") }
             organisation = id
         }
-        let name = body[key: "name"]?.stringValue ?? ""
-        let expiry = body[key: "expires_in_seconds"]?.intValue.map { Date(timeIntervalSinceNow: Double($0)) }
+        let name = body["name"]?.stringValue ?? ""
+        let expiry = body["expires_in_seconds"]?.intValue.map { Date(timeIntervalSinceNow: Double($0)) }
         return try await call.create("api-key.create", body: digest, in: database, as: .system) { [organisation] transaction in
             _ = try transaction.organisation(organisation)
             let secret = APIKeySecret()

@@ -1,10 +1,10 @@
-import HTTPTypes
-import Hummingbird
-import NIOHTTP1
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
-import Synchronization
+internal import HTTPTypes
+internal import Hummingbird
+internal import NIOHTTP1
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
+internal import Synchronization
 
 /// Passes predict calls on to the serve process. Nothing of a client's bytes is understood here.
 struct PredictRoutes {

@@ -1,7 +1,7 @@
-import Hummingbird
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import Hummingbird
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 struct ProjectRoutes {
     let database: Database
@@ -33,7 +33,7 @@ struct ProjectRoutes {
 
     func create(_ call: Call) async throws -> Response {
         let (body, digest) = try await call.json()
-        let name = body[key: "name"]?.stringValue ?? "", description = body[key: "description"]?.stringValue ?? ""
+        let name = body["name"]?.stringValue ?? "", description = body["description"]?.stringValue ?? ""
         return try await call.create("project.create", body: digest, in: database) { transaction in
             let record = try transaction.createProject(named: name, description: description)
             return Created(object: "project \(record.id)", location: "/v1/projects/\(record.id)", output: Self.view.output(record))

@@ -1,9 +1,9 @@
-import Hummingbird
-import NIOCore
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import Hummingbird
+internal import NIOCore
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// New versions of a data set: from an uploaded file, or by new labels for the items of another version.
 struct UploadRoutes {
@@ -102,8 +102,8 @@ struct UploadRoutes {
         guard case .array(let elements) = body else { preconditionFailure("the schema wants an array") }
         let changes = elements.map { element in
             Relabelling(
-                item: element[key: "item"]?.stringValue ?? "",
-                annotation: element[key: "annotation"]?[key: "label"]?.stringValue.map(Relabelling.Annotation.init(label:)))
+                item: element["item"]?.stringValue ?? "",
+                annotation: element["annotation"]?["label"]?.stringValue.map(Relabelling.Annotation.init(label:)))
         }
         return try await call.create("dataset-version.relabel", body: digest, in: database) { transaction in
             let accepted = try transaction.acceptRelabelling(changes, of: dataset, base: base, requestID: call.id)

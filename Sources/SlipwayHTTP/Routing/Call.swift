@@ -1,11 +1,11 @@
-import HTTPTypes
-import Hummingbird
-import Logging
-import NIOCore
-import SlipwayBlobs
-import SlipwayDomain
-import SlipwayPostgres
-import SlipwayStore
+internal import HTTPTypes
+internal import Hummingbird
+internal import Logging
+internal import NIOCore
+internal import SlipwayBlobs
+internal import SlipwayDomain
+internal import SlipwayPostgres
+internal import SlipwayStore
 
 /// A request on its way through its route.
 struct Call: Sendable {

@@ -1,9 +1,9 @@
-import Foundation
-import HTTPTypes
-import Hummingbird
-import Logging
-import NIOCore
-import SlipwayDomain
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import Logging
+internal import NIOCore
+internal import SlipwayDomain
 
 /// What Hummingbird knows of a request beside the request itself.
 struct ConnectionContext: InitializableFromSource {

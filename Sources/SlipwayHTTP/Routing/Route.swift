@@ -1,6 +1,6 @@
-import HTTPTypes
-import Hummingbird
-import SlipwayDomain
+internal import HTTPTypes
+internal import Hummingbird
+internal import SlipwayDomain
 
 /// One method of one path: everything the server, its tests and `/openapi.json` know about it.
 struct Route: Sendable {
