@@ -5,7 +5,7 @@ import SlipwayDomain
 struct ExperimentCommands: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "experiment", abstract: "Experiments: one press of \"train\" each.",
-        subcommands: [Start.self, List.self, Show.self, Watch.self, Cancel.self, Delete.self])
+        subcommands: [Start.self, List.self, Show.self, Watch.self, Cancel.self])
 
     static let members = [
         "id", "name", "status", "progress", "task", "objective", "preset", "chosen", "metrics", "model_version",
@@ -76,19 +76,6 @@ struct ExperimentCommands: AsyncParsableCommand {
             let api = try connection.api()
             let id = try await api.experiment(experiment).id
             connection.output.show(try await api.post("/v1/experiments/\(id)/cancel"), members)
-        }
-    }
-
-    struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Deletes an experiment that has ended.")
-        @OptionGroup var connection: ConnectionOptions
-        @Argument(help: "PROJECT/NAME, or its id.") var experiment: String
-
-        func run() async throws {
-            let api = try connection.api()
-            let id = try await api.experiment(experiment).id
-            try await api.delete("/v1/experiments/\(id)")
-            connection.output.done("deleted \(experiment)", ["id": .string(id)])
         }
     }
 
