@@ -89,7 +89,7 @@ let package = Package(
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "CArchive", "Keel",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),

@@ -23,7 +23,7 @@ struct Slipway: AsyncParsableCommand {
             CommandGroup(
                 name: "Run a platform",
                 subcommands: [
-                    Up.self, Doctor.self, Config.self, Migrate.self, Admin.self, APIRole.self, WorkerRole.self,
+                    Doctor.self, Config.self, Migrate.self, Admin.self, APIRole.self,
                     ServeRole.self, TrainerRole.self,
                 ]),
         ])

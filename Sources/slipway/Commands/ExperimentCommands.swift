@@ -103,6 +103,12 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "A template by name, or a YAML file with one.", completion: .file()) var template: String?
     @Option(help: "Makes the training repeatable, together with --trials.") var seed: UInt32?
 
+    /// Nothing but defaults, for commands that decide for themselves.
+    static var none: TrainingOptions {
+        guard let options = try? parse([]) else { preconditionFailure("every option has a default") }
+        return options
+    }
+
     func body(dataset: String) throws -> JSON {
         var body: [String: JSON] = ["dataset": .string(dataset)]
         body["name"] = name.map(JSON.string)
