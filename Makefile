@@ -10,10 +10,9 @@ arch := $(shell uname -m)
 binary := .build/release/slipway
 archive := slipway-$(version)-linux-$(arch)
 
-# Where the binary looks for shared libraries, in this order: Swift's own beside an installed binary, then the OpenMP
-# build of OpenBLAS, which shares its threads with oneDNN, XGBoost and our kernels. The pthread build has the same name
-# and would come first by the system's alternatives.
-link := -Xlinker -rpath=\$$ORIGIN/../lib/slipway -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
+# The OpenMP build of OpenBLAS, which shares its threads with oneDNN, XGBoost and our kernels. The pthread build has the
+# same name, and would come first by the system's alternatives.
+link := -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
 swift := swift
 
 .PHONY: help setup quickstart up build test install dist clean
@@ -36,8 +35,10 @@ up: setup ## builds and runs the platform until Ctrl-C
 build: setup ## builds everything, tests included
 	$(swift) build -c release --build-tests $(link)
 
+# The acceptance tests measure times of the running product, so they come by themselves.
 test: build ## builds everything and runs every test
-	$(swift) test -c release --skip-build
+	$(swift) test -c release --skip-build --disable-xctest --skip AcceptanceTests
+	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
 	$(swift) build -c release --product slipway $(link)

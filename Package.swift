@@ -13,6 +13,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -62,24 +64,33 @@ let package = Package(
         .target(
             name: "SlipwayServing",
             dependencies: [
-                "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "Keel",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "Keel", "KeelKernels",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
         .target(
             name: "SlipwayHTTP",
             dependencies: [
                 "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
-        .target(name: "SlipwayClient", dependencies: ["SlipwayDomain", "CurlShims"]),
+        .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "CArchive",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
@@ -88,7 +99,25 @@ let package = Package(
         .testTarget(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
-        .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
+        .target(name: "BadInputs", path: "Tests/BadInputs"),
+        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
+        // Tests.
+        .target(
+            name: "SlipwayTestSupport",
+            dependencies: ["SlipwayStore", "SlipwaySystem", .product(name: "Logging", package: "swift-log")], path: "Tests/Support"),
+        .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
+        .executableTarget(
+            name: "ClusterHost", dependencies: ["SlipwayPostgres", .product(name: "Logging", package: "swift-log")], path: "Tests/ClusterHost"),
+        .testTarget(name: "SlipwayPostgresTests", dependencies: ["SlipwayPostgres", "SlipwayTestSupport", "ClusterHost"]),
+        .testTarget(
+            name: "SlipwayHTTPTests",
+            dependencies: [
+                "SlipwayHTTP", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
+        .testTarget(
+            name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ],
     swiftLanguageModes: [.v6]
 )

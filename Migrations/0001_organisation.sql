@@ -79,14 +79,16 @@ CREATE INDEX audit_entry_by_organisation ON audit_entry (organisation_id, id);
 CALL make_tenant_table('audit_entry', 'SELECT, INSERT');
 CALL open_to_system('audit_entry', 'INSERT');
 
--- The answer to a POST that creates, kept for 24 hours. `status` is NULL while the first call is in flight.
+-- The answer to a POST that creates, kept for 24 hours. It is written by the transaction that creates, under an advisory
+-- lock of the key, so a row is there when and only when the creation was committed.
 CREATE TABLE idempotency_key (
     organisation_id uuid        NOT NULL REFERENCES organisation,
     route           text        NOT NULL,
     key             text        NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
     body_sha256     bytea       NOT NULL,
-    status          smallint,
-    response        jsonb,
+    status          smallint    NOT NULL,
+    location        text,
+    response        jsonb       NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organisation_id, route, key)
 );

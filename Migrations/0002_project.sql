@@ -21,7 +21,7 @@ ALTER TABLE blob ENABLE ROW LEVEL SECURITY;
 ALTER TABLE blob FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON blob TO slipway_app USING (true);
 GRANT SELECT, INSERT, UPDATE ON blob TO slipway_app;
-CALL open_to_system('blob', 'SELECT, UPDATE, DELETE');
+CALL open_to_system('blob', 'SELECT, INSERT, UPDATE, DELETE');
 
 CREATE TABLE dataset (
     id              uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -89,6 +89,7 @@ CREATE TABLE item (
 );
 CREATE INDEX item_in_dataset ON item (dataset_id, id);
 CREATE INDEX item_by_blob ON item (blob) WHERE blob IS NOT NULL;
+GRANT USAGE ON SEQUENCE item_id_seq TO slipway_app;  -- a copy's id must be known beside its original's
 CALL make_tenant_table('item', 'SELECT, INSERT, UPDATE, DELETE');
 CALL open_to_system('item', 'SELECT');
 

@@ -23,15 +23,19 @@ CREATE TABLE job (
     log              text        NOT NULL DEFAULT '',
     request_id       text        NOT NULL DEFAULT '',
     created_at       timestamptz NOT NULL DEFAULT now(),
-    started_at       timestamptz,
+    started_at       timestamptz,  -- of the newest attempt
     finished_at      timestamptz,
     CONSTRAINT running_is_leased CHECK (CASE WHEN state = 'running'
         THEN num_nulls(worker, token, lease_expires_at) = 0 ELSE num_nonnulls(worker, token, lease_expires_at) = 0 END),
     CONSTRAINT finished_has_time CHECK ((state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 );
-CREATE INDEX job_due ON job (lane, priority DESC, run_at, id) WHERE state = 'queued';
+-- The head of each project's queue, and when each project was served last.
+CREATE INDEX job_due ON job (lane, project_id, priority DESC, run_at, id) WHERE state = 'queued';
+CREATE INDEX job_served ON job (lane, project_id, started_at) WHERE started_at IS NOT NULL;
+-- Not `WHERE state = 'running'`: with statistics from a quiet time the planner would complete jobs through it.
 CREATE INDEX job_overdue ON job (lease_expires_at) WHERE lease_expires_at IS NOT NULL;
 CREATE INDEX job_serial ON job (serial_key, id) WHERE serial_key IS NOT NULL AND state IN ('queued', 'running');
+CREATE UNIQUE INDEX job_serial_running ON job (serial_key) WHERE serial_key IS NOT NULL AND lease_expires_at IS NOT NULL;
 CREATE INDEX job_of_project ON job (project_id) WHERE state IN ('queued', 'running');
 CALL make_tenant_table('job', 'SELECT, INSERT, UPDATE');
 CALL open_to_system('job', 'SELECT, UPDATE');

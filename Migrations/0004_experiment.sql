@@ -36,6 +36,7 @@ CREATE TABLE experiment (
 );
 CREATE INDEX experiment_listing ON experiment (project_id, created_at, id);
 CREATE INDEX experiment_of_version ON experiment (dataset_id, version);
+CREATE INDEX experiment_being_cancelled ON experiment (id) WHERE cancel_requested AND finished_at IS NULL;
 CALL make_tenant_table('experiment', 'SELECT, INSERT, UPDATE, DELETE');
 CALL open_to_system('experiment', 'SELECT');
 
@@ -47,6 +48,7 @@ CREATE TABLE trial (
     experiment_id   uuid         NOT NULL REFERENCES experiment ON DELETE CASCADE,
     number          integer      NOT NULL,
     template        text         NOT NULL,
+    source          text         NOT NULL,             -- the template's YAML
     hyperparameters jsonb        NOT NULL,
     seed            bigint       NOT NULL,
     status          trial_status NOT NULL DEFAULT 'queued',

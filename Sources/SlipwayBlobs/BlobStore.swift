@@ -42,7 +42,8 @@ package final class BlobStore: Sendable {
     package func stage() async throws -> BlobWriter {
         try await threads.run { [self] in
             try checkFreeSpace()
-            return BlobWriter(try StagingFile(path: stagingPath()), in: self)
+            let path = stagingPath()
+            return BlobWriter(try File(path, O_WRONLY | O_CREAT | O_EXCL), StagedFile(path: path), in: self)
         }
     }
 
@@ -82,20 +83,20 @@ package final class BlobStore: Sendable {
         guard status.st_mode & S_IFMT == S_IFREG else { throw SystemError("adopting \(path)", code: EINVAL) }
         guard stat(directory, &home) == 0 else { throw SystemError("examining \(directory)") }
 
-        let staging = status.st_dev == home.st_dev ? nil : try StagingFile(path: stagingPath())
+        let copyPath = status.st_dev == home.st_dev ? nil : stagingPath()
+        let copy = try copyPath.map { try File($0, O_WRONLY | O_CREAT | O_EXCL) }
+        let staged = StagedFile(path: copyPath ?? path, isOwned: copyPath != nil)
         var hash = SHA256()
         let bytes = try Self.forEachPiece(of: source) { piece in
             hash.update(piece)
-            try staging?.file.write(piece)
+            try copy?.write(piece)
         }
         let found = hash.finalize()
         if let digest, digest != found { throw BlobError.unexpected(path: path, expected: digest, found: found) }
-        if let staging {
-            try File.remove(path)
-            return StagedBlob(digest: found, bytes: bytes, file: staging)
-        }
-        // From here on the file is ours to remove.
-        return StagedBlob(digest: found, bytes: bytes, file: StagingFile(owning: source))
+        if copy != nil { try File.remove(path) }
+        // From here on the file is ours to remove, wherever it lies.
+        staged.own()
+        return StagedBlob(digest: found, bytes: bytes, file: staged)
     }
 
     /// Removes what an earlier life of the platform left half-written. Only for who holds the data directory's lock.

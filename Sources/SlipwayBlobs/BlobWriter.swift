@@ -8,15 +8,17 @@ import Synchronization
 package actor BlobWriter {
     private static let pieceBytes = 1 << 20
 
-    private let file: StagingFile
+    private let file: File
+    private let staged: StagedFile
     private let store: BlobStore
     private var piece: [UInt8] = []
     private var hash: Hash
 
     package private(set) var bytes = 0
 
-    init(_ file: StagingFile, in store: BlobStore) {
+    init(_ file: File, _ staged: StagedFile, in store: BlobStore) {
         self.file = file
+        self.staged = staged
         self.store = store
         hash = Hash()
     }
@@ -38,10 +40,10 @@ package actor BlobWriter {
         try await flush()
         let (file, hash) = (file, hash)
         let digest = try await store.threads.run {
-            try file.file.synchronise()
+            try file.synchronise()
             return hash.finish()
         }
-        return StagedBlob(digest: digest, bytes: bytes, file: file)
+        return StagedBlob(digest: digest, bytes: bytes, file: staged)
     }
 
     private func flush() async throws {
@@ -53,7 +55,7 @@ package actor BlobWriter {
             try full.withUnsafeBytes { bytes in
                 hash.update(bytes)
                 do throws(SystemError) {
-                    try file.file.write(bytes)
+                    try file.write(bytes)
                 } catch {
                     guard error.code == ENOSPC || error.code == EDQUOT else { throw error }
                     let (free, total) = try store.space()
@@ -89,29 +91,32 @@ private final class Hash: Sendable {
 package final class StagedBlob: Sendable {
     package let digest: Digest
     package let bytes: Int
-    let file: StagingFile
-    var path: String { file.file.path }
+    let file: StagedFile
+    var path: String { file.path }
 
-    init(digest: Digest, bytes: Int, file: StagingFile) {
+    init(digest: Digest, bytes: Int, file: StagedFile) {
         self.digest = digest
         self.bytes = bytes
         self.file = file
     }
 }
 
-/// A file that disappears with its owner, unless it is disowned.
-final class StagingFile: Sendable {
-    let file: File
-    private let isOwned = Mutex(true)
+/// A file that disappears with this object, while it owns it.
+final class StagedFile: Sendable {
+    let path: String
+    private let isOwned: Mutex<Bool>
 
-    init(path: String) throws(SystemError) { file = try File(path, O_WRONLY | O_CREAT | O_EXCL) }
-    init(owning file: File) { self.file = file }
+    init(path: String, isOwned: Bool = true) {
+        self.path = path
+        self.isOwned = Mutex(isOwned)
+    }
 
+    func own() { isOwned.withLock { $0 = true } }
     /// From now on the file lives under another name.
     func disown() { isOwned.withLock { $0 = false } }
 
     deinit {
         // A failure leaves a file in a folder that is swept anyway.
-        if isOwned.withLock({ $0 }) { unlink(file.path) }
+        if isOwned.withLock({ $0 }) { unlink(path) }
     }
 }

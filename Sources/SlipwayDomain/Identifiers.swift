@@ -50,3 +50,19 @@ package typealias ModelID = Identifier<ModelKind>
 package typealias ModelVersionID = Identifier<ModelVersionKind>
 package typealias DeploymentID = Identifier<DeploymentKind>
 package typealias WorkerID = Identifier<WorkerKind>
+
+/// A job's identifier: a number inside, the order in which jobs were made.
+package struct JobID: RawRepresentable, Hashable, Comparable, Sendable, Codable, CustomStringConvertible, LosslessStringConvertible {
+    package let rawValue: Int64
+
+    package init(rawValue: Int64) { self.rawValue = rawValue }
+
+    package init?(_ description: String) {
+        guard let number = Int64(description) else { return nil }
+        rawValue = number
+    }
+
+    package var description: String { String(rawValue) }
+
+    package static func < (first: Self, second: Self) -> Bool { first.rawValue < second.rawValue }
+}

@@ -218,6 +218,27 @@ package final class ChildProcess: Sendable {
         }
     }
 
+    /// Runs a short program to its end, blocking, and gives what it wrote to its output (and errors).
+    package static func run(_ command: Command, withErrors: Bool = false) throws -> (Exit, output: String) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw SystemError("making a pipe") }
+        defer { close(ends[0]) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        var command = command
+        command.descriptors = [nil, ends[1], withErrors ? ends[1] : nil]
+        let started = Result { () throws(SystemError) in try spawn(command) }
+        close(ends[1])
+        let child = try started.get()
+        var output: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = read(ends[0], &buffer, buffer.count)
+            if count > 0 { output += buffer[..<count] } else if count == 0 || errno != EINTR { break }
+        }
+        guard let exit = try child.waitBlocking() else { preconditionFailure("a wait without a time-out ends with the process") }
+        return (exit, String(decoding: output, as: UTF8.self))
+    }
+
     // MARK: Waiting
 
     /// The exit, if the child has ended; never blocks.

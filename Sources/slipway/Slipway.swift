@@ -13,19 +13,14 @@ struct Slipway: AsyncParsableCommand {
             """,
         version: slipwayVersion,
         groupedSubcommands: [
-            CommandGroup(name: "Do it", subcommands: [Quickstart.self, Train.self, Predict.self]),
+            CommandGroup(name: "Do it", subcommands: [Train.self, Predict.self]),
             CommandGroup(
                 name: "Work with a platform",
                 subcommands: [
                     ProjectCommands.self, DatasetCommands.self, ExperimentCommands.self, ModelCommands.self,
                     DeploymentCommands.self,
                 ]),
-            CommandGroup(
-                name: "Run a platform",
-                subcommands: [
-                    Up.self, Doctor.self, Config.self, Migrate.self, Admin.self, APIRole.self, WorkerRole.self,
-                    ServeRole.self, TrainerRole.self,
-                ]),
+            CommandGroup(name: "Run a platform", subcommands: [Config.self]),
         ])
 
     static func main() async {

@@ -44,8 +44,8 @@ struct API: Sendable {
             let separator = path.contains("?") ? "&" : "?"
             let next = cursor.map { "&cursor=" + $0.percentEncoded } ?? ""
             let page = try await get("\(path)\(separator)limit=\(size)\(next)")
-            items += page[key: "items"]?.arrayValue ?? []
-            cursor = page[key: "next_cursor"]?.stringValue
+            items += page["items"]?.arrayValue ?? []
+            cursor = page["next_cursor"]?.stringValue
         } while cursor != nil && items.count < limit
         return items
     }

@@ -35,12 +35,12 @@ struct DatasetUpload {
 
     /// Waits for the version that a 202 named.
     static func wait(for answer: JSON, with api: API, of dataset: String, _ progress: Steps.Progress) async throws -> JSON {
-        guard let number = answer[key: "version"]?.intValue else {
+        guard let number = answer["version"]?.intValue else {
             throw Failure.message("the platform's answer names no version: \(answer.text(isPretty: false).prefix(200))")
         }
         while true {
             let version = try await api.get("/v1/datasets/\(dataset)/versions/\(number)")
-            switch version[key: "status"]?.stringValue {
+            switch version["status"]?.stringValue {
             case "ready": return version
             case "failed": throw Failure.work(try Problem(in: version))
             default: progress.update("checking")
@@ -51,14 +51,15 @@ struct DatasetUpload {
 
     /// `1,797 items in 10 classes`.
     static func summary(of version: JSON) -> String {
-        let items = version[key: "items"]?.intValue ?? 0
-        let classes = version[key: "classes"]?.arrayValue.count ?? 0
-        let rejected = version[key: "rejected"]?.intValue ?? 0
-        let unlabelled = version[key: "unlabelled"]?.intValue ?? 0
-        return "Version \(version[key: "version"]?.cell ?? "") holds \(items.grouped) items"
-            + (classes > 0 ? " in \(classes) classes" : "")
-            + (unlabelled > 0 ? ", \(unlabelled.grouped) of them unlabelled" : "")
-            + (rejected > 0 ? ", \(rejected.grouped) were rejected" : "")
+        let items = version["items"]?.intValue ?? 0
+        let classes = version["classes"]?.arrayValue.count ?? 0
+        let rejected = version["rejected"]?.intValue ?? 0
+        let unlabelled = version["unlabelled"]?.intValue ?? 0
+        var text = "Version \(version["version"]?.cell ?? "") holds \(items.grouped) items"
+        if classes > 0 { text += " in \(classes) classes" }
+        if unlabelled > 0 { text += ", \(unlabelled.grouped) of them unlabelled" }
+        if rejected > 0 { text += ", \(rejected.grouped) were rejected" }
+        return text
     }
 
     static func mediaType(of file: String) throws -> String {
@@ -73,7 +74,7 @@ struct DatasetUpload {
 extension Problem {
     /// The `problem` member of something that failed.
     init(in object: JSON) throws {
-        let problem = object[key: "problem"] ?? .null
+        let problem = object["problem"] ?? .null
         self =
             (try? JSONDecoder().decode(Problem.self, from: Data(problem.text(isPretty: false).utf8)))
             ?? Problem(500, "failed", title: "It failed", detail: "The platform gave no reason.")

@@ -1,5 +1,6 @@
 import CArchive
 import Foundation
+import Glibc
 
 /// A folder of pictures as a zip: stored, not compressed (pictures are already), with UTF-8 names. A temporary file.
 struct FolderArchive {
@@ -58,7 +59,7 @@ struct FolderArchive {
         let entry = archive_entry_new()
         defer { archive_entry_free(entry) }
         archive_entry_update_pathname_utf8(entry, name)
-        archive_entry_set_filetype(entry, UInt32(S_IFREG))
+        archive_entry_set_filetype(entry, UInt32(Glibc.S_IFREG))
         archive_entry_set_perm(entry, 0o644)
         archive_entry_set_size(entry, Int64(bytes.count))
         // 1980-01-01, the first day that a zip knows: an archive says what is in the files, not when they were copied.

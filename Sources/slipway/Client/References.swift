@@ -25,10 +25,10 @@ extension API {
         if UUID(uuidString: reference) != nil { return try await get("/v1/model-versions/\(reference)") }
         let parts = reference.split(separator: ":", maxSplits: 1)
         let model = try await model(String(parts[0]))
-        let versions = model[key: "versions"]?.arrayValue ?? []
-        let number = parts.count > 1 ? Int(parts[1]) : versions.compactMap { $0[key: "version"]?.intValue }.max()
-        guard let number, let version = versions.first(where: { $0[key: "version"]?.intValue == number }),
-            let id = version[key: "id"]?.stringValue
+        let versions = model["versions"]?.arrayValue ?? []
+        let number = parts.count > 1 ? Int(parts[1]) : versions.compactMap { $0["version"]?.intValue }.max()
+        guard let number, let version = versions.first(where: { $0["version"]?.intValue == number }),
+            let id = version["id"]?.stringValue
         else { throw notFound("there is no model version '\(reference)'; `slipway model show` lists them") }
         return try await get("/v1/model-versions/\(id)")
     }
@@ -39,7 +39,7 @@ extension API {
         let name = reference.split(separator: "/", maxSplits: 1).last.map(String.init) ?? reference
         for project in try await list("/v1/projects") {
             let deployments = try await list("/v1/projects/\(try project.id)/deployments")
-            if let found = deployments.first(where: { $0[key: "name"]?.stringValue == name }) { return found }
+            if let found = deployments.first(where: { $0["name"]?.stringValue == name }) { return found }
         }
         throw notFound("there is no deployment '\(reference)'; `slipway deployment list` shows them")
     }
@@ -67,7 +67,7 @@ extension API {
 
     private func named(_ name: String, among items: [JSON], _ word: String, _ command: String) throws -> JSON {
         // Newest first: experiments of one name may be many.
-        guard let found = items.last(where: { $0[key: "name"]?.stringValue == name }) else {
+        guard let found = items.last(where: { $0["name"]?.stringValue == name }) else {
             throw notFound("there is no \(word) '\(name)'; `\(command)` shows them")
         }
         return found
@@ -81,7 +81,7 @@ extension API {
 extension JSON {
     var id: String {
         get throws {
-            guard let id = self[key: "id"]?.stringValue else {
+            guard let id = self["id"]?.stringValue else {
                 throw Failure.message("the platform's answer has no id: \(text(isPretty: false).prefix(200))")
             }
             return id

@@ -12,7 +12,7 @@ struct Rollout {
     func run(modelVersion: String, _ progress: Steps.Progress) async throws -> JSON {
         if !isNew {
             let deployments = try await api.list("/v1/projects/\(project)/deployments")
-            if let deployment = deployments.first(where: { $0[key: "name"]?.stringValue == name }) {
+            if let deployment = deployments.first(where: { $0["name"]?.stringValue == name }) {
                 return try await Self.update(deployment, to: modelVersion, with: api, progress)
             }
         }
@@ -24,7 +24,7 @@ struct Rollout {
     static func update(_ deployment: JSON, to modelVersion: String, with api: API, _ progress: Steps.Progress) async throws
         -> JSON
     {
-        let before = deployment[key: "revision"]?.intValue
+        let before = deployment["revision"]?.intValue
         let updated = try await api.post(
             "/v1/deployments/\(deployment.id)/revisions", ["model_version": .string(modelVersion)])
         return try await wait(for: updated, after: before, with: api, progress)
@@ -37,15 +37,15 @@ struct Rollout {
         let id = try deployment.id
         while true {
             let deployment = try await api.get("/v1/deployments/\(id)")
-            let revision = deployment[key: "revision"]?.intValue
-            switch deployment[key: "status"]?.stringValue {
+            let revision = deployment["revision"]?.intValue
+            switch deployment["status"]?.stringValue {
             case "ready" where revision != nil && revision != before: return deployment
             case "failed": throw Failure.work(try Problem(in: deployment))
             case "stopped":
                 throw Failure.work(
                     Problem(409, "deployment-stopped", title: "Stopped", detail: "The deployment was stopped meanwhile."))
             // The old revision goes on serving when the new one can't be loaded; the problem says why.
-            case "ready" where deployment[key: "problem"].map({ $0 != .null }) ?? false:
+            case "ready" where deployment["problem"].map({ $0 != .null }) ?? false:
                 throw Failure.work(try Problem(in: deployment))
             default: progress.update("warming up")
             }
@@ -55,6 +55,6 @@ struct Rollout {
 
     /// `Deployed as flowers, revision 1`.
     static func summary(of deployment: JSON) -> String {
-        "Deployed as \(deployment[key: "name"]?.cell ?? ""), revision \(deployment[key: "revision"]?.cell ?? "")"
+        "Deployed as \(deployment["name"]?.cell ?? ""), revision \(deployment["revision"]?.cell ?? "")"
     }
 }

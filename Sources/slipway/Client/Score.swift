@@ -11,21 +11,21 @@ struct Score {
     let task: LearningTask?
 
     init(of modelVersion: JSON, objective: String?) throws {
-        let metrics = modelVersion[key: "metrics"] ?? .null
-        task = modelVersion[key: "task"]?.stringValue.flatMap(LearningTask.init)
+        let metrics = modelVersion["metrics"] ?? .null
+        task = modelVersion["task"]?.stringValue.flatMap(LearningTask.init)
         // Accuracy is what people understand; the experiment may have been told to be best in something else.
         let preferred = [objective, task?.isClassification == false ? "rmse" : "accuracy"].compactMap(\.self)
-        guard let name = preferred.first(where: { metrics[key: $0] != nil }), let value = metrics[key: name]?.doubleValue
+        guard let name = preferred.first(where: { metrics[$0] != nil }), let value = metrics[name]?.doubleValue
         else { throw Failure.message("the model version has no metric \(preferred.joined(separator: " or "))") }
         self.objective = name
         self.value = value
-        if let low = metrics[key: name + "_low"]?.doubleValue, let high = metrics[key: name + "_high"]?.doubleValue {
+        if let low = metrics[name + "_low"]?.doubleValue, let high = metrics[name + "_high"]?.doubleValue {
             interval = min(low, high)...max(low, high)
         } else {
             interval = nil
         }
-        baseline = metrics[key: "baseline_" + name]?.doubleValue
-        items = metrics[key: "test_items"]?.intValue
+        baseline = metrics["baseline_" + name]?.doubleValue
+        items = metrics["test_items"]?.intValue
     }
 
     /// `Accuracy 98.3 % (97.0 to 99.2 %) on 360 items that training never saw; without a model: 10.3 %`

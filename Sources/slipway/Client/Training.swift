@@ -1,5 +1,6 @@
 import Foundation
 import SlipwayDomain
+import SlipwayTasks
 
 /// From a file to a trained model, and to an endpoint when that is wanted: what `slipway train` and `slipway quickstart` do.
 struct Training {
@@ -27,7 +28,7 @@ struct Training {
             let ended = try await ExperimentWatch(api: api, id: started.id).untilItEnds(progress)
             return (ExperimentWatch.summary(of: ended), ended)
         }
-        guard let modelVersion = experiment[key: "model_version"]?.stringValue else {
+        guard let modelVersion = experiment["model_version"]?.stringValue else {
             throw Failure.message("the experiment succeeded, but names no model version")
         }
         var deployment: JSON?
@@ -51,15 +52,15 @@ struct Training {
         let dataset = try await datasetToUse(named: stem, task: task, in: project)
 
         let version = try await steps.run("Uploading \(stem)") { progress in
-            let upload = DatasetUpload(file: file, target: options.target, encoding: encoding)
+            let upload = DatasetUpload(file: file, target: self.options.target, encoding: encoding)
             let version = try await upload.run(with: api, to: dataset.id, progress)
             return (DatasetUpload.summary(of: version), version)
         }
-        for warning in version[key: "warnings"]?.arrayValue ?? [] where !steps.isQuiet {
+        for warning in version["warnings"]?.arrayValue ?? [] where !steps.isQuiet {
             steps.terminal.note(steps.terminal.styled("  note: \(warning.cell)", .yellow))
         }
         var options = options
-        options.datasetVersion = version[key: "version"]?.intValue
+        options.datasetVersion = version["version"]?.intValue
         let experiment = try await api.post(
             "/v1/projects/\(project.id)/experiments", options.body(dataset: dataset.id))
         return (project, dataset, version, experiment)
@@ -74,7 +75,7 @@ struct Training {
     private func projectToUse(named name: String) async throws -> JSON {
         if UUID(uuidString: name) != nil { return try await api.get("/v1/projects/\(name)") }
         let projects = try await api.list("/v1/projects")
-        if let project = projects.first(where: { $0[key: "name"]?.stringValue == name }) { return project }
+        if let project = projects.first(where: { $0["name"]?.stringValue == name }) { return project }
         return try await api.post("/v1/projects", ["name": .string(name)])
     }
 
@@ -83,11 +84,11 @@ struct Training {
         let datasets = try await api.list("/v1/projects/\(project.id)/datasets")
         for number in 1... {
             let candidate = number == 1 ? name : "\(name)-\(number)"
-            guard let dataset = datasets.first(where: { $0[key: "name"]?.stringValue == candidate }) else {
+            guard let dataset = datasets.first(where: { $0["name"]?.stringValue == candidate }) else {
                 return try await api.post(
                     "/v1/projects/\(project.id)/datasets", ["name": .string(candidate), "task": .string(task.rawValue)])
             }
-            if dataset[key: "task"]?.stringValue == task.rawValue { return dataset }
+            if dataset["task"]?.stringValue == task.rawValue { return dataset }
         }
         preconditionFailure("the loop ends by return")
     }

@@ -163,7 +163,7 @@ extension API {
     /// The newest when no number is given.
     fileprivate func path(ofVersion number: Int?, of dataset: String) async throws -> String {
         let dataset = try await self.dataset(dataset)
-        guard let number = number ?? dataset[key: "latest_version"]?.intValue else {
+        guard let number = number ?? dataset["latest_version"]?.intValue else {
             throw Failure.message("the data set has no version yet; `slipway dataset upload` makes one")
         }
         return "/v1/datasets/\(try dataset.id)/versions/\(number)"

@@ -97,8 +97,8 @@ struct DeploymentCommands: AsyncParsableCommand {
 extension API {
     fileprivate func project(ofVersion version: JSON, orNamed name: String?) async throws -> String {
         if let name { return try await project(name).id }
-        guard let model = version[key: "model"]?.stringValue,
-            let project = try await get("/v1/models/\(model)")[key: "project"]?.stringValue
+        guard let model = version["model"]?.stringValue,
+            let project = try await get("/v1/models/\(model)")["project"]?.stringValue
         else { throw Failure.message("the platform's answer names no project; give one with --project") }
         return project
     }

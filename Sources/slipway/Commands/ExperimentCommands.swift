@@ -22,7 +22,7 @@ struct ExperimentCommands: AsyncParsableCommand {
         func run() async throws {
             let api = try connection.api()
             let dataset = try await api.dataset(dataset)
-            guard let project = dataset[key: "project"]?.stringValue else {
+            guard let project = dataset["project"]?.stringValue else {
                 throw Failure.message("the platform's answer names no project")
             }
             let experiment = try await api.post("/v1/projects/\(project)/experiments", training.body(dataset: dataset.id))
@@ -49,7 +49,7 @@ struct ExperimentCommands: AsyncParsableCommand {
         func run() async throws {
             let experiment = try await connection.api().experiment(experiment)
             connection.output.show(experiment, members)
-            guard !connection.json, let trials = experiment[key: "trials"]?.arrayValue, !trials.isEmpty else { return }
+            guard !connection.json, let trials = experiment["trials"]?.arrayValue, !trials.isEmpty else { return }
             connection.output.terminal.print()
             connection.output.show(trials, ["id", "template", "status", "score", "hyperparameters"])
         }

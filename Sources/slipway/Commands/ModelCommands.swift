@@ -30,7 +30,7 @@ struct ModelCommands: AsyncParsableCommand {
             if model.contains(":") { return connection.output.show(try await api.modelVersion(model), versionMembers) }
             let model = try await api.model(model)
             connection.output.show(model, ["id", "name", "task", "created_at"])
-            guard !connection.json, let versions = model[key: "versions"]?.arrayValue, !versions.isEmpty else { return }
+            guard !connection.json, let versions = model["versions"]?.arrayValue, !versions.isEmpty else { return }
             connection.output.terminal.print()
             connection.output.show(versions, ["version", "id", "metrics", "created_at"])
         }
@@ -43,7 +43,7 @@ struct ModelCommands: AsyncParsableCommand {
 
         func run() async throws {
             let version = try await connection.api().modelVersion(version.reference)
-            connection.output.show(version[key: "files"]?.arrayValue ?? [], ["name", "bytes", "sha256"])
+            connection.output.show(version["files"]?.arrayValue ?? [], ["name", "bytes", "sha256"])
         }
     }
 
@@ -58,7 +58,7 @@ struct ModelCommands: AsyncParsableCommand {
             let api = try connection.api()
             let version = try await api.modelVersion(version.reference)
             try makeFolder(output)
-            let names = (version[key: "files"]?.arrayValue ?? []).compactMap { $0[key: "name"]?.stringValue }
+            let names = (version["files"]?.arrayValue ?? []).compactMap { $0["name"]?.stringValue }
             for name in names {
                 try await api.download(file: name, ofVersion: version.id, to: output + "/" + name)
             }

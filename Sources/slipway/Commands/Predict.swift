@@ -30,12 +30,11 @@ struct Predict: AsyncParsableCommand {
             answers.append(("row", try await caller.predict(json: Data(row.utf8), name: "--row")))
         }
         for input in inputs {
-            switch URL(filePath: input).pathExtension.lowercased() {
+            switch input == "-" ? "json" : URL(filePath: input).pathExtension.lowercased() {
             case "png": answers.append((input, try await caller.predict(readFile(input), as: "image/png")))
             case "jpg", "jpeg": answers.append((input, try await caller.predict(readFile(input), as: "image/jpeg")))
             case "csv", "tsv", "txt": answers.append((input, try await caller.predict(table: input, encoding: encoding)))
-            case "json", "" where input == "-" || input.lowercased().hasSuffix(".json"):
-                answers.append((input, try await caller.predict(json: readFile(input), name: input)))
+            case "json": answers.append((input, try await caller.predict(json: readFile(input), name: input)))
             default: throw Failure.usage("\(input): a .png, .jpg, .csv or .json is wanted")
             }
         }
@@ -44,7 +43,7 @@ struct Predict: AsyncParsableCommand {
 
     private func show(_ answers: [(input: String, answer: JSON)]) {
         let output = connection.output
-        for warning in Set(answers.flatMap { $0.answer[key: "warnings"]?.arrayValue ?? [] }.map(\.cell)).sorted() {
+        for warning in Set(answers.flatMap { $0.answer["warnings"]?.arrayValue ?? [] }.map(\.cell)).sorted() {
             output.terminal.note("note: \(warning)")
         }
         guard !output.isJSON else {
@@ -53,7 +52,7 @@ struct Predict: AsyncParsableCommand {
         }
         var rows: [[String]] = []
         for (input, answer) in answers {
-            let predictions = answer[key: "predictions"]?.arrayValue ?? []
+            let predictions = answer["predictions"]?.arrayValue ?? []
             for (index, prediction) in predictions.enumerated() {
                 let name = predictions.count == 1 ? input : "\(input) \(index + 1)"
                 rows.append([name] + Self.cells(of: prediction))
@@ -64,12 +63,12 @@ struct Predict: AsyncParsableCommand {
 
     /// A class with its score, or a number with its interval.
     static func cells(of prediction: JSON) -> [String] {
-        if let label = prediction[key: "label"] {
-            return [label.cell, prediction[key: "score"]?.doubleValue.map { "\(($0 * 1000).rounded() / 10) %" } ?? ""]
+        if let label = prediction["label"] {
+            return [label.cell, prediction["score"]?.doubleValue.map { "\(($0 * 1000).rounded() / 10) %" } ?? ""]
         }
-        let interval = prediction[key: "interval"]?.arrayValue.map(\.cell) ?? []
+        let interval = prediction["interval"]?.arrayValue.map(\.cell) ?? []
         return [
-            prediction[key: "value"]?.cell ?? prediction.cell,
+            prediction["value"]?.cell ?? prediction.cell,
             interval.count == 2 ? "(\(interval[0]) to \(interval[1]))" : "",
         ]
     }
@@ -117,11 +116,11 @@ struct Prediction {
             let next = try rows.next(1000)
             guard !next.isEmpty else { break }
             let answer = try await predict(inputs: next)
-            predictions += answer[key: "predictions"]?.arrayValue ?? []
-            for warning in answer[key: "warnings"]?.arrayValue ?? [] where !warnings.contains(warning) {
+            predictions += answer["predictions"]?.arrayValue ?? []
+            for warning in answer["warnings"]?.arrayValue ?? [] where !warnings.contains(warning) {
                 warnings.append(warning)
             }
-            version = answer[key: "model_version"] ?? .null
+            version = answer["model_version"] ?? .null
         }
         var whole: [String: JSON] = ["model_version": version, "predictions": .array(predictions)]
         if !warnings.isEmpty { whole["warnings"] = .array(warnings) }

@@ -38,7 +38,7 @@ struct Train: AsyncParsableCommand {
         let outcome = try await training.run()
         let path = report ?? Training.stem(of: data) + "-report.html"
         try await training.api.download(file: "report.html", ofVersion: outcome.modelVersion.id, to: path)
-        let score = try Score(of: outcome.modelVersion, objective: outcome.experiment[key: "objective"]?.stringValue)
+        let score = try Score(of: outcome.modelVersion, objective: outcome.experiment["objective"]?.stringValue)
 
         if output.isJSON {
             var result: [String: JSON] = [
@@ -53,7 +53,7 @@ struct Train: AsyncParsableCommand {
         terminal.print(score.text)
         terminal.print("Report    \(path)")
         if let deployment = outcome.deployment {
-            let name = deployment[key: "name"]?.cell ?? ""
+            let name = deployment["name"]?.cell ?? ""
             terminal.print("Endpoint  \(training.api.http.base)/v1/deployments/\(try deployment.id)/predict")
             let example = training.isPictures(outcome) ? "PICTURE.jpg" : "ROWS.csv"
             terminal.note("Try it: slipway predict \(name.shellQuoted) \(example)")
@@ -67,7 +67,7 @@ extension LearningTask: ExpressibleByArgument {}
 
 extension Training {
     func isPictures(_ outcome: Outcome) -> Bool {
-        outcome.modelVersion[key: "task"]?.stringValue == LearningTask.imageClassification.rawValue
+        outcome.modelVersion["task"]?.stringValue == LearningTask.imageClassification.rawValue
     }
 }
 

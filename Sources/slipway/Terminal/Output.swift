@@ -10,7 +10,7 @@ struct Output: Sendable {
     /// One thing: its members, a line each.
     func show(_ object: JSON, _ members: [String]) {
         guard !isJSON else { return terminal.print(object.text()) }
-        let rows = members.compactMap { name in object[key: name].map { (name, $0) } }.filter { $0.1 != .null }
+        let rows = members.compactMap { name in object[name].map { (name, $0) } }.filter { $0.1 != .null }
         let width = rows.map { $0.0.count }.max() ?? 0
         for (name, value) in rows {
             let label = name + String(repeating: " ", count: width - name.count)
@@ -21,7 +21,7 @@ struct Output: Sendable {
     /// A list, a row each.
     func show(_ items: [JSON], _ members: [String]) {
         guard !isJSON else { return terminal.print(JSON.object(["items": .array(items)]).text()) }
-        let rows = items.map { item in members.map { item[key: $0]?.cell ?? "" } }
+        let rows = items.map { item in members.map { item[$0]?.cell ?? "" } }
         for (index, line) in table(members, rows).enumerated() {
             terminal.print(index == 0 ? terminal.styled(line, .dim, onOutput: true) : line)
         }

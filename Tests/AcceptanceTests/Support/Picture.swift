@@ -35,8 +35,9 @@ struct Picture {
         for y in 0..<height {
             rows.append(0)
             for x in 0..<width {
-                let (red, green, blue) = colour(x, y)
-                let grey = UInt8((299 * Int(red) + 587 * Int(green) + 114 * Int(blue)) / 1000)
+                let (red, green, blue): (UInt8, UInt8, UInt8) = colour(x, y)
+                let luminance: Int = 299 * Int(red) + 587 * Int(green) + 114 * Int(blue)
+                let grey = UInt8(luminance / 1000)
                 switch mode {
                 case .grey: rows.append(grey)
                 case .grey16: rows += [grey, grey]
@@ -44,7 +45,7 @@ struct Picture {
                 case .rgb: rows += [red, green, blue]
                 case .rgb16: rows += [red, red, green, green, blue, blue]
                 case .rgba: rows += [red, green, blue, 255]
-                case .palette: rows.append(red & 0xe0 | (green & 0xe0) >> 3 | blue >> 6)
+                case .palette: rows.append((red >> 5) << 5 | (green >> 5) << 2 | (blue >> 6))
                 }
             }
         }
@@ -66,9 +67,7 @@ struct Picture {
         file += Self.chunk("IHDR", header)
         if mode == .palette {
             // Three bits of red, three of green, two of blue.
-            let palette = (0..<256).flatMap { code in
-                [UInt8(code & 0xe0), UInt8(code << 3 & 0xe0), UInt8(code << 6 & 0xc0)]
-            }
+            let palette: [UInt8] = (UInt8.min...UInt8.max).flatMap { code in [code & 0xe0, (code & 0x1c) << 3, code << 6] }
             file += Self.chunk("PLTE", palette)
         }
         file += Self.chunk("IDAT", Self.stored(rows))
@@ -119,13 +118,13 @@ struct Picture {
         var format = TJPF_RGB
         if mode == .cmyk {
             // Without black, inverted as Photoshop and libjpeg's callers expect it.
-            source = stride(from: 0, to: pixels.count, by: 3).flatMap { [pixels[$0], pixels[$0 + 1], pixels[$0 + 2], 255] }
+            source = stride(from: 0, to: pixels.count, by: 3).flatMap { at -> [UInt8] in Array(pixels[at..<at + 3]) + [255] }
             format = TJPF_CMYK
         }
         let status = source.withUnsafeBufferPointer {
             tjCompress2(
-                compressor, $0.baseAddress, Int32(width), 0, Int32(height), format.rawValue.signed, &output, &size,
-                (mode == .grey ? TJSAMP_GRAY : TJSAMP_444).rawValue.signed, quality,
+                compressor, $0.baseAddress, Int32(width), 0, Int32(height), Int32(format.rawValue), &output, &size,
+                Int32((mode == .grey ? TJSAMP_GRAY : TJSAMP_444).rawValue), quality,
                 mode == .progressive ? TJFLAG_PROGRESSIVE : 0)
         }
         guard status == 0 else { throw PictureError.jpeg(String(cString: tjGetErrorStr2(compressor))) }
@@ -162,7 +161,3 @@ struct Picture {
 }
 
 enum PictureError: Error { case jpeg(String) }
-
-extension UInt32 {
-    fileprivate var signed: Int32 { Int32(self) }
-}

@@ -23,12 +23,13 @@ final class Platform: Sendable {
     }
 
     let folder: String
-    var dataDirectory: String { folder + "/data" }
+    let dataDirectory: String
     private let environment: [String: String]
     private let running = Mutex<Running?>(nil)
 
-    private init(folder: String, environment: [String: String]) {
+    private init(folder: String, dataName: String, environment: [String: String]) {
         self.folder = folder
+        dataDirectory = folder + "/" + dataName
         self.environment = environment
     }
 
@@ -38,15 +39,16 @@ final class Platform: Sendable {
     ///
     /// The folder, logs included, is kept if something failed, and named.
     static func with<Result>(
-        environment: [String: String] = [:], _ body: (Platform) async throws -> Result
+        environment: [String: String] = [:], dataName: String = "data", isStarted: Bool = true,
+        _ body: (Platform) async throws -> Result
     ) async throws -> Result {
         let folder = FileManager.default.temporaryDirectory.path + "/slipway-acceptance-\(UUID())"
         // PostgreSQL's unprivileged user must be able to enter it when the tests run as root.
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
-        let platform = Platform(folder: folder, environment: environment)
+        let platform = Platform(folder: folder, dataName: dataName, environment: environment)
         do {
-            try await platform.start()
+            if isStarted { try await platform.start() }
             let result = try await $scoped.withValue(platform) { try await body(platform) }
             try await platform.end()
             try FileManager.default.removeItem(atPath: folder)
@@ -65,10 +67,7 @@ final class Platform: Sendable {
         let log = open(folder + "/up.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard log >= 0 else { throw SystemError("opening the platform's log") }
         defer { close(log) }
-        var command = ChildProcess.Command(
-            Self.binary, ["up", "--data-dir", dataDirectory, "--port", "\(lastPort)"],
-            environment: ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"]
-                .merging(environment) { $1 })
+        var command = command(["up", "--data-dir", dataDirectory, "--port", "\(lastPort)"])
         command.descriptors = [nil, log, log]
         command.killsGroupAtEnd = false  // What a killed supervisor leaves behind is the supervisor's business.
         let process = try ChildProcess.spawn(command)
@@ -87,6 +86,28 @@ final class Platform: Sendable {
             connection.withLock { $0 = client }
             return true
         }
+    }
+
+    /// Runs the binary to its end; the output is standard output and error in one.
+    func run(_ arguments: [String], within limit: Duration = .seconds(60)) async throws -> (
+        ending: ChildProcess.Ending, output: String
+    ) {
+        let path = folder + "/run-\(UUID()).log"
+        let log = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        guard log >= 0 else { throw SystemError("opening \(path)") }
+        defer { close(log) }
+        var command = command(arguments)
+        command.descriptors = [nil, log, log]
+        let process = try ChildProcess.spawn(command)
+        try await eventually(within: limit, "slipway \(arguments[0]) ends") { try process.poll() != nil }
+        return (await process.wait().ending, try String(contentsOfFile: path, encoding: .utf8))
+    }
+
+    private func command(_ arguments: [String]) -> ChildProcess.Command {
+        ChildProcess.Command(
+            Self.binary, arguments,
+            environment: ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"]
+                .merging(environment) { $1 })
     }
 
     /// Asks the supervisor to stop, as a service manager does, and waits for its end.
@@ -108,8 +129,8 @@ final class Platform: Sendable {
 
     /// The end of a test: a clean stop, after which no process is left.
     private func end() async throws {
-        guard let supervisor = running.withLock({ $0?.process.pid }) else { return }
-        let all = Self.descendants(of: supervisor)
+        let all = processes
+        guard !all.isEmpty else { return }
         let exit = try await stop()
         #expect(exit.ending.isSuccess, "slipway up ended with \(exit)")
         let left = all.filter { Foundation.kill($0, 0) == 0 }
@@ -128,10 +149,12 @@ final class Platform: Sendable {
         return client
     }
 
+    /// The supervisor and all processes below it.
+    var processes: [pid_t] { running.withLock { $0?.process.pid }.map { [$0] + Self.descendants(of: $0) } ?? [] }
+
     /// Processes below the supervisor that have this role.
     func processes(_ role: Role) -> [pid_t] {
-        guard let supervisor = running.withLock({ $0?.process.pid }) else { return [] }
-        return Self.descendants(of: supervisor).filter { pid in
+        processes.filter { pid in
             let line = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()
             let arguments = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
             return arguments.count > 1 && arguments[1] == role.rawValue
@@ -172,20 +195,25 @@ final class Platform: Sendable {
     }()
 }
 
-/// Runs a suite's tests against one platform. Suites with a platform run one after the other: what they measure and kill
-/// would disturb the others.
+/// Runs a suite's tests against one platform, or with platforms that they start themselves. Such suites run one after the
+/// other: what they measure and kill would disturb the others.
 struct PlatformTrait: SuiteTrait, TestScoping {
     private static let turn = Turn()
+    let isStarted: Bool
 
     func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
-        try await Self.turn.take { try await Platform.with { _ in try await function() } }
+        try await Self.turn.take {
+            guard isStarted else { return try await function() }
+            try await Platform.with { _ in try await function() }
+        }
     }
 }
 
 extension Trait where Self == PlatformTrait {
-    static var platform: Self { PlatformTrait() }
+    static var platform: Self { PlatformTrait(isStarted: true) }
+    static var platformsOfItsOwn: Self { PlatformTrait(isStarted: false) }
 }
 
 /// One at a time, in the order of coming.
@@ -210,6 +238,7 @@ actor Turn {
 enum AcceptanceError: Error {
     case ended(log: String)
     case tooLate(what: String, after: Duration)
+    case accepted
 }
 
 /// Asks again and again until the answer is yes.

@@ -1,0 +1,112 @@
+internal import Foundation
+internal import Hummingbird
+package import Logging
+internal import NIOCore
+internal import ServiceLifecycle
+package import SlipwayBlobs
+package import SlipwayPostgres
+package import SlipwayTasks
+internal import UnixSignals
+
+/// The api process: HTTP for clients. It decodes no upload and runs no model.
+package struct APIServer: Sendable {
+    private let configuration: APIConfiguration
+    private let logger: Logger
+    private let hub: EventHub
+    private let serve: ServeClient
+    private let responder: Responder
+
+    package init(
+        configuration: APIConfiguration, database: Database, blobs: BlobStore, library: TemplateLibrary, logger: Logger
+    ) {
+        self.configuration = configuration
+        self.logger = logger
+        let metrics = Metrics()
+        let authenticator = Authenticator(database, memory: configuration.limits.keyMemory)
+        hub = EventHub(database, logger: logger)
+        serve = ServeClient(path: configuration.servePath, limits: configuration.limits)
+        let table = RouteTable.all(
+            database: database, blobs: blobs, library: library, hub: hub, serve: serve, authenticator: authenticator, metrics: metrics,
+            logger: logger)
+        responder = Responder(table: table, configuration: configuration, authenticator: authenticator, metrics: metrics, logger: logger)
+    }
+
+    /// Serves until SIGTERM, SIGINT or, if configured, the end of standard input. Then requests in flight finish, within a
+    /// bound, and event streams end.
+    ///
+    /// - Parameter onListening: gets the port, once connections are accepted.
+    package func run(onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }) async throws {
+        let limits = configuration.limits
+        let application = Application(
+            responder: responder,
+            server: .http1(configuration: .init(
+                additionalChannelHandlers: [ConnectionGuard(limits)],
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes, maxHeaderFieldCount: limits.headerFields))),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
+                availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
+            logger: logger)
+        var configuration = ServiceGroupConfiguration(
+            services: [hub, application] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = limits.drainTime
+        let group = ServiceGroup(configuration: configuration)
+        if self.configuration.endsWithStandardInput { Self.endWithStandardInput(group) }
+        defer { serve.close() }
+        try await group.run()
+    }
+
+    /// The parent holds the other end of the pipe; when that closes, the parent is gone.
+    private static func endWithStandardInput(_ group: ServiceGroup) {
+        let thread = Thread {
+            var byte: UInt8 = 0
+            while true {
+                let count = read(STDIN_FILENO, &byte, 1)
+                if count == 0 || count < 0 && errno != EINTR { break }
+            }
+            Task { await group.triggerGracefulShutdown() }
+        }
+        thread.name = "stdin"
+        thread.start()
+    }
+}
+
+extension RouteTable {
+    /// Every route of the server, and `/openapi.json`, which describes them.
+    static func all(
+        database: Database, blobs: BlobStore, library: TemplateLibrary, hub: EventHub, serve: ServeClient, authenticator: Authenticator,
+        metrics: Metrics, logger: Logger
+    ) -> RouteTable {
+        let routes = [
+            OrganisationRoutes(database: database, authenticator: authenticator).routes,
+            ProjectRoutes(database: database).routes,
+            CatalogueRoutes(library: library).routes,
+            DatasetRoutes(database: database).routes,
+            VersionRoutes(database: database).routes,
+            UploadRoutes(database: database, blobs: blobs, metrics: metrics).routes,
+            ItemRoutes(database: database, blobs: blobs).routes,
+            ExperimentRoutes(database: database, library: library).routes,
+            EventRoutes(database: database, hub: hub, metrics: metrics).routes,
+            ModelRoutes(database: database, blobs: blobs).routes,
+            DeploymentRoutes(database: database).routes,
+            PredictRoutes(database: database, serve: serve, metrics: metrics).routes,
+            JobRoutes(database: database).routes,
+            OperationRoutes(database: database, blobs: blobs, serve: serve, metrics: metrics, logger: logger).routes,
+        ].flatMap(\.self)
+        let document = Route(.get, "/openapi.json", .anyKey, "This description", content: .json(.anyObject)) { _ in preconditionFailure("described only") }
+        let text = OpenAPI(routes: routes + [document], components: components).document.text
+        return RouteTable(routes + [
+            Route(.get, document.path, document.access, document.summary, content: document.content) { _ in .json(text: text, status: .ok) }
+        ])
+    }
+
+    static var components: [Component] {
+        [
+            .problem, OrganisationRoutes.organisation.component, OrganisationRoutes.key.component, ProjectRoutes.view.component,
+            DatasetRoutes.view.component, VersionRoutes.view.component, VersionRoutes.rejected.component, UploadRoutes.accepted.component,
+            ItemRoutes.view.component, ExperimentRoutes.view.component, ExperimentRoutes.trial.component, ModelRoutes.model.component,
+            ModelRoutes.version.component, DeploymentRoutes.view.component, JobRoutes.job.component, JobRoutes.worker.component,
+        ]
+    }
+}

@@ -1,0 +1,46 @@
+internal import Foundation
+internal import SlipwaySystem
+
+/// The thread on which models are read and warmed up, while the lanes go on answering.
+final class ModelLoader: Sendable {
+    /// Makes a model of a version's files: paths by name.
+    typealias Load = @Sendable (_ files: [String: String]) throws -> any LoadedModel
+
+    private let queue = BlockingQueue<@Sendable () -> Void>()
+    private let read: Load
+    private let trim: @Sendable () -> Void
+
+    /// - Parameters:
+    ///   - prepare: runs first on the thread.
+    ///   - trim: gives memory that nobody uses back to the system.
+    init(prepare: @escaping @Sendable () -> Void, load read: @escaping Load, trim: @escaping @Sendable () -> Void) {
+        self.read = read
+        self.trim = trim
+        let thread = Thread { [queue] in
+            prepare()
+            while let work = queue.pop() { work() }
+        }
+        thread.name = "model-loader"
+        thread.stackSize = 16 << 20
+        thread.start()
+    }
+
+    deinit { queue.close() }
+
+    func load(_ files: [String: String]) async throws -> any LoadedModel {
+        try await withCheckedThrowingContinuation { continuation in
+            let isTaken = queue.push { [read] in
+                continuation.resume(
+                    with: Result {
+                        let model = try read(files)
+                        try model.warmUp()
+                        return model
+                    })
+            }
+            if !isTaken { continuation.resume(throwing: CancellationError()) }
+        }
+    }
+
+    /// A model is gone.
+    func release() { queue.push(trim) }
+}

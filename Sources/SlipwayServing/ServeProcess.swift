@@ -1,0 +1,76 @@
+internal import Foundation
+internal import Hummingbird
+internal import Keel
+package import Logging
+internal import ServiceLifecycle
+package import SlipwayBlobs
+package import SlipwayPostgres
+internal import SlipwaySystem
+
+/// The process that holds the models: predict calls over a unix socket, deployments brought in line with the database.
+package struct ServeProcess: Sendable {
+    let configuration: ServeConfiguration
+    let database: Database
+    let blobs: BlobStore
+    let logger: Logger
+    let load: @Sendable (_ files: [String: String]) throws -> any LoadedModel
+
+    /// - Parameter load: makes a model of a version's files, paths by name.
+    package init(
+        _ configuration: ServeConfiguration, database: Database, blobs: BlobStore, logger: Logger,
+        load: @escaping @Sendable (_ files: [String: String]) throws -> any LoadedModel
+    ) {
+        self.configuration = configuration
+        self.database = database
+        self.blobs = blobs
+        self.logger = logger
+        self.load = load
+    }
+
+    /// Serves until SIGTERM, SIGINT, or the end of standard input; then answers what is in flight and returns.
+    package func run() async throws {
+        let threads = Int32(configuration.threads)
+        let prepare = { @Sendable in _ = threads }
+        let live = LiveRevisions<ServedRevision>()
+        // One lane with all cores: two would only take turns on them.
+        let lane = ComputeLane(threads: 1, queue: configuration.queue, prepare: prepare)
+        defer { lane.stop() }
+        let loader = ModelLoader(prepare: prepare, load: load, trim: {  })
+        let rollout = Rollout(
+            database: database, blobs: blobs, live: live, loader: loader, lookTime: configuration.lookTime, logger: logger)
+        let route = PredictRoute(configuration: configuration, live: live, lane: lane, logger: logger)
+
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [rollout, application(route, live)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        if configuration.endsWithStandardInput {
+            _ = OSThread(name: "parent-watch") { [logger] in
+                var byte: UInt8 = 0
+                while true {
+                    let count = read(STDIN_FILENO, &byte, 1)
+                    if count > 0 || (count < 0 && errno == EINTR) { continue }
+                    break
+                }
+                logger.notice("the parent is gone")
+                Task { await group.triggerGracefulShutdown() }
+            }
+        }
+        try await group.run()
+        await database.close()
+    }
+
+    private func application(_ route: PredictRoute, _ live: LiveRevisions<ServedRevision>) -> some Service {
+        let router = Router()
+        router.post("/predict/:deployment") { request, context in
+            await route.answer(request, to: context.parameters.get("deployment") ?? "")
+        }
+        router.get("/healthz") { _, _ in "\(live.count) deployments\n" }
+        let path = configuration.socket
+        // What a killed process left; the supervisor runs one serve at a time.
+        unlink(path)
+        return Application(
+            router: router, server: .http1(configuration: .init(idleTimeout: .seconds(120))),
+            configuration: .init(address: .unixDomainSocket(path: path), serverName: nil),
+            onServerRunning: { _ in chmod(path, 0o600) }, logger: logger)
+    }
+}

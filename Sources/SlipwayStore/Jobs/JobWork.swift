@@ -1,0 +1,106 @@
+package import SlipwayDomain
+internal import SlipwayPostgres
+
+/// What a job does. Kinds and the members of payloads stand in the database and outlive the process that wrote them:
+/// never rename one, and give a new member a default.
+package enum JobWork: Sendable, Hashable {
+    case importVersion(VersionWork)
+    case relabelVersion(VersionWork)
+    case trainRung(RungWork)
+    case evaluate(EvaluationWork)
+
+    package enum Kind: String, Sendable, CaseIterable {
+        case importVersion = "import-version"
+        case relabelVersion = "relabel-version"
+        case trainRung = "train-rung"
+        case evaluate
+    }
+
+    package var kind: Kind {
+        switch self {
+        case .importVersion: .importVersion
+        case .relabelVersion: .relabelVersion
+        case .trainRung: .trainRung
+        case .evaluate: .evaluate
+        }
+    }
+
+    package var lane: JobLane {
+        switch self {
+        case .importVersion, .relabelVersion: .data
+        case .trainRung, .evaluate: .training
+        }
+    }
+
+    package var experiment: ExperimentID? {
+        switch self {
+        case .importVersion, .relabelVersion: nil
+        case .trainRung(let work): work.experiment
+        case .evaluate(let work): work.experiment
+        }
+    }
+
+    /// Throws when the payload isn't one of this kind: it comes from another build.
+    init(_ kind: Kind, in row: Row) throws(PostgresError) {
+        self = switch kind {
+        case .importVersion: .importVersion(try row.json("payload"))
+        case .relabelVersion: .relabelVersion(try row.json("payload"))
+        case .trainRung: .trainRung(try row.json("payload"))
+        case .evaluate: .evaluate(try row.json("payload"))
+        }
+    }
+
+    var payload: any Encodable & Sendable {
+        switch self {
+        case .importVersion(let work), .relabelVersion(let work): work
+        case .trainRung(let work): work
+        case .evaluate(let work): work
+        }
+    }
+}
+
+extension JobWork.Kind: PostgresEncodable, PostgresDecodable {}
+
+package struct VersionWork: Codable, Hashable, Sendable {
+    package var dataset: DatasetID
+    package var version: Int
+
+    package init(dataset: DatasetID, version: Int) {
+        self.dataset = dataset
+        self.version = version
+    }
+}
+
+package struct RungWork: Codable, Hashable, Sendable {
+    package var experiment: ExperimentID
+    package var trial: TrialID
+    package var rung: Int
+    package var untilResource: Double?
+    package var seconds: Double?
+
+    package init(experiment: ExperimentID, trial: TrialID, rung: Int, untilResource: Double?, seconds: Double?) {
+        self.experiment = experiment
+        self.trial = trial
+        self.rung = rung
+        self.untilResource = untilResource
+        self.seconds = seconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case experiment, trial, rung, seconds
+        case untilResource = "until_resource"
+    }
+}
+
+package struct EvaluationWork: Codable, Hashable, Sendable {
+    package var experiment: ExperimentID
+    /// Best first.
+    package var trials: [TrialID]
+    package var seconds: Double?
+
+    package init(experiment: ExperimentID, trials: [TrialID], seconds: Double?) {
+        self.experiment = experiment
+        self.trials = trials
+        self.seconds = seconds
+    }
+}

@@ -1,0 +1,49 @@
+package import Foundation
+package import SlipwayDomain
+package import SlipwayPostgres
+
+/// A process that runs jobs. Its id is random at each start, and no job depends on its row: leases alone decide.
+package struct WorkerRow: Sendable {
+    package let id: WorkerID
+    package let host: String
+    package let pid: Int
+    package let build: String
+    package let slots: [String: Int]
+    package let startedAt: Date
+    package let lastSeenAt: Date
+}
+
+/// As the system.
+extension Transaction {
+    package func register(worker: WorkerID, host: String, pid: Int32, build: String, slots: [JobLane: Int]) throws {
+        let counts = Dictionary(uniqueKeysWithValues: slots.map { ($0.key.rawValue, $0.value) })
+        try execute(
+            """
+            INSERT INTO worker (id, host, pid, build, slots) VALUES (\(worker), \(host), \(pid), \(build), \(json: counts))
+            ON CONFLICT (id) DO UPDATE SET last_seen_at = now()
+            """)
+    }
+
+    package func touch(worker: WorkerID) throws {
+        try execute("UPDATE worker SET last_seen_at = now() WHERE id = \(worker)")
+    }
+
+    package func unregister(worker: WorkerID) throws {
+        try execute("DELETE FROM worker WHERE id = \(worker)")
+    }
+
+    /// Removes workers that were killed.
+    package func forgetWorkers(unseenForSeconds seconds: Double) throws {
+        try execute("DELETE FROM worker WHERE last_seen_at < now() - make_interval(secs => \(seconds))")
+    }
+
+    package func workers() throws -> [WorkerRow] {
+        try query(
+            "SELECT id, host, pid, build, slots, started_at, last_seen_at FROM worker ORDER BY started_at, id",
+            decode: {
+                WorkerRow(
+                    id: try $0["id"], host: try $0["host"], pid: try $0["pid"], build: try $0["build"],
+                    slots: try $0.json("slots"), startedAt: try $0["started_at"], lastSeenAt: try $0["last_seen_at"])
+            })
+    }
+}

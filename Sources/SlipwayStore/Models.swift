@@ -1,0 +1,125 @@
+package import Foundation
+package import SlipwayDomain
+package import SlipwayPostgres
+
+package struct ModelRecord: Sendable {
+    package struct Version: Sendable {
+        package let id: ModelVersionID
+        package let number: Int
+        package let metrics: RawJSON
+        package let createdAt: Date
+    }
+
+    package let id: ModelID
+    package let project: ProjectID
+    package let name: String
+    package let task: LearningTask
+    package let createdAt: Date
+    /// Newest first.
+    package internal(set) var versions: [Version] = []
+
+    init(_ row: Row) throws {
+        id = try row["id"]
+        project = try row["project_id"]
+        name = try row["name"]
+        task = try row["task"]
+        createdAt = try row["created_at"]
+    }
+
+    static let columns: SQL = "id, project_id, name, task, created_at"
+}
+
+package struct ModelFileRecord: Sendable {
+    package let name: String
+    package let blob: Digest
+    package let bytes: Int
+
+    init(_ row: Row) throws {
+        name = try row["name"]
+        blob = try row["blob"]
+        bytes = try row["bytes"]
+    }
+}
+
+package struct ModelVersionRecord: Sendable {
+    package let id: ModelVersionID
+    package let model: ModelID
+    package let number: Int
+    package let experiment: ExperimentID
+    package let task: LearningTask
+    package let classes: RawJSON
+    package let inputs: RawJSON
+    package let metrics: RawJSON
+    package let lineage: RawJSON
+    package let createdAt: Date
+    package internal(set) var files: [ModelFileRecord] = []
+
+    init(_ row: Row) throws {
+        id = try row["id"]
+        model = try row["model_id"]
+        number = try row["number"]
+        experiment = try row["experiment_id"]
+        task = try row["task"]
+        classes = try row["classes"]
+        inputs = try row["inputs"]
+        metrics = try row["metrics"]
+        lineage = try row["lineage"]
+        createdAt = try row["created_at"]
+    }
+}
+
+extension Transaction {
+    package func model(_ id: ModelID) throws -> ModelRecord {
+        guard let model = try queryFirst("SELECT \(sql: ModelRecord.columns) FROM model WHERE id = \(id)", decode: ModelRecord.init)
+        else { throw StoreError.notFound("model") }
+        return try withVersions([model])[0]
+    }
+
+    package func models(in project: ProjectID, after position: CreationPosition?, limit: Int) throws -> [ModelRecord] {
+        _ = try self.project(project)
+        return try withVersions(try query("""
+            SELECT \(sql: ModelRecord.columns) FROM model WHERE project_id = \(project) \(sql: .after(position))
+            ORDER BY created_at, id LIMIT \(limit)
+            """, decode: ModelRecord.init))
+    }
+
+    private func withVersions(_ models: [ModelRecord]) throws -> [ModelRecord] {
+        let versions = try query("""
+            SELECT id, model_id, number, metrics, created_at FROM model_version WHERE model_id = ANY (\(models.map(\.id))) ORDER BY number DESC
+            """) { row in
+            (model: try row["model_id"] as ModelID,
+             version: ModelRecord.Version(id: try row["id"], number: try row["number"], metrics: try row["metrics"], createdAt: try row["created_at"]))
+        }
+        let byModel = Dictionary(grouping: versions, by: \.model)
+        return models.map { model in
+            var model = model
+            model.versions = byModel[model.id]?.map(\.version) ?? []
+            return model
+        }
+    }
+
+    package func modelVersion(_ id: ModelVersionID) throws -> ModelVersionRecord {
+        let version = try queryFirst("""
+            SELECT id, model_id, number, experiment_id, task, classes, inputs, metrics, lineage, created_at FROM model_version WHERE id = \(id)
+            """, decode: ModelVersionRecord.init)
+        guard var version else { throw StoreError.notFound("model version") }
+        version.files = try query(
+            "SELECT name, blob, bytes FROM model_file WHERE model_version_id = \(id) ORDER BY name", decode: ModelFileRecord.init)
+        return version
+    }
+
+    package func modelFile(_ name: String, of version: ModelVersionID) throws -> ModelFileRecord? {
+        try queryFirst(
+            "SELECT name, blob, bytes FROM model_file WHERE model_version_id = \(version) AND name = \(name)", decode: ModelFileRecord.init)
+    }
+
+    /// - Errors: `StoreError.inUse` while a deployment's revision, even a retired one, has a version of it.
+    package func deleteModel(_ id: ModelID) throws {
+        guard try execute("SELECT 1 FROM model WHERE id = \(id) FOR UPDATE") == 1 else { throw StoreError.notFound("model") }
+        try requireUnused("model", """
+            SELECT DISTINCT 'deployment' AS kind, r.deployment_id::text AS id
+            FROM deployment_revision AS r JOIN model_version AS v ON v.id = r.model_version_id WHERE v.model_id = \(id)
+            """)
+        try execute("DELETE FROM model WHERE id = \(id)")
+    }
+}

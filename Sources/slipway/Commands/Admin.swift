@@ -1,0 +1,72 @@
+import ArgumentParser
+import Foundation
+import Logging
+import SlipwayDomain
+import SlipwayStore
+
+struct Admin: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "What only the machine's administrator may do, past the api.",
+        subcommands: [NewKey.self, Organisations.self])
+
+    struct NewKey: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Makes a new administrator's key and writes it to admin.key in the data directory.",
+            discussion: "Older keys stay valid; DELETE /v1/api-keys/ID takes them away.")
+
+        @OptionGroup(title: "Settings") var settings: SettingFlags
+        @Flag(help: "Print the path as JSON.") var json = false
+
+        func run() throws {
+            let configuration = try settings.configuration()
+            LogLines.bootstrap(configuration)
+            let secret = try DatabaseAccess(configuration: configuration, logger: Logger(label: "admin"))
+                .run { try $0.transaction(as: .system) { try $0.createAdministratorKey() } }
+            let path = try AdminKey(in: configuration[Settings.dataDirectory]).write(secret.text)
+            Output(isJSON: json).done("the new key is in \(path)", ["path": .string(path)])
+        }
+    }
+
+    struct Organisations: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lists the organisations.")
+
+        @OptionGroup(title: "Settings") var settings: SettingFlags
+        @Flag(help: "Print JSON.") var json = false
+
+        func run() throws {
+            let configuration = try settings.configuration()
+            LogLines.bootstrap(configuration)
+            let organisations = try DatabaseAccess(configuration: configuration, logger: Logger(label: "admin"))
+                .run { try $0.transaction(as: .system) { try $0.organisations(after: nil, limit: 10_000) } }
+            Output(isJSON: json).show(
+                organisations.map { organisation in
+                    [
+                        "id": .string(organisation.id.description), "name": .string(organisation.name),
+                        "created_at": .string(organisation.createdAt.formatted(.iso8601)),
+                    ]
+                }, ["id", "name", "created_at"])
+        }
+    }
+}
+
+/// The file with the administrator's key: readable by the platform's user alone, complete or absent.
+struct AdminKey {
+    let path: String
+
+    init(in dataDirectory: String) { path = dataDirectory + "/admin.key" }
+
+    @discardableResult
+    func write(_ key: String) throws -> String {
+        let temporary = path + ".new"
+        unlink(temporary)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Failure.message("\(temporary): \(String(cString: strerror(errno)))") }
+        let bytes = Array((key + "\n").utf8)
+        let isWritten = Foundation.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
+        close(descriptor)
+        guard isWritten, rename(temporary, path) == 0 else {
+            throw Failure.message("\(path): \(String(cString: strerror(errno)))")
+        }
+        return path
+    }
+}

@@ -1,0 +1,41 @@
+import Foundation
+import Logging
+import SlipwayBlobs
+import SlipwayPostgres
+
+/// What every role begins with: settings, log, files, and on demand the database and the object store.
+struct RoleSetup: Sendable {
+    let configuration: Configuration
+    let logger: Logger
+    let files: DataFiles
+
+    init(_ role: String, _ settings: SettingFlags) throws {
+        configuration = try settings.configuration()
+        LogLines.bootstrap(configuration)
+        logger = Logger(label: role)
+        files = DataFiles(directory: configuration[Settings.dataDirectory])
+        // What a role writes is its user's alone, unless it says otherwise.
+        umask(0o077)
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    func database(connections: Int) throws -> Database {
+        guard let text = configuration[Settings.databaseURL] else {
+            throw Failure.usage("this role needs SLIPWAY_DATABASE_URL; `slipway up` runs it with the platform's own cluster")
+        }
+        return Database(try PostgresAddress(text), connections: connections, logger: logger)
+    }
+
+    func blobs() throws -> BlobStore { try BlobStore(directory: files.blobs) }
+}
+
+/// The data directory's layout (ARCHITECTURE, "The data directory").
+struct DataFiles: Sendable {
+    let directory: String
+
+    var url: String { directory + "/url" }
+    var blobs: String { directory + "/blobs" }
+    var jobs: String { directory + "/jobs" }
+    var logs: String { directory + "/logs" }
+    var serveSocket: String { directory + "/run/serve.sock" }
+}

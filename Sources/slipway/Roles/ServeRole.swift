@@ -1,0 +1,29 @@
+import ArgumentParser
+import Foundation
+import Logging
+import SlipwayBlobs
+import SlipwayPostgres
+import SlipwayServing
+
+struct ServeRole: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Holds the deployed models; `slipway up` runs it.", shouldDisplay: false)
+
+    @OptionGroup(title: "Settings") var settings: SettingFlags
+
+    func run() async throws {
+        let role = try RoleSetup("serve", settings)
+        let configuration = role.configuration
+        var serve = ServeConfiguration(socket: role.files.serveSocket)
+        serve.threads = configuration[Settings.serveThreads]
+        serve.pictureBytes = configuration[Settings.servePictureBytes].bytes
+        serve.jsonBytes = configuration[Settings.serveJSONBytes].bytes
+        serve.queue = configuration[Settings.serveQueue]
+        serve.deadline = configuration[Settings.serveDeadline]
+        serve.drainTime = configuration[Settings.drain]
+        let process = ServeProcess(
+            serve, database: try role.database(connections: 2), blobs: try role.blobs(), logger: role.logger,
+            load: PredictorModel.load)
+        try await process.run()
+    }
+}

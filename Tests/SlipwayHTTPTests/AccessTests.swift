@@ -1,0 +1,165 @@
+import Foundation
+import SlipwayClient
+import SlipwayDomain
+import Testing
+
+@Suite struct AccessTests {
+    @Test func noWrongExpiredAndRevokedKeysAreAnsweredAlike() async throws {
+        try await withRunningServer({ $0.limits.keyMemory = .zero }) { server in
+            let made = try await server.call(
+                "POST", "/v1/api-keys", json: #"{"name": "short", "scopes": ["read"], "expires_in_seconds": 3600}"#)
+            #expect(made.status == 201)
+            let id = try #require(try made.json["id"]?.stringValue), key = try #require(try made.json["key"]?.stringValue)
+            #expect(try await server.call("GET", "/v1/projects", key: key).status == 200)
+            #expect(try await server.call("GET", "/v1/api-keys/\(id)").json["key"] == nil)
+            #expect(try await server.call("DELETE", "/v1/api-keys/\(id)").status == 204)
+
+            let wrong = "slip_0123456789abcdef_" + String(repeating: "0", count: 64)
+            let rightIDWrongSecret = server.key.prefix(22) + String(repeating: "0", count: 64)
+            var bodies: Set<String> = []
+            for given in [nil, wrong, String(rightIDWrongSecret), key, "sk_live_000"] as [String?] {
+                let answer = try await server.call("GET", "/v1/projects", key: .some(given), headers: [("X-Request-ID", "same")])
+                #expect(answer.status == 401)
+                #expect(answer[header: "WWW-Authenticate"] == "Bearer realm=\"slipway\"")
+                bodies.insert(answer.text)
+            }
+            #expect(bodies.count == 1)
+            #expect(try await server.call("GET", "/v1/projects?api_key=\(server.key)", key: .some(nil)).status == 401)
+            let two = try await server.call("GET", "/v1/projects", headers: [("Authorization", "Bearer x")])
+            #expect(two.status == 400)
+        }
+    }
+
+    @Test func revocationIsFeltWithinTheKeysMemory() async throws {
+        try await withRunningServer { server in
+            let made = try await server.call("POST", "/v1/api-keys", json: #"{"name": "k", "scopes": ["read"]}"#).json
+            let key = try #require(made["key"]?.stringValue), id = try #require(made["id"]?.stringValue)
+            #expect(try await server.call("GET", "/v1/projects", key: key).status == 200)
+            // The process that revokes forgets at once.
+            _ = try await server.call("DELETE", "/v1/api-keys/\(id)")
+            #expect(try await server.call("GET", "/v1/projects", key: key).status == 401)
+        }
+    }
+
+    @Test func aMissingScopeIsNamed() async throws {
+        try await withRunningServer { server in
+            let (reader, _) = try await server.newTenant("readers", scopes: [.read])
+            let refused = try await server.call("POST", "/v1/projects", key: reader, json: #"{"name": "a"}"#)
+            #expect(refused.status == 403)
+            #expect(try refused.problem.code == "scope-missing")
+            #expect(try refused.problem.detail.contains("\"write\""))
+            #expect(try await server.call("GET", "/v1/projects", key: reader).status == 200)
+            #expect(try await server.call("GET", "/v1/organisations", key: reader).status == 403)
+            let (administrator, _) = try await server.newTenant("administrators", scopes: [.admin])
+            let climbing = try await server.call("POST", "/v1/api-keys", key: administrator, json: #"{"name": "k", "scopes": ["platform"]}"#)
+            #expect(climbing.status == 403)
+            let other = try await server.call(
+                "POST", "/v1/api-keys", key: administrator, json: #"{"name": "k", "scopes": ["read"], "organisation": "\#(server.home)"}"#)
+            #expect(other.status == 403)
+        }
+    }
+
+    @Test func aNewTenantGetsInByAPlatformKey() async throws {
+        try await withRunningServer { server in
+            let made = try await server.call("POST", "/v1/organisations", json: #"{"name": "Nordlicht"}"#)
+            #expect(made.status == 201)
+            let id = try #require(try made.json["id"]?.stringValue)
+            #expect(try await server.call("POST", "/v1/organisations", json: #"{"name": "Nordlicht"}"#).problem.code == "name-taken")
+            let key = try await server.call(
+                "POST", "/v1/api-keys", json: #"{"name": "first", "scopes": ["admin", "read", "write"], "organisation": "\#(id)"}"#).json
+            #expect(key["organisation"]?.stringValue == id)
+            let text = try #require(key["key"]?.stringValue)
+            _ = try await server.newProject("hers", key: text)
+            #expect(try await server.call("GET", "/v1/projects").json["items"] == [])
+            #expect(try await server.call("GET", "/v1/organisations").text.contains("Nordlicht"))
+        }
+    }
+
+    /// Every route of the table that has an id: a foreign id and an unknown one get the same bytes.
+    @Test func foreignIDsAreAnsweredLikeUnknownOnes() async throws {
+        try await withRunningServer { server in
+            let project = try await server.newProject(), dataset = try await server.newDataset(in: project)
+            let unknown = UUID().uuidString.lowercased()
+            let (stranger, _) = try await server.newTenant("strangers", scopes: Scope.allCases)
+            let document = try await server.call("GET", "/openapi.json").json
+            guard case .object(let paths)? = document["paths"] else { return #expect(Bool(false), "no paths") }
+            var asked = 0
+            for (path, operations) in paths {
+                guard path.contains("{"), !path.contains("{template}"), case .object(let methods) = operations else { continue }
+                for method in methods.keys {
+                    func filled(_ id: String) -> String {
+                        var text = path
+                        let real = path.contains("{project}") ? project : dataset
+                        let named = id == "mine" ? real : unknown
+                        for name in ["project", "dataset", "experiment", "model", "deployment", "key"] {
+                            text = text.replacing("{\(name)}", with: named)
+                        }
+                        let isModelVersion = path.contains("model-versions")
+                        return text.replacing("{version}", with: isModelVersion ? named : "1").replacing("{item}", with: "1")
+                            .replacing("{job}", with: "1").replacing("{name}", with: "report.json")
+                    }
+                    func ask(_ id: String) async throws -> RunningServer.Answer {
+                        let needsBody = method == "post"
+                        let upload = path.hasSuffix("/versions")
+                        let json = Self.body(of: path)
+                        return try await server.call(
+                            method.uppercased(), filled(id), key: stranger, body: needsBody ? Array((upload ? "a,b\n1,2\n" : json).utf8) : nil,
+                            type: needsBody ? (upload ? "text/csv" : "application/json") : nil,
+                            headers: [("X-Request-ID", "same")])
+                    }
+                    let foreign = try await ask("mine"), nothing = try await ask("unknown")
+                    #expect(foreign.status == 404, "\(method) \(path): \(foreign.text)")
+                    #expect(foreign.bytes == nothing.bytes, "\(method) \(path)")
+                    asked += 1
+                }
+            }
+            #expect(asked > 25)
+            #expect(try await server.call("GET", "/v1/datasets/\(dataset)").status == 200)
+        }
+    }
+
+    private static func body(of path: String) -> String {
+        if path.hasSuffix("/datasets") { return #"{"name": "x", "task": "tabular-regression"}"# }
+        if path.hasSuffix("/experiments") { return #"{"dataset": "\#(UUID())"}"# }
+        if path.hasSuffix("/deployments") { return #"{"name": "x", "model_version": "\#(UUID())"}"# }
+        if path.hasSuffix("/revisions") { return #"{"model_version": "\#(UUID())"}"# }
+        if path.hasSuffix("/annotations") { return #"[{"item": "1", "annotation": null}]"# }
+        return "{}"
+    }
+
+    @Test func aForeignIDInABodyIsUnknown() async throws {
+        try await withRunningServer { server in
+            let dataset = try await server.newDataset(in: try await server.newProject())
+            let (stranger, _) = try await server.newTenant("strangers")
+            let project = try await server.newProject("theirs", key: stranger)
+            let answer = try await server.call("POST", "/v1/projects/\(project)/experiments", key: stranger, json: #"{"dataset": "\#(dataset)"}"#)
+            #expect(answer.status == 422)
+            #expect(try answer.problem.errors.first?.pointer == "/dataset")
+            #expect(try await server.count("job") == 0)
+        }
+    }
+
+    /// Every route of the document asks for a key, but those that say they don't.
+    @Test func everyRouteAsksForAKey() async throws {
+        try await withRunningServer { server in
+            let document = try await server.call("GET", "/openapi.json").json
+            guard case .object(let paths)? = document["paths"] else { return #expect(Bool(false), "no paths") }
+            for (path, operations) in paths {
+                guard case .object(let methods) = operations else { continue }
+                for method in methods.keys {
+                    let id = UUID().uuidString
+                    let filled = path.replacing(/\{[a-z]+\}/, with: id)
+                    let answer = try await server.call(method.uppercased(), filled, key: .some(nil))
+                    if ["/healthz", "/metrics"].contains(path) {
+                        #expect(answer.status == 200)
+                    } else if path == "/readyz" {
+                        #expect(answer.status == 503)
+                        #expect(answer.text.contains("serve"))
+                    } else {
+                        #expect(answer.status == 401, "\(method) \(path)")
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import Foundation
+import SlipwayTestSupport
+import Testing
+
+@Suite struct ConnectionTests {
+    @Test func ambiguousHTTPIsRefusedAndTheConnectionClosed() async throws {
+        try await withRunningServer { server in
+            let post = "POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/json\r\n"
+            let cases = [
+                ("both lengths", post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                ("two lengths", post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
+                ("equal lengths", post + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+                ("huge chunk", post + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello"),
+                ("bad chunk", post + "Transfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n"),
+                ("odd encoding", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+                ("space before colon", "GET /healthz HTTP/1.1\r\nHost : localhost\r\n\r\n"),
+                ("folded header", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n c\r\n\r\n"),
+                ("no host", "GET /healthz HTTP/1.1\r\n\r\n"),
+                ("two hosts", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"),
+                ("not HTTP", "\u{16}\u{3}\u{1}hello\r\n\r\n"),
+                ("long target", "GET /\(String(repeating: "a", count: 100_000)) HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+                ("long header", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: \(String(repeating: "a", count: 90_000))\r\n\r\n"),
+                ("many headers", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + (0..<2000).map { "X-\($0): a\r\n" }.joined() + "\r\n"),
+            ]
+            for (name, bytes) in cases {
+                let answer = try await exchange(server, bytes)
+                #expect(answer.hasPrefix("HTTP/1.1 4"), "\(name): \(answer.prefix(300))")
+                #expect(!answer.hasSuffix("…"), "\(name): not closed")
+                #expect(answer.components(separatedBy: "HTTP/1.1 4").count == 2, "\(name): answered once, not \(answer.prefix(1000))")
+                #expect(answer.contains("application/problem+json"), "\(name): \(answer.prefix(300))")
+            }
+            #expect(try await server.count("project") == 0)
+            #expect(try await server.call("GET", "/healthz").status == 200)
+        }
+    }
+
+    @Test func aSlowHeaderIsCutOff() async throws {
+        try await withRunningServer({ $0.limits.headTime = .milliseconds(300) }) { server in
+            let answer = try await exchange(server, "GET /healthz HTTP/1.1\r\nHost: loc", seconds: 5)
+            #expect(!answer.hasSuffix("…"))
+        }
+    }
+
+    @Test func aSlowBodyIsAnswered408() async throws {
+        try await withRunningServer({ $0.limits.bodyTime = .milliseconds(300) }) { server in
+            let head = "POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
+            let answer = try await exchange(server, head, seconds: 5)
+            #expect(answer.hasPrefix("HTTP/1.1 408"), "\(answer)")
+            #expect(!answer.hasSuffix("…"))
+        }
+    }
+
+    @Test func aSlowUploadIsAnswered408AndLeavesNothing() async throws {
+        try await withRunningServer({
+            $0.limits.uploadPaceTime = .milliseconds(300)
+            $0.limits.uploadPaceBytes = 100
+        }) { server in
+            let dataset = try await server.newDataset(in: try await server.newProject())
+            let head = "POST /v1/datasets/\(dataset)/versions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: text/csv\r\nContent-Length: 2000000\r\n\r\na,b\n"
+            let answer = try await exchange(server, head, seconds: 5)
+            #expect(answer.hasPrefix("HTTP/1.1 408"), "\(answer)")
+            #expect(try server.storedFiles.isEmpty)
+        }
+    }
+
+    @Test func anIdleConnectionIsClosed() async throws {
+        try await withRunningServer({ $0.limits.idleTime = .milliseconds(200) }) { server in
+            let answer = try await exchange(server, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", seconds: 5)
+            #expect(answer.hasPrefix("HTTP/1.1 200"))
+            #expect(!answer.hasSuffix("…"))
+        }
+    }
+
+    @Test func requestsInOneGoAreAnsweredInOrder() async throws {
+        try await withRunningServer { server in
+            let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", last = get + "Connection: close\r\n\r\n"
+            let answer = try await exchange(server, get + "\r\n" + "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + last)
+            #expect(answer.components(separatedBy: "HTTP/1.1 200").count == 4, "\(answer)")
+        }
+    }
+
+    @Test func aBodyThatIsTooLargeIsRefusedBeforeItIsRead() async throws {
+        try await withRunningServer { server in
+            let head = "POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/json\r\nContent-Length: 3221225472\r\n"
+            for expect in ["Expect: 100-continue\r\n", ""] {
+                let answer = try await exchange(server, head + expect + "\r\n")
+                #expect(answer.hasPrefix("HTTP/1.1 413"), "\(answer)")
+                #expect(!answer.hasSuffix("…"))
+            }
+        }
+    }
+
+    @Test func continueIsSentWhenTheBodyIsWanted() async throws {
+        try await withRunningServer { server in
+            let answer = try await exchange(
+                server,
+                "POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/json\r\nContent-Length: 13\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+                seconds: 1)
+            #expect(answer.hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"), "\(answer)")
+        }
+    }
+}
