@@ -82,6 +82,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
+        .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
@@ -97,7 +99,8 @@ let package = Package(
         .testTarget(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
-        .testTarget(name: "KeelDataTests", dependencies: ["KeelData"]),
+        .target(name: "BadInputs", path: "Tests/BadInputs"),
+        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(
             name: "SlipwayTestSupport",

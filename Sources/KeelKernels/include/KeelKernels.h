@@ -1,1 +1,21 @@
-// first
+// KeelKernels: the numeric loops of Keel. No state, no allocation; every function trusts that its caller checked shapes.
+#ifndef KEEL_KERNELS_H
+#define KEEL_KERNELS_H
+
+#include "dropout.h"
+#include "elementwise.h"
+#include "host.h"
+#include "image.h"
+#include "indexing.h"
+#include "loss.h"
+#include "moving.h"
+#include "normalisation.h"
+#include "optimisation.h"
+#include "parallel.h"
+#include "philox.h"
+#include "products.h"
+#include "reduction.h"
+#include "rows.h"
+#include "walk.h"
+
+#endif

@@ -218,7 +218,7 @@ extension ZipArchive {
         guard header.long(0) == 0x0403_4B50, let flags = header.word(6), let method = header.word(8),
             let checksum = header.long(14), let compressed = header.long(18), let size = header.long(22),
             let nameBytes = header.word(26), let extraBytes = header.word(28),
-            flags & 1 == record.flags & 1, method == record.method, Int(nameBytes) == record.rawName.bytes.count
+            flags & 1 == record.flags & 1, method == record.method, Int(nameBytes) == record.storedName.count
         else { throw damaged }
         let nameOffset = record.headerOffset + 30
         let dataOffset = nameOffset + Int(nameBytes) + Int(extraBytes)

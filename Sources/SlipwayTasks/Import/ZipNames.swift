@@ -51,10 +51,10 @@ enum ZipNames {
         return .gb18030
     }
 
-    /// Whether all the names are common Chinese in GB 2312: its first level of characters (or, one in ten, any other of
-    /// GB18030), and not only the range that Korean's EUC-KR fills as well.
+    /// Whether all the names surely are Chinese in GB 2312: nine in ten of their characters are in it and at least half
+    /// in its first level (the 3,755 most used), and not all in the range that Korean's EUC-KR fills as well.
     private static func looksLikeGB2312(_ names: [[UInt8]]) -> Bool {
-        var characters = 0, common = 0
+        var characters = 0, known = 0, common = 0
         var distinct: Set<UInt16> = []
         for name in names {
             guard TextEncoding.gb18030.decode(name) != nil else { return false }
@@ -66,14 +66,15 @@ enum ZipNames {
                 }
                 characters += 1
                 let (lead, trail) = (name[i], name[i + 1])
-                if trail >= 0xA1, (0xB0...0xD7).contains(lead) || (0xA1...0xA3).contains(lead) {
-                    common += 1
+                if trail >= 0xA1, (0xB0...0xF7).contains(lead) || (0xA1...0xA3).contains(lead) {
+                    known += 1
+                    if lead <= 0xD7 { common += 1 }
                     distinct.insert(UInt16(lead) << 8 | UInt16(trail))
                 }
                 i += (0x30...0x39).contains(trail) ? 4 : 2
             }
         }
         let couldBeKorean = distinct.count >= 10 && distinct.allSatisfy { $0 < 0xC900 }
-        return 10 * common >= 9 * characters && !couldBeKorean
+        return 10 * known >= 9 * characters && 2 * common >= characters && !couldBeKorean
     }
 }

@@ -9,8 +9,20 @@ final class BoostedTrees: Learner {
     private let link: Link
     private let rounds: Int
     private let patience: Int
-    private var members: [(booster: Booster, train: BoosterMatrix, judge: BoosterMatrix)] = []
+    private var members: [Member] = []
+    /// XGBoost keeps a booster's sums and random numbers by thread, so each member stays on its lane for life.
+    private let lanes: [Lane]
     private let judgedLabels: [Float]
+
+    /// Used on its own lane only.
+    private struct Member: @unchecked Sendable {
+        var booster: Booster
+        var train: BoosterMatrix
+        var judge: BoosterMatrix
+    }
+
+    /// Rounds that the members do on their own before they are judged together.
+    private static let stride = 8
 
     private var round = 0
     private var best = (round: 0, loss: Double.infinity, margins: [Float]())
@@ -24,12 +36,14 @@ final class BoostedTrees: Learner {
         link = Link(data)
         rounds = recipe.integer("rounds")
         patience = recipe.integer("patience")
+        // Several members keep the cores busy side by side; a lone one uses all of them for itself.
+        lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "trees-\($0)") }
         let width = encoder.treeWidth
         guard width > 0 else { throw Problem.nothingToLearnFrom }
         let matrix = encoder.treeMatrix(data.train.map { $0.row ?? [] })
         let categories = encoder.treeCategories
         let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
-        func part(_ indices: [Int]) throws -> BoosterMatrix {
+        @Sendable func part(_ indices: [Int]) throws -> BoosterMatrix {
             var values: [Float] = []
             values.reserveCapacity(indices.count * width)
             for index in indices { values += matrix[index * width..<(index + 1) * width] }
@@ -37,7 +51,7 @@ final class BoostedTrees: Learner {
         }
         judgedLabels = data.folds.judged.map { labels[$0] }
         var parameters = [
-            "booster": "gbtree", "tree_method": "hist", "verbosity": "0", "nthread": "\(threads)",
+            "booster": "gbtree", "tree_method": "hist", "verbosity": "0", "nthread": "\(max(threads / lanes.count, 1))",
             "learning_rate": "\(recipe.number("learning_rate"))", "max_depth": "\(recipe.integer("depth"))",
             "min_child_weight": "\(recipe.number("leaf_weight"))", "subsample": "\(recipe.number("row_share"))",
             "colsample_bytree": "\(recipe.number("column_share"))", "lambda": "\(recipe.number("l2"))",
@@ -46,35 +60,63 @@ final class BoostedTrees: Learner {
             "seed_per_iteration": "1",
         ]
         parameters.merge(link.parameters) { _, new in new }
-        for member in 0..<data.folds.members {
-            let (train, judge) = (try part(data.folds.trained(by: member)), try part(data.folds.judged(by: member)))
+        members = try onLanes(data.folds.members) { [parameters, folds = data.folds] member in
+            let (train, judge) = (try part(folds.trained(by: member)), try part(folds.judged(by: member)))
+            var parameters = parameters
             parameters["seed"] = "\((recipe.seed &+ UInt64(member)) & 0x7FFF_FFFF)"
-            members.append((try Booster(parameters, matrices: [train, judge]), train, judge))
+            let booster = try Booster(parameters, matrices: [train, judge])
+            if let checkpoint {
+                guard let model = checkpoint.sections["member\(member)"] else { throw CheckpointMismatch() }
+                try booster.load(model)
+            }
+            return Member(booster: booster, train: train, judge: judge)
         }
         if let checkpoint { try restore(checkpoint) }
+    }
+
+    /// The results of `body` for each member, on the member's lane.
+    private func onLanes<Result: Sendable>(
+        _ count: Int, _ body: @escaping @Sendable (_ member: Int) throws -> Result
+    ) throws -> [Result] {
+        try Lane.run((0..<count).map { member in (lanes[member % lanes.count], { try body(member) }) })
     }
 
     func advance(_ rung: RungSpan) throws -> [Measurement] {
         let started = ContinuousClock.now
         var measured: [Measurement] = []
         repeat {
-            for member in members { try member.booster.train(round: round, on: member.train) }
-            round += 1
-            let margins = try members.flatMap { try $0.booster.margins($0.judge) }
-            let loss = link.loss(margins, judgedLabels)
-            if loss < best.loss || best.round == 0 { best = (round, loss, margins) }
-            if round % 10 == 0 || isFinished {
-                measured.append(Measurement(name: link.lossName, value: loss, step: resource))
+            let count = min(Self.stride, rounds - round, max(Int(rung.to) - round, 1))
+            let judged = try trainMembers(rounds: data.folds.members == 1 ? 1 : count)
+            for margins in judged {
+                round += 1
+                let loss = link.loss(margins, judgedLabels)
+                if loss < best.loss || best.round == 0 { best = (round, loss, margins) }
+                if round % 10 == 0 || isFinished {
+                    measured.append(Measurement(name: link.lossName, value: loss, step: resource))
+                }
             }
         } while !isFinished && resource < rung.to && !rung.isOver && (ContinuousClock.now - started).seconds < 0.5
         return measured
+    }
+
+    /// The members' sums on the rows that judge them, joined, after each of the rounds.
+    private func trainMembers(rounds count: Int) throws -> [[Float]] {
+        let results = try onLanes(members.count) { [members, round] index -> [[Float]] in
+            let member = members[index]
+            return try (0..<count).map { offset in
+                try member.booster.train(round: round + offset, on: member.train)
+                return try member.booster.margins(member.judge)
+            }
+        }
+        return (0..<count).map { offset in results.flatMap { $0[offset] } }
     }
 
     func validation() -> Predictions { Predictions(width: data.outputs, values: link.answers(best.margins)) }
 
     func checkpoint() throws -> Checkpoint {
         var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }]
-        for (index, member) in members.enumerated() { sections["member\(index)"] = try member.booster.json() }
+        let models = try onLanes(members.count) { [members] in try members[$0].booster.json() }
+        for (index, model) in models.enumerated() { sections["member\(index)"] = model }
         return Checkpoint(
             network: .boostedTrees,
             state: ["round": .integer(round), "best": .integer(best.round), "loss": .number(best.loss)],
@@ -85,10 +127,6 @@ final class BoostedTrees: Learner {
         guard let round = checkpoint.state["round"]?.intValue, let bestRound = checkpoint.state["best"]?.intValue,
             let loss = checkpoint.state["loss"]?.doubleValue, let margins = checkpoint.sections["margins"]
         else { throw CheckpointMismatch() }
-        for (index, member) in members.enumerated() {
-            guard let model = checkpoint.sections["member\(index)"] else { throw CheckpointMismatch() }
-            try member.booster.load(model)
-        }
         self.round = round
         best = (bestRound, loss, margins.floats)
         guard best.margins.count == judgedLabels.count * link.outputs else { throw CheckpointMismatch() }

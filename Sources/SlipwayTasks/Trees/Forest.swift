@@ -28,6 +28,7 @@ struct Forest: Sendable, Hashable, Codable {
     ///
     /// - Parameter trees: how many of the first trees to take.
     init(xgboost json: Data, trees limit: Int) throws {
+        try json.write(to: URL(fileURLWithPath: "/tmp/tasks/x.json"))
         let model = try JSONDecoder().decode(XGBoostModel.self, from: json)
         // With `base_score` 0 of an identity link, or 0.5 of a logistic one, the margin starts at 0.
         let trees = model.learner.gradient_booster.model.trees.prefix(limit)

@@ -1,0 +1,149 @@
+import Synchronization
+
+/// The size of one axis: a number, or an expression of symbols such as `batch` or `2 * sequence + 1`, known only when a
+/// program runs.
+///
+/// Eight bytes, stored inline in a `Shape`. A number is itself; an expression is a place in a table in which equal expressions
+/// share one place, so that comparing dimensions is comparing integers.
+public struct Dimension: Hashable, Sendable, CustomStringConvertible {
+    /// A number from 0 up, or `~place` of an expression.
+    @usableFromInline let bits: Int
+
+    @inlinable init(bits: Int) { self.bits = bits }
+
+    /// - Precondition: `number` isn't negative.
+    @inlinable public init(_ number: Int) {
+        precondition(number >= 0, "a dimension is 0 at least")
+        bits = number
+    }
+
+    /// The dimension that is called `name`: the same one wherever that name is used.
+    public static func symbol(_ name: String) -> Dimension { Expressions.shared.symbol(name) }
+
+    /// Nil where the size is symbolic.
+    @inlinable public var number: Int? { bits >= 0 ? bits : nil }
+    @inlinable public var isSymbolic: Bool { bits < 0 }
+
+    /// - Throws: `TensorError.symbolicDimension` where the size isn't known yet.
+    public func value() throws(TensorError) -> Int {
+        guard bits >= 0 else { throw .symbolicDimension(self) }
+        return bits
+    }
+
+    public static func + (a: Dimension, b: Dimension) -> Dimension { Expressions.shared.combined(a, 1, b, 1, 0) }
+    public static func - (a: Dimension, b: Dimension) -> Dimension { Expressions.shared.combined(a, 1, b, -1, 0) }
+    public static func * (a: Dimension, b: Dimension) -> Dimension { Expressions.shared.multiplied(a, b) }
+
+    /// `self + number`; the number may be negative.
+    func offset(by number: Int) -> Dimension { Expressions.shared.combined(self, 1, Dimension(0), 1, number) }
+
+    /// `⌊self / divisor⌋`, where that is an expression too.
+    ///
+    /// - Throws: `TensorError.symbolicDimension` where a symbol's factor isn't a multiple of the divisor.
+    func divided(by divisor: Int) throws(TensorError) -> Dimension {
+        if bits >= 0 { return Dimension(bits / divisor) }
+        guard let result = Expressions.shared.divided(self, by: divisor) else { throw .symbolicDimension(self) }
+        return result
+    }
+
+    public var description: String { bits >= 0 ? String(bits) : Expressions.shared.text(of: self) }
+}
+
+/// Sums of products of symbols with whole factors, each kept once.
+private final class Expressions: Sendable {
+    static let shared = Expressions()
+
+    /// A product of symbols, by their places, ascending; the empty one is the number 1.
+    typealias Product = [Int]
+    struct Expression: Hashable { var terms: [Product: Int] }
+    struct Table {
+        var symbols: [String] = []
+        var expressions: [Expression] = []
+        var places: [Expression: Int] = [:]
+    }
+
+    let table = Mutex(Table())
+
+    func symbol(_ name: String) -> Dimension {
+        table.withLock { table in
+            let place = table.symbols.firstIndex(of: name) ?? table.symbols.count
+            if place == table.symbols.count { table.symbols.append(name) }
+            return Self.dimension(Expression(terms: [[place]: 1]), in: &table)
+        }
+    }
+
+    /// `a * factorA + b * factorB + constant`
+    func combined(_ a: Dimension, _ factorA: Int, _ b: Dimension, _ factorB: Int, _ constant: Int) -> Dimension {
+        if a.bits >= 0, b.bits >= 0 {
+            let sum = a.bits * factorA + b.bits * factorB + constant
+            precondition(sum >= 0, "a dimension is 0 at least")
+            return Dimension(bits: sum)
+        }
+        return table.withLock { table in
+            var sum: [Product: Int] = [[]: constant]
+            for (product, factor) in Self.expression(a, in: table).terms { sum[product, default: 0] += factor * factorA }
+            for (product, factor) in Self.expression(b, in: table).terms { sum[product, default: 0] += factor * factorB }
+            return Self.dimension(Expression(terms: sum), in: &table)
+        }
+    }
+
+    func multiplied(_ a: Dimension, _ b: Dimension) -> Dimension {
+        if a.bits >= 0, b.bits >= 0 { return Dimension(bits: a.bits * b.bits) }
+        return table.withLock { table in
+            let (left, right) = (Self.expression(a, in: table), Self.expression(b, in: table))
+            var terms: [Product: Int] = [:]
+            for (p, f) in left.terms {
+                for (q, g) in right.terms { terms[(p + q).sorted(), default: 0] += f * g }
+            }
+            return Self.dimension(Expression(terms: terms), in: &table)
+        }
+    }
+
+    func divided(_ a: Dimension, by divisor: Int) -> Dimension? {
+        table.withLock { table in
+            var terms: [Product: Int] = [:]
+            for (product, factor) in Self.expression(a, in: table).terms {
+                if product.isEmpty {
+                    terms[product] = Int((Double(factor) / Double(divisor)).rounded(.down))
+                } else if factor % divisor == 0 {
+                    terms[product] = factor / divisor
+                } else {
+                    return nil
+                }
+            }
+            return Self.dimension(Expression(terms: terms), in: &table)
+        }
+    }
+
+    func text(of dimension: Dimension) -> String {
+        table.withLock { table in
+            let terms = Self.expression(dimension, in: table).terms.sorted { a, b in
+                a.key.count != b.key.count ? a.key.count > b.key.count : a.key.lexicographicallyPrecedes(b.key)
+            }
+            var text = ""
+            for (product, factor) in terms {
+                let names = product.map { table.symbols[$0] }.joined(separator: "·")
+                let size = abs(factor)
+                let part = names.isEmpty ? String(size) : size == 1 ? names : "\(size)·\(names)"
+                text += text.isEmpty ? (factor < 0 ? "-" : "") + part : (factor < 0 ? " - " : " + ") + part
+            }
+            return text
+        }
+    }
+
+    private static func expression(_ dimension: Dimension, in table: Table) -> Expression {
+        dimension.bits >= 0 ? Expression(terms: [[]: dimension.bits]) : table.expressions[~dimension.bits]
+    }
+
+    private static func dimension(_ expression: Expression, in table: inout Table) -> Dimension {
+        let terms = expression.terms.filter { $0.value != 0 }
+        if terms.isEmpty { return Dimension(0) }
+        if terms.count == 1, let constant = terms[[]], constant >= 0 { return Dimension(constant) }
+        let kept = Expression(terms: terms)
+        if let place = table.places[kept] { return Dimension(bits: ~place) }
+        let place = table.expressions.count
+        table.expressions.append(kept)
+        table.places[kept] = place
+        return Dimension(bits: ~place)
+    }
+}

@@ -1,0 +1,198 @@
+// How a primitive runs: rule, storage, kernel, tape.
+
+@inline(__always)
+func apply<P: Primitive>(_ primitive: P, _ a: Tensor) throws(TensorError) -> Tensor {
+    let inputs: [1 of Tensor] = [a]
+    return try run(primitive, inputs.span)
+}
+
+@inline(__always)
+func apply<P: Primitive>(_ primitive: P, _ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor {
+    let inputs: [2 of Tensor] = [a, b]
+    return try run(primitive, inputs.span)
+}
+
+@inline(__always)
+func apply<P: Primitive>(_ primitive: P, _ a: Tensor, _ b: Tensor, _ c: Tensor) throws(TensorError) -> Tensor {
+    let inputs: [3 of Tensor] = [a, b, c]
+    return try run(primitive, inputs.span)
+}
+
+/// Runs a primitive with one output on any number of inputs. For primitives defined outside Keel.
+public func apply<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) -> Tensor {
+    try run(primitive, inputs.span)
+}
+
+/// Runs a primitive with several outputs.
+public func applyMany<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) -> [Tensor] {
+    try runMany(primitive, inputs.span)
+}
+
+func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorError) -> Tensor {
+    do throws(TensorError) {
+        let device = try commonDevice(P.name, inputs)
+        let specs = SpecList(of: inputs)
+        let outputs = try primitive.outputs(specs)
+        let records = isRecording(inputs) && outputs[0].dtype.isFloat
+        if inputs.count == 1, !inputs[0].descriptor.isBlocked, let view = try primitive.view(inputs[0]) {
+            guard records else { return view }
+            let node = PrimitiveNode(primitive, inputs)
+            if P.gradientReads.readsOutputs { node.keep(output: view, P.gradientReads) }
+            return Tensor(view.storage, view.descriptor, node: node)
+        }
+        let residuals = records ? try primitive.residuals(specs) : SpecList()
+        guard residuals.count == 0, !anyBlocked(inputs) else {
+            return try runMany(primitive, inputs, device, outputs, residuals, records)[0]
+        }
+        let result = try makeOutput(outputs[0], like: inputs, on: device)
+        let made: [1 of Tensor] = [result]
+        try execute(primitive, on: device, inputs, made.span)
+        guard records else { return result }
+        let node = PrimitiveNode(primitive, inputs)
+        if P.gradientReads.readsOutputs { node.keep(output: result, P.gradientReads) }
+        return Tensor(result.storage, result.descriptor, node: node)
+    } catch {
+        throw located(error, inputs)
+    }
+}
+
+func runMany<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorError) -> [Tensor] {
+    do throws(TensorError) {
+        let specs = SpecList(of: inputs)
+        let outputs = try primitive.outputs(specs)
+        let records = isRecording(inputs)
+        let residuals = records ? try primitive.residuals(specs) : SpecList()
+        return try runMany(primitive, inputs, try commonDevice(P.name, inputs), outputs, residuals, records)
+    } catch {
+        throw located(error, inputs)
+    }
+}
+
+private func runMany<P: Primitive>(
+    _ primitive: P, _ given: Span<Tensor>, _ device: any Device, _ outputs: SpecList, _ residuals: SpecList, _ records: Bool
+) throws(TensorError) -> [Tensor] {
+    var inputs: [Tensor] = []
+    inputs.reserveCapacity(given.count)
+    for i in 0..<given.count {
+        let keepsLayout = P.takesBlocked && device === CPU.shared
+        inputs.append(given[i].descriptor.isBlocked && !keepsLayout ? try given[i].contiguous() : given[i])
+    }
+    var made: [Tensor] = []
+    made.reserveCapacity(outputs.count + residuals.count)
+    for i in 0..<outputs.count { made.append(try makeTensor(outputs[i], primitive.layout(inputs.span, output: outputs[i]), on: device)) }
+    for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(inputs.span, output: residuals[i]), on: device)) }
+    try execute(primitive, on: device, inputs.span, made.span)
+    guard records else { return made }
+    let node = PrimitiveNode(primitive, inputs.span)
+    node.keep(outputs: made, count: outputs.count, P.gradientReads)
+    made.removeLast(residuals.count)
+    for i in made.indices where made[i].dtype.isFloat {
+        made[i] = Tensor(made[i].storage, made[i].descriptor, node: node, output: i)
+    }
+    return made
+}
+
+/// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded.
+public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
+    let specs = SpecList(of: inputs.span)
+    let outputs = try primitive.outputs(specs)
+    let device = try commonDevice(P.name, inputs.span)
+    var written: [Tensor] = []
+    for i in 0..<outputs.count {
+        let target = inputs[P.overwrites[i]]
+        precondition(target.spec == outputs[i] && target.descriptor.isDense, "an update writes a dense tensor of the same kind")
+        target.storage.version &+= 1
+        written.append(target)
+    }
+    try execute(primitive, on: device, inputs.span, written.span)
+}
+
+@inline(__always)
+private func execute<P: Primitive>(
+    _ primitive: P, on device: any Device, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>
+) throws(TensorError) {
+    assert(primitives.contains { $0 == P.self } || !isOfKeel(P.self), "\(P.self) isn't in Primitives.swift")
+    if device === CPU.shared {
+        if try CPU.shared.run(primitive, inputs, outputs) { return }
+        Fallbacks.count(P.name)
+        try P.kernels.reference(primitive, inputs, outputs)
+    } else if try !device.run(primitive, inputs, outputs) {
+        Fallbacks.count(P.name)
+        try runOnHost(primitive, on: device, inputs, outputs)
+    }
+}
+
+/// For a device that lacks the primitive: its inputs come to the host and its outputs go back.
+private func runOnHost<P: Primitive>(
+    _ primitive: P, on device: any Device, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>
+) throws(TensorError) {
+    var here: [Tensor] = [], made: [Tensor] = []
+    for i in 0..<inputs.count { here.append(try inputs[i].moved(to: CPU.shared)) }
+    for i in 0..<outputs.count { made.append(try Tensor(undefined: outputs[i].spec, on: CPU.shared)) }
+    try P.kernels.reference(primitive, here.span, made.span)
+    for i in 0..<outputs.count { try device.copyIn(outputs[i].bytes, from: made[i].bytes, bytes: made[i].descriptor.storageBytes) }
+}
+
+private func isOfKeel<P: Primitive>(_: P.Type) -> Bool { String(reflecting: P.self).hasPrefix("Keel.") }
+
+@inline(__always)
+private func isRecording(_ inputs: Span<Tensor>) -> Bool {
+    var isWanted = false
+    for i in 0..<inputs.count { if inputs[i].node != nil { isWanted = true } }
+    return isWanted && ThreadState.current.recordingIsOff == 0
+}
+
+@inline(__always)
+private func anyBlocked(_ inputs: Span<Tensor>) -> Bool {
+    var isBlocked = false
+    for i in 0..<inputs.count { if inputs[i].descriptor.isBlocked { isBlocked = true } }
+    return isBlocked
+}
+
+@inline(__always)
+private func commonDevice(_ name: @autoclosure () -> String, _ inputs: Span<Tensor>) throws(TensorError) -> any Device {
+    precondition(inputs.count > 0, "a primitive has an input at least")
+    let device = inputs[0].storage.device
+    for i in 1..<inputs.count {
+        let other = inputs[i].storage.device
+        guard other === device else { throw TensorError(.devicesDiffer(primitive: name(), device.name, other.name)) }
+    }
+    return device
+}
+
+/// A dense tensor; one that is like an input shares that one's descriptor.
+@inline(__always)
+private func makeOutput(_ spec: TensorSpec, like inputs: Span<Tensor>, on device: any Device) throws(TensorError) -> Tensor {
+    for i in 0..<inputs.count {
+        let descriptor = inputs[i].descriptor
+        if descriptor.isDense, descriptor.offset == 0, descriptor.spec.dtype == spec.dtype, descriptor.spec.shape == spec.shape {
+            return Tensor(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+        }
+    }
+    return try Tensor(undefined: spec, on: device)
+}
+
+private func makeTensor(_ spec: TensorSpec, _ layout: Layout, on device: any Device) throws(TensorError) -> Tensor {
+    guard case .blocked(let block) = layout else { return try Tensor(undefined: spec, on: device) }
+    let descriptor = Descriptor(blocked: spec, block: block, count: try spec.shape.elementCount())
+    return Tensor(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+}
+
+/// The error with the layer that the inputs' parameter names tell.
+private func located(_ error: TensorError, _ inputs: Span<Tensor>) -> TensorError {
+    guard error.layerPath == nil else { return error }
+    for i in 0..<inputs.count {
+        guard let name = (inputs[i].node as? Leaf)?.name else { continue }
+        var located = error
+        located.layerPath = name.split(separator: ".").dropLast().joined(separator: ".")
+        return located
+    }
+    return error
+}
+
+extension SpecList {
+    @inline(__always) init(of tensors: Span<Tensor>) {
+        self.init()
+        for i in 0..<tensors.count { append(tensors[i].descriptor.spec) }
+    }
+}

@@ -1,0 +1,29 @@
+/// Every primitive of Keel: the one list. Tests and the ONNX importer read it, and dispatch checks in debug builds that what it
+/// runs is in it.
+package let primitives: [any Primitive.Type] = [
+    // Arithmetic
+    Add.self, Subtract.self, Multiply.self, Divide.self, Power.self, Maximum.self, Minimum.self, Scale.self, Negate.self,
+    // Functions
+    Exp.self, Log.self, Sqrt.self, Abs.self, Sign.self, Reciprocal.self, Erf.self, Clip.self, ClipGradient.self,
+    // Activations
+    Relu.self, ReluGradient.self, LeakyRelu.self, LeakyReluGradient.self, Tanh.self, TanhGradient.self, Sigmoid.self,
+    SigmoidGradient.self, Silu.self, SiluGradient.self, Gelu.self, GeluGradient.self,
+    // Comparisons
+    Compare.self, Select.self,
+    // Views and moves
+    Identity.self, Contiguous.self, Reshape.self, Permute.self, Expand.self, Slice.self, Unslice.self, Concatenate.self, Cast.self,
+    // Reductions
+    Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self,
+    // Products and pictures
+    MatMul.self, Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
+    MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
+    // Normalisation
+    BatchNorm.self, BatchNormGradient.self, ChannelAffine.self, RunningStatistic.self, LayerNorm.self, LayerNormGradient.self,
+    Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self,
+    // Indexing
+    Gather.self, ScatterAdd.self, OneHot.self,
+    // Losses, dropout
+    SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, Dropout.self,
+    // State updates
+    Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamWStep.self,
+]

@@ -1,0 +1,153 @@
+import KeelKernels
+
+// What the primitives that work number by number share. Each names its C function; rule and kernels follow from that.
+
+/// A function of one number.
+protocol UnaryElementwise: Primitive {
+    static var function: keel_unary_op { get }
+    static var takesIntegers: Bool { get }
+    var constants: (Double, Double) { get }
+}
+
+extension UnaryElementwise {
+    static var takesIntegers: Bool { false }
+    var constants: (Double, Double) { (0, 0) }
+    static var takesBlocked: Bool { true }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        let input = inputs[0]
+        guard input.dtype.isFloat || Self.takesIntegers && input.dtype != .bool else {
+            throw .dtype(primitive: Self.name, expected: Self.takesIntegers ? "numbers" : "float32 or float64", input.dtype)
+        }
+        return SpecList(input)
+    }
+
+    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+
+    static var kernels: Kernels<Self> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in
+                var walk = keel_walk(outputs[0], inputs)
+                let constants = p.constants
+                keel_reference_unary(function, inputs[0].dtype.kernel, &walk, outputs[0].bytes, inputs[0].bytes, constants.0, constants.1)
+            },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                let constants = p.constants
+                var walk = keel_walk(blockwise: outputs[0], inputs)
+                keel_unary_f32(
+                    function, &walk, outputs[0].pointer(Float.self), inputs[0].pointer(Float.self), Float(constants.0), Float(constants.1))
+                // f(0) needn't be 0, but the lanes past the last channel must be.
+                if outputs[0].descriptor.isBlocked { outputs[0].clearPaddingLanes() }
+                return true
+            })
+    }
+}
+
+/// A function of two numbers, broadcast.
+protocol BinaryElementwise: Primitive {
+    static var function: keel_binary_op { get }
+    static var takesIntegers: Bool { get }
+    var constants: (Double, Double) { get }
+}
+
+extension BinaryElementwise {
+    static var takesIntegers: Bool { false }
+    var constants: (Double, Double) { (0, 0) }
+    static var takesBlocked: Bool { true }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        let (a, b) = (inputs[0], inputs[1])
+        guard a.dtype == b.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, a.dtype, b.dtype)) }
+        guard a.dtype.isFloat || Self.takesIntegers && a.dtype != .bool else {
+            throw .dtype(primitive: Self.name, expected: Self.takesIntegers ? "numbers" : "float32 or float64", a.dtype)
+        }
+        if a.shape == b.shape { return SpecList(a) }
+        return SpecList(TensorSpec(try a.shape.broadcast(with: b.shape, in: Self.name), a.dtype))
+    }
+
+    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { sharedLayout(inputs) }
+
+    static var kernels: Kernels<Self> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in
+                var walk = keel_walk(outputs[0], inputs)
+                let constants = p.constants
+                keel_reference_binary(
+                    function, inputs[0].dtype.kernel, &walk, outputs[0].bytes, inputs[0].bytes, inputs[1].bytes, constants.0, constants.1)
+            },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                let constants = p.constants
+                let (a, b) = (inputs[0].descriptor, inputs[1].descriptor)
+                let isBlocked = outputs[0].descriptor.isBlocked
+                if isBlocked || !a.isBlocked && !b.isBlocked {
+                    var walk = keel_walk(blockwise: outputs[0], inputs)
+                    keel_binary_f32(
+                        function, &walk, outputs[0].pointer(Float.self), inputs[0].pointer(Float.self), inputs[1].pointer(Float.self),
+                        Float(constants.0), Float(constants.1))
+                    if isBlocked { outputs[0].clearPaddingLanes() }
+                } else {
+                    let plain: [2 of Tensor] = [try inputs[0].contiguous(), try inputs[1].contiguous()]
+                    var walk = keel_walk(outputs[0], plain.span)
+                    keel_binary_f32(
+                        function, &walk, outputs[0].pointer(Float.self), plain[0].pointer(Float.self), plain[1].pointer(Float.self),
+                        Float(constants.0), Float(constants.1))
+                }
+                return true
+            })
+    }
+}
+
+/// The layout that all inputs have, if they are of one shape and layout; else plain.
+func sharedLayout(_ inputs: Span<Tensor>) -> Layout {
+    let (layout, shape) = (inputs[0].layout, inputs[0].shape)
+    var isShared = true
+    for i in 1..<inputs.count {
+        let input = inputs[i]
+        if input.layout != layout || input.shape != shape { isShared = false }
+    }
+    return isShared ? layout : .strided
+}
+
+extension keel_walk {
+    /// As `init(_:_:)`; blocked tensors, all of one shape and layout, are one row.
+    @inline(__always)
+    init(blockwise output: Tensor, _ inputs: Span<Tensor>) {
+        guard output.descriptor.isBlocked else {
+            self.init(output, inputs)
+            return
+        }
+        self.init()
+        rank = 1
+        operands = Int32(inputs.count + 1)
+        shape.0 = Int64(output.descriptor.storageBytes / output.dtype.width)
+        strides.0.0 = 1
+        strides.1.0 = 1
+        strides.2.0 = 1
+        strides.3.0 = 1
+    }
+}
+
+extension Tensor {
+    /// Zeroes the lanes of a blocked tensor that lie past its last channel.
+    func clearPaddingLanes() {
+        guard case .blocked(let block) = layout, size(1) % Int(block) != 0 else { return }
+        var positions = 1
+        for axis in 2..<rank { positions *= size(axis) }
+        let groups = (size(1) + Int(block) - 1) / Int(block)
+        keel_clear_padding_f32(Int64(size(0)), Int64(groups), Int64(positions), Int64(size(1)), block, pointer(Float.self))
+    }
+}
+
+/// The sum of `gradient` over the axes along which `shape` was stretched.
+extension Tensor {
+    func summed(to shape: Shape) throws(TensorError) -> Tensor {
+        if self.shape == shape { return self }
+        let shift = rank - shape.rank
+        var axes: [Int] = []
+        for axis in 0..<rank where axis < shift || shape[axis - shift] != self.shape[axis] { axes.append(axis) }
+        let sum = try sum(axes, keepingAxes: true)
+        return try sum.reshaped(shape)
+    }
+}

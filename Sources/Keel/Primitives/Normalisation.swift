@@ -1,0 +1,398 @@
+import KeelKernels
+
+/// Batch normalisation by the batch's own statistics, as in training: `y = (x - mean) / √(variance + ε) * scale + bias` for each
+/// channel (axis 1).
+///
+/// - Shapes: `x [n, c, ...]`, `scale [c]`, `bias [c]` → `y` as `x`, `mean [c]`, `variance [c]` (divided by the count). The last two
+///   are for the running statistics; gradients don't flow through them.
+/// - Gradient: `BatchNormGradient`.
+/// - Source: Ioffe and Szegedy, 2015. ONNX `BatchNormalization` with `training_mode`.
+struct BatchNorm: Primitive {
+    let epsilon: Double
+    static var gradientReads: Reads { [.input(0), .input(1), .input(2), .output(1), .output(2)] }
+    static var takesBlocked: Bool { true }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        let c = try channels(inputs, Self.name)
+        if inputs[0].shape.sizes?.contains(0) == true {
+            throw .shape(primitive: Self.name, expected: "one number at least for each channel", inputs[0].shape)
+        }
+        return SpecList([inputs[0], TensorSpec(Shape(c), inputs[0].dtype), TensorSpec(Shape(c), inputs[0].dtype)])
+    }
+
+    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[0].layout }
+
+    static var kernels: Kernels<BatchNorm> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in
+                let x = try inputs[0].contiguous(), scale = try inputs[1].contiguous(), bias = try inputs[2].contiguous()
+                let (n, c, s) = x.shape.split(at: 1)
+                if x.dtype == .float32 {
+                    keel_reference_batch_norm_f32(
+                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self),
+                        outputs[2].pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self), bias.pointer(Float.self))
+                } else {
+                    keel_reference_batch_norm_f64(
+                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Double.self), outputs[1].pointer(Double.self),
+                        outputs[2].pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self), bias.pointer(Double.self))
+                }
+            },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                let x = try inputs[0].denseOrBlocked()
+                let c = x.size(1), width = x.channelWidth
+                let work = try ChannelVectors(4, width)
+                keel_channel_statistics_f32(x.channels, work[0], work[1], x.pointer(Float.self))
+                let (scale, bias) = (try inputs[1].contiguous().pointer(Float.self), try inputs[2].contiguous().pointer(Float.self))
+                let (mean, variance) = (outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
+                for k in 0..<c {
+                    mean[k] = work[0][k]
+                    variance[k] = work[1][k]
+                    let factor = scale[k] / (variance[k] + Float(p.epsilon)).squareRoot()
+                    work[2][k] = factor
+                    work[3][k] = bias[k] - mean[k] * factor
+                }
+                keel_channel_affine_f32(x.channels, outputs[0].pointer(Float.self), x.pointer(Float.self), work[2], work[3])
+                return true
+            })
+    }
+
+    func gradient(_ g: borrowing GradientContext) throws(TensorError) {
+        guard g.gradientOfOutput(1) == nil, g.gradientOfOutput(2) == nil, let dy = g.gradientOfOutput(0) else {
+            throw TensorError(.noGradient("a batch's mean or variance"))
+        }
+        let found = try applyMany(BatchNormGradient(epsilon: epsilon), [dy, g.input(0), g.input(1), g.output(1), g.output(2)])
+        for i in 0..<3 where g.wants(i) { try g.set(i, found[i]) }
+    }
+
+    func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? {
+        let x = inputs[0]
+        let axes = (0..<x.rank).filter { $0 != 1 }
+        let mean = try x.mean(axes, keepingAxes: true)
+        let centred = try x - mean
+        let variance = try centred.squared().mean(axes, keepingAxes: true)
+        var stretched = x.shape
+        for axis in axes { stretched[axis] = Dimension(1) }
+        let y = try centred / (variance + epsilon).squareRoot() * inputs[1].reshaped(stretched) + inputs[2].reshaped(stretched)
+        return [y]
+    }
+}
+
+/// What goes back through `BatchNorm`: `(dy, x, scale, mean, variance)` → `dx, dscale, dbias`.
+struct BatchNormGradient: Primitive {
+    let epsilon: Double
+    static var takesBlocked: Bool { true }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        guard inputs[0].shape == inputs[1].shape else { throw .shape(primitive: Self.name, expected: "\(inputs[1].shape)", inputs[0].shape) }
+        return SpecList([inputs[1], inputs[2], inputs[2]])
+    }
+
+    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[1].layout }
+
+    static var kernels: Kernels<BatchNormGradient> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in
+                let dy = try inputs[0].contiguous(), x = try inputs[1].contiguous(), scale = try inputs[2].contiguous()
+                let mean = try inputs[3].contiguous(), variance = try inputs[4].contiguous()
+                let (n, c, s) = x.shape.split(at: 1)
+                if x.dtype == .float32 {
+                    keel_reference_batch_norm_gradient_f32(
+                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self),
+                        outputs[2].pointer(Float.self), dy.pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self),
+                        mean.pointer(Float.self), variance.pointer(Float.self))
+                } else {
+                    keel_reference_batch_norm_gradient_f64(
+                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Double.self), outputs[1].pointer(Double.self),
+                        outputs[2].pointer(Double.self), dy.pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self),
+                        mean.pointer(Double.self), variance.pointer(Double.self))
+                }
+            },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                let x = try inputs[1].denseOrBlocked(), dy = try inputs[0].laid(out: x.layout)
+                let c = x.size(1), at = x.channels
+                let work = try ChannelVectors(6, x.channelWidth)
+                let (scale, mean) = (try inputs[2].contiguous().pointer(Float.self), try inputs[3].contiguous().pointer(Float.self))
+                let variance = try inputs[4].contiguous().pointer(Float.self)
+                for k in 0..<c { work[5][k] = mean[k] }
+                keel_channel_gradient_sums_f32(at, work[0], work[1], dy.pointer(Float.self), x.pointer(Float.self), work[5])
+                let count = Float(x.count / c)
+                let (dscale, dbias) = (outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
+                for k in 0..<c {
+                    let inverse = 1 / (variance[k] + Float(p.epsilon)).squareRoot()
+                    let (sum, product) = (work[0][k], work[1][k] * inverse)
+                    dscale[k] = product
+                    dbias[k] = sum
+                    // dx = scale * inverse * (dy - sum / n - (x - mean) * inverse * product / n)
+                    let a = scale[k] * inverse, b = -a * inverse * product / count
+                    work[2][k] = a
+                    work[3][k] = b
+                    work[4][k] = -a * sum / count - b * mean[k]
+                }
+                keel_channel_gradient_f32(at, outputs[0].pointer(Float.self), dy.pointer(Float.self), x.pointer(Float.self), work[2], work[3], work[4])
+                return true
+            })
+    }
+}
+
+/// `x * factor + shift` for each channel (axis 1): batch normalisation when predicting.
+///
+/// - Shapes: `x [n, c, ...]`, `factor [c]`, `shift [c]` → as `x`.
+/// - Gradient: `dx = dy * factor`, `dfactor = Σ dy * x`, `dshift = Σ dy`.
+struct ChannelAffine: Primitive {
+    static var gradientReads: Reads { [.input(0), .input(1)] }
+    static var takesBlocked: Bool { true }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        _ = try channels(inputs, Self.name)
+        return SpecList(inputs[0])
+    }
+
+    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+
+    static var kernels: Kernels<ChannelAffine> {
+        Kernels(
+            reference: { _, inputs, outputs throws(TensorError) in
+                let stretched = Shape([inputs[0].size(1)] + [Int](repeating: 1, count: inputs[0].rank - 2))
+                let product: [2 of Tensor] = [inputs[0], try inputs[1].reshaped(stretched)]
+                try Multiply.kernels.reference(Multiply(), product.span, outputs)
+                let sum: [2 of Tensor] = [outputs[0], try inputs[2].reshaped(stretched)]
+                try Add.kernels.reference(Add(), sum.span, outputs)
+            },
+            cpu: { _, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                if outputs[0].count == 0 { return true }
+                let x = try inputs[0].denseOrBlocked()
+                let work = try ChannelVectors(2, x.channelWidth)
+                let (factor, shift) = (try inputs[1].contiguous().pointer(Float.self), try inputs[2].contiguous().pointer(Float.self))
+                for k in 0..<x.size(1) {
+                    work[0][k] = factor[k]
+                    work[1][k] = shift[k]
+                }
+                keel_channel_affine_f32(x.channels, outputs[0].pointer(Float.self), x.pointer(Float.self), work[0], work[1])
+                return true
+            })
+    }
+
+    func gradient(_ g: borrowing GradientContext) throws(TensorError) {
+        let (x, factor, dy) = (g.input(0), g.input(1), g.outputGradient)
+        let axes = (0..<x.rank).filter { $0 != 1 }
+        if g.wants(0) {
+            try g.set(0, try apply(ChannelAffine(), dy, factor, try Tensor.zeros(factor.shape, factor.dtype, on: factor.device)))
+        }
+        if g.wants(1) { try g.set(1, try (dy * x).sum(axes)) }
+        if g.wants(2) { try g.set(2, try dy.sum(axes)) }
+    }
+}
+
+/// The running statistics' step: `running += momentum * (batch * correction - running)`, written over `running`.
+struct RunningStatistic: Primitive {
+    let momentum: Double
+    let correction: Double
+    static var overwrites: [Int] { [0] }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
+
+    static var kernels: Kernels<RunningStatistic> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in try step(p, inputs, outputs) },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                try step(p, inputs, outputs)
+                return true
+            })
+    }
+
+    private static func step(_ p: RunningStatistic, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>) throws(TensorError) {
+        let batch = try inputs[1].contiguous()
+        if inputs[0].dtype == .float32 {
+            let (running, new) = (outputs[0].pointer(Float.self), batch.pointer(Float.self))
+            for i in 0..<inputs[0].count { running[i] += Float(p.momentum) * (new[i] * Float(p.correction) - running[i]) }
+        } else {
+            let (running, new) = (outputs[0].pointer(Double.self), batch.pointer(Double.self))
+            for i in 0..<inputs[0].count { running[i] += p.momentum * (new[i] * p.correction - running[i]) }
+        }
+    }
+}
+
+/// Layer normalisation over the last axis: `y = (x - mean) / √(variance + ε) * scale + bias`.
+///
+/// - Shapes: `x [..., n]`, `scale [n]`, `bias [n]`. Residuals: each row's mean and `1 / √(variance + ε)`.
+/// - Gradient: `LayerNormGradient`.
+/// - Source: Ba, Kiros and Hinton, 2016. ONNX `LayerNormalization`, opset 17.
+struct LayerNorm: Primitive {
+    let epsilon: Double
+    static var onnxName: String? { "LayerNormalization" }
+    static var gradientReads: Reads { [.input(0), .input(1), .input(2), .residual(0), .residual(1)] }
+
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        let x = inputs[0]
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.shape.rank >= 1, x.shape[-1].number != 0 else { throw .rank(primitive: Self.name, expected: "a last axis of one number at least", x.shape) }
+        for i in 1...2 {
+            guard inputs[i].dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, x.dtype, inputs[i].dtype)) }
+            guard inputs[i].shape == Shape(x.shape[-1]) else { throw .shape(primitive: Self.name, expected: "[\(x.shape[-1])]", inputs[i].shape) }
+        }
+        return SpecList(x)
+    }
+
+    func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        let rows = TensorSpec(inputs[0].shape.dropLast(1), inputs[0].dtype)
+        return SpecList([rows, rows])
+    }
+
+    static var kernels: Kernels<LayerNorm> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in
+                let x = try inputs[0].contiguous(), scale = try inputs[1].contiguous(), bias = try inputs[2].contiguous()
+                let (rows, n) = x.rows
+                let (mean, inverse) = try p.statistics(outputs, x)
+                if x.dtype == .float32 {
+                    keel_reference_layer_norm_f32(
+                        rows, n, p.epsilon, outputs[0].pointer(Float.self), mean.pointer(Float.self), inverse.pointer(Float.self),
+                        x.pointer(Float.self), scale.pointer(Float.self), bias.pointer(Float.self))
+                } else {
+                    keel_reference_layer_norm_f64(
+                        rows, n, p.epsilon, outputs[0].pointer(Double.self), mean.pointer(Double.self), inverse.pointer(Double.self),
+                        x.pointer(Double.self), scale.pointer(Double.self), bias.pointer(Double.self))
+                }
+            },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                let x = try inputs[0].contiguous(), scale = try inputs[1].contiguous(), bias = try inputs[2].contiguous()
+                let (rows, n) = x.rows
+                let (mean, inverse) = try p.statistics(outputs, x)
+                keel_layer_norm_f32(
+                    rows, n, Float(p.epsilon), outputs[0].pointer(Float.self), mean.pointer(Float.self), inverse.pointer(Float.self),
+                    x.pointer(Float.self), scale.pointer(Float.self), bias.pointer(Float.self))
+                return true
+            })
+    }
+
+    private func statistics(_ outputs: Span<Tensor>, _ x: Tensor) throws(TensorError) -> (Tensor, Tensor) {
+        if outputs.count > 1 { return (outputs[1], outputs[2]) }
+        let rows = TensorSpec(x.shape.dropLast(1), x.dtype)
+        return (try Tensor(undefined: rows, on: x.device), try Tensor(undefined: rows, on: x.device))
+    }
+
+    func gradient(_ g: borrowing GradientContext) throws(TensorError) {
+        let found = try applyMany(LayerNormGradient(), [g.outputGradient, g.input(0), g.input(1), g.residual(0), g.residual(1)])
+        for i in 0..<3 where g.wants(i) { try g.set(i, found[i]) }
+    }
+
+    func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? {
+        let centred = try inputs[0] - inputs[0].mean([-1], keepingAxes: true)
+        let variance = try centred.squared().mean([-1], keepingAxes: true)
+        return [try centred / (variance + epsilon).squareRoot() * inputs[1] + inputs[2]]
+    }
+}
+
+/// What goes back through `LayerNorm`: `(dy, x, scale, mean, inverse)` → `dx, dscale, dbias`.
+struct LayerNormGradient: Primitive {
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList([inputs[1], inputs[2], inputs[2]]) }
+
+    static var kernels: Kernels<LayerNormGradient> {
+        Kernels(
+            reference: { _, inputs, outputs throws(TensorError) in
+                let dy = try inputs[0].contiguous(), x = try inputs[1].contiguous(), scale = try inputs[2].contiguous()
+                let mean = try inputs[3].contiguous(), inverse = try inputs[4].contiguous()
+                let (rows, n) = x.rows
+                if x.dtype == .float32 {
+                    keel_reference_layer_norm_gradient_f32(
+                        rows, n, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self), outputs[2].pointer(Float.self),
+                        dy.pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self), mean.pointer(Float.self),
+                        inverse.pointer(Float.self))
+                } else {
+                    keel_reference_layer_norm_gradient_f64(
+                        rows, n, outputs[0].pointer(Double.self), outputs[1].pointer(Double.self), outputs[2].pointer(Double.self),
+                        dy.pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self), mean.pointer(Double.self),
+                        inverse.pointer(Double.self))
+                }
+            },
+            cpu: { _, inputs, outputs throws(TensorError) in
+                guard inputs[0].dtype == .float32 else { return false }
+                let dy = try inputs[0].contiguous(), x = try inputs[1].contiguous(), scale = try inputs[2].contiguous()
+                let (rows, n) = x.rows
+                keel_layer_norm_gradient_f32(
+                    rows, n, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self), outputs[2].pointer(Float.self),
+                    dy.pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self), inputs[3].pointer(Float.self),
+                    inputs[4].pointer(Float.self))
+                return true
+            })
+    }
+}
+
+/// Checks `x [n, c, ...]` and two vectors `[c]`.
+private func channels(_ inputs: SpecList, _ name: String) throws(TensorError) -> Dimension {
+    let x = inputs[0]
+    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", x.dtype) }
+    guard x.shape.rank >= 2 else { throw .rank(primitive: name, expected: "[n, c, ...]", x.shape) }
+    for i in 1...2 {
+        guard inputs[i].dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: name, x.dtype, inputs[i].dtype)) }
+        guard inputs[i].shape == Shape(x.shape[1]) else { throw .shape(primitive: name, expected: "[\(x.shape[1])]", inputs[i].shape) }
+    }
+    return x.shape[1]
+}
+
+/// A few vectors of one number a channel, zero at first; lanes of padding included.
+private struct ChannelVectors {
+    private let storage: Storage
+    private let width: Int
+
+    init(_ count: Int, _ width: Int) throws(TensorError) {
+        storage = try Storage(bytes: count * width * 4, on: CPU.shared)
+        self.width = width
+        storage.base.initializeMemory(as: Float.self, repeating: 0, count: count * width)
+    }
+
+    subscript(_ i: Int) -> UnsafeMutablePointer<Float> { storage.base.assumingMemoryBound(to: Float.self) + i * width }
+}
+
+extension Tensor {
+    func denseOrBlocked() throws(TensorError) -> Tensor { descriptor.isBlocked ? self : try contiguous() }
+
+    /// Rows along the last axis, and their length.
+    var rows: (Int64, Int64) {
+        let n = size(-1)
+        return (n == 0 ? 0 : Int64(count / n), Int64(n))
+    }
+
+    /// How the channels of `[n, c, ...]` lie.
+    fileprivate var channels: keel_channels {
+        var positions = 1
+        for axis in 2..<Swift.max(rank, 2) { positions *= size(axis) }
+        if case .blocked(let block) = layout {
+            return keel_channels(
+                images: Int64(size(0)), groups: Int64((size(1) + Int(block) - 1) / Int(block)), positions: Int64(positions), lanes: Int64(block))
+        }
+        if positions == 1 { return keel_channels(images: 1, groups: 1, positions: Int64(size(0)), lanes: Int64(size(1))) }
+        return keel_channels(images: Int64(size(0)), groups: Int64(size(1)), positions: Int64(positions), lanes: 1)
+    }
+
+    /// Channels, with the lanes of padding.
+    fileprivate var channelWidth: Int {
+        let at = channels
+        return Int(at.groups * at.lanes)
+    }
+
+    /// Batch normalisation by the batch's statistics, for each channel of `[n, c, ...]`.
+    ///
+    /// - Returns: the result, and the batch's mean and variance `[c]`.
+    public func batchNormalised(scale: Tensor, bias: Tensor, epsilon: Double) throws(TensorError) -> (y: Tensor, mean: Tensor, variance: Tensor) {
+        let made = try applyMany(BatchNorm(epsilon: epsilon), [self, scale, bias])
+        return (made[0], made[1].detached(), made[2].detached())
+    }
+
+    /// `self * factor + shift` for each channel of `[n, c, ...]`.
+    public func channelAffine(factor: Tensor, shift: Tensor) throws(TensorError) -> Tensor { try apply(ChannelAffine(), self, factor, shift) }
+
+    /// Layer normalisation over the last axis.
+    public func layerNormalised(scale: Tensor, bias: Tensor, epsilon: Double = 1e-5) throws(TensorError) -> Tensor {
+        try apply(LayerNorm(epsilon: epsilon), self, scale, bias)
+    }
+
+    /// In place: `self += momentum * (batch * correction - self)`. For buffers.
+    public func updateRunning(towards batch: Tensor, momentum: Double, correction: Double = 1) throws(TensorError) {
+        try update(RunningStatistic(momentum: momentum, correction: correction), [self, batch])
+    }
+}

@@ -1,0 +1,46 @@
+import COneDNN
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// What Keel keeps for each thread. Found through pthread's own keys: a task-local costs ten times as much.
+final class ThreadState {
+    /// Above zero inside `noGrad` and while gradients are computed.
+    var recordingIsOff = 0
+    /// Nodes waiting to be released, so that a long graph is taken down in a loop instead of by recursion.
+    var doomed: [Node] = []
+    var isReleasing = false
+    /// oneDNN's queue; it isn't to be used from two threads.
+    var stream: dnnl_stream_t?
+
+    deinit { if let stream { dnnl_stream_destroy(stream) } }
+
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        let failure = pthread_key_create(&key) { pointer in
+            if let pointer { Unmanaged<ThreadState>.fromOpaque(pointer).release() }
+        }
+        precondition(failure == 0, "no thread-specific key is left")
+        return key
+    }()
+
+    @inline(__always) static var current: ThreadState {
+        if let pointer = pthread_getspecific(key) { return Unmanaged<ThreadState>.fromOpaque(pointer).takeUnretainedValue() }
+        return make()
+    }
+
+    @inline(never) private static func make() -> ThreadState {
+        let state = ThreadState()
+        pthread_setspecific(key, Unmanaged.passRetained(state).toOpaque())
+        return state
+    }
+}
+
+/// Runs `body` without recording what gradients would need.
+public func noGrad<R>(_ body: () throws(TensorError) -> R) throws(TensorError) -> R {
+    let state = ThreadState.current
+    state.recordingIsOff += 1
+    defer { state.recordingIsOff -= 1 }
+    return try body()
+}

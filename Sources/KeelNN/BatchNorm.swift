@@ -1,0 +1,41 @@
+public import Keel
+
+/// Batch normalisation of each channel (axis 1), with running statistics for predicting.
+///
+/// - Shapes: `x [n, channels, ...]` → the same; `scale`, `bias`, `runningMean`, `runningVariance [channels]`.
+/// - Initial values: scale 1, bias 0, running mean 0, running variance 1.
+/// - Training: the batch's own statistics (variance divided by the count); the running ones move by `momentum` towards them, the
+///   variance's with the count less one, as torch has it. They are updated in place.
+/// - Source: Ioffe and Szegedy, 2015.
+public struct BatchNorm: Layer {
+    public var scale, bias, runningMean, runningVariance: Tensor
+    public let epsilon, momentum: Double
+
+    public init(_ channels: Int, epsilon: Double = 1e-5, momentum: Double = 0.1) throws(TensorError) {
+        scale = try .ones([channels])
+        bias = try .zeros([channels])
+        runningMean = try .zeros([channels])
+        runningVariance = try .ones([channels])
+        self.epsilon = epsilon
+        self.momentum = momentum
+    }
+
+    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+        guard context.isTraining else {
+            let factor = try scale / (runningVariance + epsilon).squareRoot()
+            return try x.channelAffine(factor: factor, shift: bias - runningMean * factor)
+        }
+        let batch = try x.batchNormalised(scale: scale, bias: bias, epsilon: epsilon)
+        let count = Double(x.count / max(scale.count, 1))
+        try runningMean.updateRunning(towards: batch.mean, momentum: momentum)
+        try runningVariance.updateRunning(towards: batch.variance, momentum: momentum, correction: count / max(count - 1, 1))
+        return batch.y
+    }
+
+    public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        try body("scale", .parameter, &scale)
+        try body("bias", .parameter, &bias)
+        try body("running_mean", .buffer, &runningMean)
+        try body("running_variance", .buffer, &runningVariance)
+    }
+}

@@ -1,0 +1,35 @@
+public import Keel
+
+/// All that a training needs to go on as if it had never stopped, in one safetensors file: the network's state under `model.`, the
+/// optimiser's under `optimizer.`, and what the caller notes (steps done, the data's position) as text.
+public enum Checkpoint {
+    /// Writes a checkpoint, whole or not at all.
+    public static func save<L: Layer>(_ layer: L, _ optimizer: some Optimizer, notes: [String: String] = [:], to path: String) throws(TensorError) {
+        var tensors: [(name: String, tensor: Tensor)] = []
+        for part in try layer.state() { tensors.append(("model." + part.name, part.tensor.detached())) }
+        try optimizer.forEachState { (name, tensor) throws(TensorError) in tensors.append(("optimizer." + name, tensor)) }
+        try Safetensors.write(tensors, metadata: notes, to: path)
+    }
+
+    /// Restores a network that lies in the optimiser's store, and the optimiser, as they were.
+    ///
+    /// - Returns: the notes.
+    /// - Throws: as `Layer.load`.
+    @discardableResult
+    public static func load<L: Layer>(_ layer: inout L, _ optimizer: some Optimizer, from path: String) throws(TensorError) -> [String: String] {
+        let file = try Safetensors(reading: path)
+        var state: [(Tensor, Tensor)] = []
+        try optimizer.forEachState { (name, tensor) throws(TensorError) in
+            guard let entry = file["optimizer." + name], let value = try file.tensor(named: entry.name) else {
+                throw TensorError(.missingState(name: "optimizer." + name, path: path))
+            }
+            guard entry.shape == tensor.shape, entry.dtype == tensor.dtype else {
+                throw TensorError(.stateMismatch(name: entry.name, expected: "\(tensor.spec)", given: "\(entry.dtype)\(entry.shape)"))
+            }
+            state.append((tensor, value))
+        }
+        try layer.load(from: file, under: "model.")
+        for (tensor, value) in state { try tensor.assign(value) }
+        return file.metadata
+    }
+}
