@@ -84,7 +84,6 @@ let package = Package(
             ]),
         .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
@@ -113,6 +112,7 @@ let package = Package(
             name: "SlipwayHTTPTests",
             dependencies: [
                 "SlipwayHTTP", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
