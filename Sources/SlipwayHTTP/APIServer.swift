@@ -50,8 +50,9 @@ package struct APIServer: Sendable {
                 availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
             logger: logger)
+        // The last is shut down first: event streams end, and then the server waits for what is in flight.
         var configuration = ServiceGroupConfiguration(
-            services: [hub, sweep, application] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [application, sweep, hub] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = limits.drainTime
         let group = ServiceGroup(configuration: configuration)
         if self.configuration.endsWithStandardInput { Self.endWithStandardInput(group) }
