@@ -227,6 +227,20 @@ extension RunningServer {
                 cursor = page["next_cursor"]?.stringValue
             } while cursor != nil
             #expect(ids == [0, 1, 2, 3, 4])
+            // Whoever makes a cursor that passes the check gets nothing but a refusal.
+            func forged(_ path: String, _ position: String) -> String {
+                let bytes = Array("slipway-cursor-1\u{1F}\(server.home)\u{1F}\(path)\u{1F}".utf8)
+                let check = SHA256.digest(of: bytes + Array(position.utf8)).bytes.prefix(8)
+                return (Data(check) + Data(position.utf8)).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+            }
+            for position in ["-1", "999999", "9223372036854775807"] {
+                #expect(try await server.call("GET", path + "/lineage?cursor=\(forged(path + "/lineage", position))").status == 400)
+            }
+            for position in ["\(Int.max) \(UUID())", "\(Int.min) \(UUID())"] {
+                #expect(try await server.call("GET", "/v1/projects?cursor=\(forged("/v1/projects", position))").status == 400)
+            }
+            let versions = "/v1/datasets/\(made.dataset)/versions"
+            #expect(try await server.call("GET", versions + "?cursor=\(forged(versions, "\(Int.max)"))").json["items"] == [])
         }
     }
 

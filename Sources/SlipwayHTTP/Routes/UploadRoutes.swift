@@ -34,7 +34,7 @@ struct UploadRoutes {
             Route(.post, "/v1/datasets/{dataset}/versions", .scope(.write), "Upload a file as the next version: the body is the file itself",
                 query: [
                     QueryParameter(name: "format", schema: .choice(["auto", "image-folder", "csv"]), note: "of the file; `auto` by default"),
-                    QueryParameter(name: "base", schema: .integer(1...Int.max), note: "the version to build on; the latest by default"),
+                    QueryParameter(name: "base", schema: .integer(1...Int(Int32.max)), note: "the version to build on; the latest by default"),
                     QueryParameter(name: "mode", schema: .choice(["append", "replace"]), note: "how to build on the base"),
                     QueryParameter(name: "target", schema: .name, note: "a table's label column; the last one by default"),
                     QueryParameter(name: "encoding", schema: .name, note: "a table's text encoding, where it isn't UTF-8"),
