@@ -150,7 +150,7 @@ import Testing
         try await withRunningServer { server in
             let dataset = try await server.newDataset(in: try await server.newProject())
             let file = server.folder + "/big.csv"
-            FileManager.default.createFile(atPath: file, contents: nil)
+            try Data().write(to: URL(fileURLWithPath: file))
             let handle = try #require(FileHandle(forWritingAtPath: file))
             let piece = Data(repeating: UInt8(ascii: "a"), count: 1 << 20)
             for _ in 0..<megabytes { try handle.write(contentsOf: piece) }
