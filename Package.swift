@@ -57,7 +57,7 @@ let package = Package(
         .target(
             name: "SlipwayJobs",
             dependencies: [
-                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),

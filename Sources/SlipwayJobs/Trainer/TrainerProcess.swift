@@ -236,7 +236,9 @@ private final class Pipe {
 
     init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("making a pipe") }
+        // A child gets only the descriptors that it is given, so there's no race for close-on-exec.
+        guard pipe(&ends) == 0 else { throw SystemError("making a pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         (reading, writing) = (ends[0], ends[1])
     }
 
