@@ -145,13 +145,11 @@ package struct Worker: Sendable {
 
     private func register() async throws {
         let (id, slots, build) = (id, configuration.slots, configuration.build)
-        var host = [CChar](repeating: 0, count: 256)
-        gethostname(&host, host.count - 1)
-        let name = String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let host = Host.name
         while true {
             do {
                 return try await context.database.transaction(as: .system) {
-                    try $0.register(worker: id, host: name, pid: getpid(), build: build, slots: slots)
+                    try $0.register(worker: id, host: host, pid: getpid(), build: build, slots: slots)
                 }
             } catch let error as PostgresError where error.isOutage && !isStopping.hasBegun {
                 logger.warning("the database is away", metadata: ["error": "\(error)"])
