@@ -114,6 +114,11 @@ let package = Package(
                 "SlipwayHTTP", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .testTarget(
+            name: "SlipwayJobsTests",
+            dependencies: [
+                "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
+            ]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(
             name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
