@@ -17,6 +17,9 @@ package struct Lease: Hashable, Sendable {
 /// The lease was given to another, or the job was ended: roll back, stop the trainer, write nothing more.
 package struct LeaseLost: Error, Hashable, CustomStringConvertible {
     package let job: JobID
+
+    package init(job: JobID) { self.job = job }
+
     package var description: String { "the lease on job \(job) is lost" }
 }
 
