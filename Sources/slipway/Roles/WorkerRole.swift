@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SlipwayDomain
 import SlipwayJobs
 import SlipwayTasks
 
