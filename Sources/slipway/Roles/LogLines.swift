@@ -29,7 +29,7 @@ struct LogLines: LogHandler {
     func log(event: LogEvent) {
         let (level, message) = (event.level, event.message)
         let all = self.metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
-        let time = Date.now.formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true))
+        let time = Date.now.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
         let text: String
         switch format {
         case .text:
