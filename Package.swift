@@ -64,7 +64,7 @@ let package = Package(
         .target(
             name: "SlipwayServing",
             dependencies: [
-                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "Keel", "KeelKernels",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "Keel", "KeelKernels",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -82,14 +82,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "CArchive",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),

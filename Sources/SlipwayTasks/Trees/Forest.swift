@@ -28,8 +28,10 @@ struct Forest: Sendable, Hashable, Codable {
     ///
     /// - Parameter trees: how many of the first trees to take.
     init(xgboost json: Data, trees limit: Int) throws {
-        try json.write(to: URL(fileURLWithPath: "/tmp/tasks/x.json"))
-        let model = try JSONDecoder().decode(XGBoostModel.self, from: json)
+        // Splits by category have the condition NaN, which isn't JSON. No names stand in these models, so the word is
+        // a number wherever it occurs.
+        let text = String(decoding: json, as: UTF8.self).replacingOccurrences(of: "NaN", with: "0")
+        let model = try JSONDecoder().decode(XGBoostModel.self, from: Data(text.utf8))
         // With `base_score` 0 of an identity link, or 0.5 of a logistic one, the margin starts at 0.
         let trees = model.learner.gradient_booster.model.trees.prefix(limit)
         let info = model.learner.gradient_booster.model.tree_info
