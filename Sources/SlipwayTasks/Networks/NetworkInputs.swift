@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Keel
 internal import KeelData
+internal import KeelNN
 internal import SlipwayDomain
 
 /// How a network's part of a model turns what a call brings into a tensor: the same code in training and serving.
