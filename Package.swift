@@ -112,6 +112,7 @@ let package = Package(
             name: "SlipwayHTTPTests",
             dependencies: [
                 "SlipwayHTTP", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(
