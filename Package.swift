@@ -59,7 +59,7 @@ let package = Package(
         .target(
             name: "SlipwayJobs",
             dependencies: [
-                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -116,6 +116,11 @@ let package = Package(
                 "SlipwayHTTP", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "SlipwayJobsTests",
+            dependencies: [
+                "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(

@@ -23,7 +23,7 @@ struct Slipway: AsyncParsableCommand {
             CommandGroup(
                 name: "Run a platform",
                 subcommands: [
-                    Doctor.self, Config.self, Migrate.self, Admin.self, APIRole.self,
+                    Up.self, Doctor.self, Config.self, Migrate.self, Admin.self, APIRole.self, WorkerRole.self,
                     ServeRole.self, TrainerRole.self,
                 ]),
         ])
