@@ -88,6 +88,13 @@ package final class Cluster {
         return cluster
     }
 
+    /// Where the cluster of a data directory answers when another process runs it.
+    package static func runningAddress(in dataDirectory: String) throws -> PostgresAddress {
+        let files = try ClusterFiles(dataDirectory: dataDirectory)
+        return PostgresAddress(
+            socketDirectory: try files.makeSocketDirectory(), user: owner, password: try files.secret(isNew: false), database: database)
+    }
+
     private init(
         address: PostgresAddress, process: ChildProcess, dataDirectory: String, socketDirectory: String, options: Options, lock: FileLock
     ) {
