@@ -191,7 +191,7 @@ private func located(_ error: TensorError, _ inputs: Span<Tensor>) -> TensorErro
 }
 
 extension SpecList {
-    @inline(__always) init(of tensors: Span<Tensor>) {
+    @inline(__always) init(of tensors: borrowing Span<Tensor>) {
         self.init()
         for i in 0..<tensors.count { append(tensors[i].descriptor.spec) }
     }

@@ -3,7 +3,7 @@ import KeelKernels
 extension keel_walk {
     /// The way through dense `output` and the inputs that are stretched to its shape.
     @inline(__always)
-    init(_ output: Tensor, _ inputs: Span<Tensor>) {
+    init(_ output: Tensor, _ inputs: borrowing Span<Tensor>) {
         self.init()
         let shape = output.shape
         operands = Int32(inputs.count + 1)

@@ -113,7 +113,7 @@ func sharedLayout(_ inputs: Span<Tensor>) -> Layout {
 extension keel_walk {
     /// As `init(_:_:)`; blocked tensors, all of one shape and layout, are one row.
     @inline(__always)
-    init(blockwise output: Tensor, _ inputs: Span<Tensor>) {
+    init(blockwise output: Tensor, _ inputs: borrowing Span<Tensor>) {
         guard output.descriptor.isBlocked else {
             self.init(output, inputs)
             return

@@ -64,10 +64,10 @@ struct EvaluationRun {
         let outcomes = judged.map {
             Outcome(label: data.labels[$0], value: data.task.isClassification ? 0 : data.values[$0])
         }
-        var usable: [(candidate: EvaluationPlan.Candidate, recipe: Recipe, checkpoint: Checkpoint, validation: Predictions)] = []
+        var usable: [(candidate: EvaluationPlan.Candidate, recipe: Recipe, checkpoint: TrialCheckpoint, validation: Predictions)] = []
         for candidate in plan.candidates {
             let bytes = try Data(contentsOf: URL(fileURLWithPath: candidate.checkpoint, relativeTo: directory))
-            guard let checkpoint = Checkpoint(bytes), let validation = checkpoint.validation,
+            guard let checkpoint = TrialCheckpoint(bytes), let validation = checkpoint.validation,
                 validation.width == data.outputs, validation.count == judged.count
             else {
                 try emit(.log(level: "warning", message: "the checkpoint of trial \(candidate.trial) can't be used"))
@@ -113,7 +113,7 @@ struct EvaluationRun {
     }
 
     private func part(
-        _ data: TrainingData, _ candidate: EvaluationPlan.Candidate, _ recipe: Recipe, _ checkpoint: Checkpoint,
+        _ data: TrainingData, _ candidate: EvaluationPlan.Candidate, _ recipe: Recipe, _ checkpoint: TrialCheckpoint,
         weight: Double
     ) throws -> TrainedModel.Part {
         let members: [any Scorer]
@@ -128,7 +128,11 @@ struct EvaluationRun {
             description.link = scorers.first?.link
             members = scorers
         case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
-            throw CheckpointMismatch()
+            let (scorers, shape) = try NetworkLearner.scorers(data, recipe, checkpoint)
+            description.shape = shape
+            description.input = scorers.first?.input
+            description.link = scorers.first?.link
+            members = scorers
         }
         description.members = members.count
         return TrainedModel.Part(description: description, members: members)

@@ -18,7 +18,7 @@ protocol Learner: AnyObject {
     func validation() throws -> Predictions
 
     /// All that is needed to go on as if never interrupted.
-    func checkpoint() throws -> Checkpoint
+    func checkpoint() throws -> TrialCheckpoint
 }
 
 /// A trained member: the same code predicts in evaluation and in serving.

@@ -60,10 +60,10 @@ struct RungRun {
     /// From the checkpoint, or afresh when there is none or it can't be used.
     private func start(
         _ data: TrainingData, _ recipe: Recipe, _ emit: (TrainerEvent) throws -> Void
-    ) throws -> (any Learner, Checkpoint?) {
+    ) throws -> (any Learner, TrialCheckpoint?) {
         if let path = plan.checkpoint {
             let bytes = try? Data(contentsOf: URL(fileURLWithPath: path, relativeTo: directory))
-            if let bytes, let checkpoint = Checkpoint(bytes), checkpoint.network == recipe.template.network.rawValue {
+            if let bytes, let checkpoint = TrialCheckpoint(bytes), checkpoint.network == recipe.template.network.rawValue {
                 do {
                     return (try learner(data, recipe, directory, threads: threads, checkpoint: checkpoint), checkpoint)
                 } catch is CheckpointMismatch {}
@@ -99,14 +99,14 @@ private struct TrialLog {
     let rungBegan: Double
     var history: [Measurement]
 
-    init(_ checkpoint: Checkpoint?, rung: Int, at resource: Double) {
+    init(_ checkpoint: TrialCheckpoint?, rung: Int, at resource: Double) {
         self.rung = rung
         let isSameRung = checkpoint?.state["rung"]?.intValue == rung
         rungBegan = isSameRung ? checkpoint?.state["rung_began"]?.doubleValue ?? resource : resource
         history = checkpoint?.history ?? []
     }
 
-    func store(in checkpoint: inout Checkpoint) {
+    func store(in checkpoint: inout TrialCheckpoint) {
         checkpoint.state["rung"] = .integer(rung)
         checkpoint.state["rung_began"] = .number(rungBegan)
         checkpoint.history = history
@@ -115,10 +115,11 @@ private struct TrialLog {
 
 /// The learner of a recipe's network.
 func learner(
-    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, threads: Int, checkpoint: Checkpoint?
+    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, threads: Int, checkpoint: TrialCheckpoint?
 ) throws -> any Learner {
     switch recipe.template.network {
     case .boostedTrees: try BoostedTrees(data, recipe, threads: threads, checkpoint: checkpoint)
-    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures: throw CheckpointMismatch()
+    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
+        try NetworkLearner(data, recipe, directory: directory, threads: threads, checkpoint: checkpoint)
     }
 }

@@ -1,5 +1,7 @@
 internal import Foundation
+internal import Keel
 internal import KeelData
+internal import KeelNN
 internal import SlipwayDomain
 
 /// `model.json`: all that prediction needs beside the weights. Its format number rises when a reader of the old one
@@ -23,7 +25,8 @@ struct ModelManifest: Codable, Sendable {
         var members: Int
         var encoder: TableEncoder?
         var link: Link?
-        var pictures: PicturePreparation?
+        var shape: NetworkShape?
+        var input: NetworkInput?
     }
 
     struct File: Codable, Sendable {
@@ -41,7 +44,7 @@ struct ModelManifest: Codable, Sendable {
     /// The files beside this one.
     var files: [String: File]
 
-    static let name = "model.json", trees = "trees.json", weights = "model.safetensors"
+    static let name = "model.json", weights = "model.safetensors"
 
     /// What predict takes, as the API's model version shows it.
     var inputs: JSON {
@@ -82,19 +85,26 @@ struct TrainedModel: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var manifest = manifest
-        var names: [String] = []
-        func write(_ bytes: Data, as name: String) throws {
-            try writeDurably(bytes, to: folder.appending(path: name))
-            manifest.files[name] = .init(bytes: bytes.count, sha256: Digest(of: bytes).hex)
-            names.append(name)
+        var tensors: [(name: String, tensor: Tensor)] = []
+        for (index, part) in parts.enumerated() {
+            for (number, member) in part.members.enumerated() {
+                let prefix = "part\(index).member\(number)."
+                switch member {
+                case let member as ForestScorer:
+                    for (name, tensor) in try member.forest.tensors { tensors.append((prefix + name, tensor)) }
+                case let member as NetworkScorer:
+                    for state in try member.network.state() { tensors.append((prefix + state.name, state.tensor)) }
+                default: preconditionFailure("every scorer is written")
+                }
+            }
         }
-        let forests = parts.map { $0.members.compactMap { ($0 as? ForestScorer)?.forest } }
-        if forests.contains(where: { !$0.isEmpty }) {
-            try write(try encoder.encode(StoredForests(parts: forests)), as: ModelManifest.trees)
-        }
+        let weights = folder.appending(path: ModelManifest.weights)
+        try Safetensors.write(tensors, to: weights.path)
+        let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
+        manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: Digest(of: bytes).hex)
         let document = try encoder.encode(manifest)
         try writeDurably(document, to: folder.appending(path: ModelManifest.name))
-        return [ModelManifest.name] + names
+        return [ModelManifest.name, ModelManifest.weights]
     }
 
     /// - Errors: `ModelFault` when a file is missing, changed, or of a format that this build doesn't know.
@@ -107,43 +117,41 @@ struct TrainedModel: Sendable {
             throw ModelFault("model.json can't be read: \(error)")
         }
         guard manifest.format == 1 else { throw ModelFault("model.json has format \(manifest.format); this build reads 1") }
-        func read(_ name: String) throws -> Data {
-            guard let expected = manifest.files[name] else { throw ModelFault("model.json names no \(name)") }
-            let bytes = try Data(contentsOf: folder.appending(path: name), options: .mappedIfSafe)
-            guard bytes.count == expected.bytes, Digest(of: bytes).hex == expected.sha256 else {
-                throw ModelFault("\(name) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")
-            }
-            return bytes
+        guard let expected = manifest.files[ModelManifest.weights] else { throw ModelFault("model.json names no weights") }
+        let path = folder.appending(path: ModelManifest.weights).path
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
+        guard bytes.count == expected.bytes, Digest(of: bytes).hex == expected.sha256 else {
+            throw ModelFault("\(ModelManifest.weights) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")
         }
+        let weights = try Safetensors(reading: path)
         task = manifest.task
         classes = manifest.classes
         columns = manifest.columns
         target = manifest.target
-        var forests: [[Forest]]?
         parts = []
         for (index, description) in manifest.parts.enumerated() {
-            guard let network = NetworkKind(rawValue: description.network), description.weight.isFinite else {
-                throw ModelFault("part \(index) has an unknown network '\(description.network)'")
-            }
-            let members: [any Scorer]
-            switch network {
-            case .boostedTrees:
-                if forests == nil {
-                    forests = try JSONDecoder().decode(StoredForests.self, from: read(ModelManifest.trees)).parts
-                }
-                guard let encoder = description.encoder, let link = description.link, let forests,
-                    forests.indices.contains(index), forests[index].count == description.members,
-                    encoder.columns.allSatisfy({ columns.indices.contains($0.index) }),
-                    link.kind == .identity || link.classes == classes.count
-                else { throw ModelFault("part \(index) and its trees don't fit each other") }
-                members = try forests[index].map { forest in
-                    guard forest.isSound(features: encoder.treeWidth, outputs: link.outputs) else {
-                        throw ModelFault("the trees of part \(index) point outside of themselves")
-                    }
+            guard let network = NetworkKind(rawValue: description.network), description.weight.isFinite,
+                let link = description.link, link.kind == .identity || link.classes == classes.count,
+                (1...100).contains(description.members)
+            else { throw ModelFault("part \(index) can't be understood") }
+            let members: [any Scorer] = try (0..<description.members).map { number in
+                let prefix = "part\(index).member\(number)."
+                switch network {
+                case .boostedTrees:
+                    guard let encoder = description.encoder else { throw ModelFault("part \(index) has no encoder") }
+                    let forest = try Forest(weights, prefix)
+                    guard encoder.columns.allSatisfy({ manifest.columns.indices.contains($0.index) }),
+                        forest.isSound(features: encoder.treeWidth, outputs: link.outputs)
+                    else { throw ModelFault("the trees of part \(index) point outside of themselves") }
                     return ForestScorer(forest: forest, encoder: encoder, link: link)
+                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
+                    guard let shape = description.shape, let input = description.input, shape.isSound,
+                        input.sizes[0] == shape.inputs, link.kind == .identity || shape.outputs == link.classes
+                    else { throw ModelFault("part \(index) and its network don't fit each other") }
+                    var layer = try shape.network(seed: 0)
+                    try layer.load(from: weights, under: prefix, allowingMore: true)
+                    return NetworkScorer(network: layer, input: input, link: link)
                 }
-            case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
-                throw ModelFault("part \(index) has an unknown network '\(description.network)'")
             }
             parts.append(Part(description: description, members: members))
         }
@@ -160,7 +168,7 @@ struct TrainedModel: Sendable {
 
     // MARK: Predicting
 
-    var preparations: Set<PicturePreparation> { Set(parts.compactMap(\.description.pictures)) }
+    var preparations: Set<PicturePreparation> { Set(parts.compactMap(\.description.input?.preparation)) }
 
     /// The weighted mean over the parts, each the mean of its members.
     func predictions(_ inputs: ModelInputs) throws -> Predictions {
@@ -171,12 +179,6 @@ struct TrainedModel: Sendable {
         }
         return .mean(all)
     }
-}
-
-/// `trees.json`: the trees of each part's members.
-private struct StoredForests: Codable {
-    var format = 1
-    var parts: [[Forest]]
 }
 
 /// A model folder that can't be used.

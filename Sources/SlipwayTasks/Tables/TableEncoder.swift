@@ -127,25 +127,12 @@ struct TableEncoder: Codable, Sendable, Hashable {
 
     // MARK: For networks
 
-    var networkWidth: Int { columns.reduce(0) { $0 + $1.feature.networkWidth } }
-
-    /// Which inputs of a network are numbers on a scale (as against indicators).
-    var scaledInputs: [Int] {
-        var result: [Int] = []
-        var at = 0
-        for column in columns {
-            switch column.feature {
-            case .number, .date: result.append(at)
-            default: break
-            }
-            at += column.feature.networkWidth
-        }
-        return result
-    }
+    /// - Parameter waves: sines and cosines of rising frequency beside each number, which let a network see steps.
+    func networkWidth(waves: Int) -> Int { columns.reduce(0) { $0 + $1.feature.networkWidth(waves: waves) } }
 
     /// Numbers about 0 to ±1 with outliers drawn in, one indicator a category; a missing number is 0 with an indicator.
-    func networkMatrix(_ rows: [[String?]]) -> [Float] {
-        let width = networkWidth
+    func networkMatrix(_ rows: [[String?]], waves: Int) -> [Float] {
+        let width = networkWidth(waves: waves)
         var matrix = [Float](repeating: 0, count: rows.count * width)
         let lookups = columns.map(\.feature.lookup)
         for (row, fields) in rows.enumerated() {
@@ -155,7 +142,15 @@ struct TableEncoder: Codable, Sendable, Hashable {
                 switch column.feature {
                 case .number(let centre, let scale, let hasMissing):
                     if let value = field.flatMap(TableValue.number) {
-                        matrix[at] = Self.squashed((value - centre) / scale)
+                        let squashed = Self.squashed((value - centre) / scale)
+                        matrix[at] = squashed
+                        let waving = at + (hasMissing ? 2 : 1)
+                        for wave in 0..<waves {
+                            // From one turn over the whole range upwards, half an octave each.
+                            let angle = squashed * Float.pi / 3 * powf(2, Float(wave) / 2)
+                            matrix[waving + 2 * wave] = sinf(angle)
+                            matrix[waving + 2 * wave + 1] = cosf(angle)
+                        }
                     } else if hasMissing {
                         matrix[at + 1] = 1
                     }
@@ -192,7 +187,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
                         }
                     }
                 }
-                at += column.feature.networkWidth
+                at += column.feature.networkWidth(waves: waves)
             }
         }
         return matrix
@@ -211,9 +206,10 @@ extension TableEncoder.Feature {
         }
     }
 
-    fileprivate var networkWidth: Int {
+    fileprivate func networkWidth(waves: Int) -> Int {
         switch self {
-        case .number(_, _, let hasMissing), .boolean(let hasMissing): hasMissing ? 2 : 1
+        case .number(_, _, let hasMissing): (hasMissing ? 2 : 1) + 2 * waves
+        case .boolean(let hasMissing): hasMissing ? 2 : 1
         case .category(let values): values.count + 1
         case .date: 8
         case .text(let slots): slots

@@ -30,7 +30,7 @@ final class BoostedTrees: Learner {
     var resource: Double { Double(round) }
     var isFinished: Bool { round >= rounds || round - best.round >= patience }
 
-    init(_ data: TrainingData, _ recipe: Recipe, threads: Int, checkpoint: Checkpoint?) throws {
+    init(_ data: TrainingData, _ recipe: Recipe, threads: Int, checkpoint: TrialCheckpoint?) throws {
         self.data = data
         encoder = TableEncoder(profiles: data.columns, target: data.target, rows: data.train.map { $0.row ?? [] })
         link = Link(data)
@@ -113,17 +113,17 @@ final class BoostedTrees: Learner {
 
     func validation() -> Predictions { Predictions(width: data.outputs, values: link.answers(best.margins)) }
 
-    func checkpoint() throws -> Checkpoint {
+    func checkpoint() throws -> TrialCheckpoint {
         var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }]
         let models = try onLanes(members.count) { [members] in try members[$0].booster.json() }
         for (index, model) in models.enumerated() { sections["member\(index)"] = model }
-        return Checkpoint(
+        return TrialCheckpoint(
             network: .boostedTrees,
             state: ["round": .integer(round), "best": .integer(best.round), "loss": .number(best.loss)],
             sections: sections)
     }
 
-    private func restore(_ checkpoint: Checkpoint) throws {
+    private func restore(_ checkpoint: TrialCheckpoint) throws {
         guard let round = checkpoint.state["round"]?.intValue, let bestRound = checkpoint.state["best"]?.intValue,
             let loss = checkpoint.state["loss"]?.doubleValue, let margins = checkpoint.sections["margins"]
         else { throw CheckpointMismatch() }
@@ -133,7 +133,7 @@ final class BoostedTrees: Learner {
     }
 
     /// The members as a checkpoint holds them, at their best round, without anything of XGBoost's.
-    static func scorers(_ data: TrainingData, _ checkpoint: Checkpoint) throws -> [ForestScorer] {
+    static func scorers(_ data: TrainingData, _ checkpoint: TrialCheckpoint) throws -> [ForestScorer] {
         let encoder = TableEncoder(profiles: data.columns, target: data.target, rows: data.train.map { $0.row ?? [] })
         let link = Link(data)
         guard let best = checkpoint.state["best"]?.intValue else { throw CheckpointMismatch() }
@@ -186,6 +186,21 @@ struct Link: Codable, Sendable, Hashable {
             deviation = variance > 0 ? Float(variance.squareRoot()) : 1
         }
     }
+
+    /// Of networks: a softmax over two classes as well.
+    init(forNetworks data: TrainingData) {
+        self.init(data)
+        if kind == .logistic { kind = .softmax }
+    }
+
+    private init(kind: Kind, classes: Int) {
+        self.kind = kind
+        self.classes = classes
+        (mean, deviation) = (0, 1)
+    }
+
+    /// For raw sums only.
+    static let none = Link(kind: .identity, classes: 0)
 
     /// Raw sums an item.
     var outputs: Int { kind == .softmax ? classes : 1 }

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Keel
 internal import SlipwayDomain
 
 /// Trained trees as flat arrays, for prediction: XGBoost trains them, and nothing of it is needed to use them.
@@ -6,7 +7,7 @@ internal import SlipwayDomain
 /// Node `n` is a leaf when `feature[n] < 0`, with `value[n]` its weight. Otherwise a row goes to `left[n]` or to the node after
 /// it: left when its number is below `value[n]`; of a category (flag 2), left unless its code is in set `Int(value[n])`;
 /// a missing value goes left when flag 1 is set.
-struct Forest: Sendable, Hashable, Codable {
+struct Forest: Sendable, Hashable {
     /// Of each tree: its first node, and the output that it adds to.
     var roots: [Int32] = []
     var output: [Int32] = []
@@ -28,8 +29,10 @@ struct Forest: Sendable, Hashable, Codable {
     ///
     /// - Parameter trees: how many of the first trees to take.
     init(xgboost json: Data, trees limit: Int) throws {
-        try json.write(to: URL(fileURLWithPath: "/tmp/tasks/x.json"))
-        let model = try JSONDecoder().decode(XGBoostModel.self, from: json)
+        // Splits by category have the condition NaN, which isn't JSON. No names stand in these models, so the word is
+        // a number wherever it occurs.
+        let text = String(decoding: json, as: UTF8.self).replacingOccurrences(of: "NaN", with: "0")
+        let model = try JSONDecoder().decode(XGBoostModel.self, from: Data(text.utf8))
         // With `base_score` 0 of an identity link, or 0.5 of a logistic one, the margin starts at 0.
         let trees = model.learner.gradient_booster.model.trees.prefix(limit)
         let info = model.learner.gradient_booster.model.tree_info
@@ -74,6 +77,33 @@ struct Forest: Sendable, Hashable, Codable {
                 queue += [left, tree.right_children[at]]
             }
         }
+    }
+
+    /// As it is stored.
+    var tensors: [(name: String, tensor: Tensor)] {
+        get throws {
+            [
+                ("roots", try Tensor(roots)), ("output", try Tensor(output)), ("feature", try Tensor(feature)),
+                ("value", try Tensor(value)), ("left", try Tensor(left)), ("flags", try Tensor(flags)),
+                ("sets", try Tensor(sets)), ("base", try Tensor([base])),
+            ]
+        }
+    }
+
+    /// - Errors: `ModelFault` when a tensor is missing.
+    init(_ file: Safetensors, _ prefix: String) throws {
+        func tensor(_ name: String) throws -> Tensor {
+            guard let tensor = try file.tensor(named: prefix + name) else { throw ModelFault("\(prefix)\(name) is missing") }
+            return tensor
+        }
+        roots = try tensor("roots").elements(Int32.self)
+        output = try tensor("output").elements(Int32.self)
+        feature = try tensor("feature").elements(Int32.self)
+        value = try tensor("value").elements(Float.self)
+        left = try tensor("left").elements(Int32.self)
+        flags = try tensor("flags").elements(Int32.self)
+        sets = try tensor("sets").elements(Int32.self)
+        base = try tensor("base").elements(Float.self).first ?? 0
     }
 
     /// Whether every index is within bounds: files come from outside.

@@ -3,7 +3,7 @@ internal import SlipwayDomain
 
 /// A trial's state in one file: a line of JSON that says what it is, then the sections' bytes one after the other.
 /// The line carries the bytes' SHA-256, so a cut or changed file is known as such.
-struct Checkpoint: Sendable {
+struct TrialCheckpoint: Sendable {
     struct Header: Codable, Sendable {
         var format = 1
         var network: String

@@ -1,0 +1,433 @@
+internal import Foundation
+internal import Keel
+internal import KeelData
+internal import KeelNN
+internal import SlipwayDomain
+
+/// Trains Keel networks: one member a fold, each on a lane of its own, with AdamW and one cycle of the learning rate a
+/// rung. The state that judged best at an epoch's end is the one that counts.
+final class NetworkLearner: Learner {
+    private let data: TrainingData
+    private let kind: NetworkKind
+    private let link: Link
+    private let shape: NetworkShape
+    private let input: NetworkInput
+    private let lanes: [Lane]
+    private let epochs: Int
+    private let patience: Int
+    private let slice: Int
+    private var members: [Member] = []
+    private let judgedLabels: [Float]
+
+    private var epoch = 0
+    /// Slices of the current epoch that are done; every member is as far.
+    private var step = 0
+    private let steps: Int
+    private var best = (epoch: -1, loss: Double.infinity, margins: [Float](), states: [Data]())
+    /// Whether something was learned since the last judgement.
+    private var isStale = true
+    private var judgeSeconds = 0.0
+
+    var resource: Double { Double(epoch) + Double(step) / Double(steps) }
+    var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience }
+
+    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int, checkpoint: TrialCheckpoint?) throws {
+        self.data = data
+        kind = recipe.template.network
+        epochs = recipe.integer("epochs")
+        patience = kind == .tableNetwork || kind == .tableLinear ? recipe.integer("patience") : .max / 2
+        slice = kind == .resnet ? 4 : 16
+        let link = Link(forNetworks: data)
+        self.link = link
+        let lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "network-\($0)") }
+        self.lanes = lanes
+        let source = try Source(data, recipe, directory: directory, threads: threads)
+        let input = source.input
+        self.input = input
+        let outputs = data.outputs
+        let shape = NetworkShape(recipe, input, outputs: outputs)
+        self.shape = shape
+        let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
+        judgedLabels = data.folds.judged.map { labels[$0] }
+        let batch = recipe.integer("batch_size")
+        steps = (0..<data.folds.members).map { max(data.folds.trained(by: $0).count / batch, 1) }.max() ?? 1
+        let share = max(threads / lanes.count, 1)
+        let training = Training(recipe, labels: labels, isClassification: data.task.isClassification)
+        members = try onLanes(data.folds.members) { [folds = data.folds, steps] index in
+            Threads.count = share
+            return try Member(
+                index, shape: shape, source: source, training: training, trained: folds.trained(by: index),
+                judged: folds.judged(by: index), steps: steps)
+        }
+        if let checkpoint { try restore(checkpoint) }
+    }
+
+    private func onLanes<Result: Sendable>(
+        _ count: Int, _ body: @escaping @Sendable (_ member: Int) throws -> Result
+    ) throws -> [Result] {
+        try Lane.run((0..<count).map { member in (lanes[member % lanes.count], { try body(member) }) })
+    }
+
+    func advance(_ rung: RungSpan) throws -> [Measurement] {
+        var rung = rung
+        // The last judgement of the rung must fit in as well.
+        rung.seconds = rung.seconds.map { $0 - 1.3 * judgeSeconds }
+        let started = ContinuousClock.now
+        repeat {
+            let end = min(step + slice, steps)
+            let rates = (step..<end).map { Self.rate(at: rung.fraction(at: Double(epoch) + Double($0) / Double(steps))) }
+            _ = try onLanes(members.count) { [members, epoch, step] in try members[$0].learn(epoch, from: step, rates) }
+            step = end
+            isStale = true
+            if step == steps {
+                epoch += 1
+                step = 0
+                return try judge()
+            }
+        } while !rung.isOver && (ContinuousClock.now - started).seconds < 0.5
+        return rung.isOver ? try judge() : []
+    }
+
+    /// One cycle: up over the first sixth, then down along a cosine to nearly nothing.
+    private static func rate(at fraction: Double) -> Double {
+        let rise = 0.15
+        if fraction < rise { return 0.05 + 0.95 * fraction / rise }
+        return 0.001 + 0.999 * (0.5 + 0.5 * cos(.pi * (fraction - rise) / (1 - rise)))
+    }
+
+    private func judge() throws -> [Measurement] {
+        guard isStale else { return [] }
+        let start = ContinuousClock.now
+        let results = try onLanes(members.count) { [members] in try members[$0].judge() }
+        let margins = results.flatMap(\.margins)
+        let loss = link.loss(margins, judgedLabels)
+        // A network that blew up never counts as best, unless there is nothing else.
+        if loss < best.loss || best.epoch < 0 {
+            best = (epoch, loss.isFinite ? loss : .infinity, margins, results.map(\.state))
+        }
+        isStale = false
+        judgeSeconds = max(judgeSeconds, (ContinuousClock.now - start).seconds)
+        let training = results.map(\.trainingLoss).reduce(0, +) / Double(max(results.count, 1))
+        return [
+            Measurement(name: link.lossName, value: loss, step: resource),
+            Measurement(name: "training_loss", value: training, step: resource),
+        ].filter { $0.value.isFinite }
+    }
+
+    func validation() throws -> Predictions {
+        if best.epoch < 0 { _ = try judge() }
+        return Predictions(width: data.outputs, values: link.answers(best.margins))
+    }
+
+    // MARK: Checkpoints
+
+    func checkpoint() throws -> TrialCheckpoint {
+        if best.epoch < 0 { _ = try judge() }
+        var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }]
+        let states = try onLanes(members.count) { [members] in try members[$0].wholeState() }
+        for (index, state) in states.enumerated() { sections["member\(index)"] = state }
+        for (index, state) in best.states.enumerated() { sections["best\(index)"] = state }
+        sections["shape"] = try JSONEncoder().encode(shape)
+        sections["input"] = try JSONEncoder().encode(input)
+        return TrialCheckpoint(
+            network: kind,
+            state: [
+                "epoch": .integer(epoch), "step": .integer(step), "best": .integer(best.epoch),
+                "loss": best.loss.isFinite ? .number(best.loss) : .null, "stale": .bool(isStale),
+            ], sections: sections)
+    }
+
+    private func restore(_ checkpoint: TrialCheckpoint) throws {
+        guard let epoch = checkpoint.state["epoch"]?.intValue, let step = checkpoint.state["step"]?.intValue,
+            let bestEpoch = checkpoint.state["best"]?.intValue, let margins = checkpoint.sections["margins"]?.floats,
+            margins.count == judgedLabels.count * shape.outputs, (0..<steps).contains(step)
+        else { throw CheckpointMismatch() }
+        let states = try (0..<members.count).map { index in
+            guard let state = checkpoint.sections["best\(index)"] else { throw CheckpointMismatch() }
+            return state
+        }
+        _ = try onLanes(members.count) { [members] index in
+            guard let state = checkpoint.sections["member\(index)"] else { throw CheckpointMismatch() }
+            try members[index].restore(state)
+            return true
+        }
+        (self.epoch, self.step) = (epoch, step)
+        best = (bestEpoch, checkpoint.state["loss"]?.doubleValue ?? .infinity, margins, states)
+        isStale = checkpoint.state["stale"] == .bool(true)
+    }
+
+    /// The members as a checkpoint holds them, as they were at their best.
+    static func scorers(_ data: TrainingData, _ recipe: Recipe, _ checkpoint: TrialCheckpoint) throws -> ([NetworkScorer], NetworkShape) {
+        guard let shapeBytes = checkpoint.sections["shape"], let inputBytes = checkpoint.sections["input"] else {
+            throw CheckpointMismatch()
+        }
+        let shape = try JSONDecoder().decode(NetworkShape.self, from: shapeBytes)
+        let input = try JSONDecoder().decode(NetworkInput.self, from: inputBytes)
+        let link = Link(forNetworks: data)
+        let scorers = try (0..<data.folds.members).map { index in
+            guard let state = checkpoint.sections["best\(index)"] else { throw CheckpointMismatch() }
+            var network = try shape.network(seed: 0)
+            try network.takeState(state)
+            return NetworkScorer(network: network, input: input, link: link)
+        }
+        return (scorers, shape)
+    }
+}
+
+/// What a learner learns from, prepared once: a matrix of features, or the pictures themselves.
+private struct Source: Sendable {
+    let input: NetworkInput
+    let matrix: [Float]
+    let pictures: [Picture]
+    let augmentation: PictureAugmentation?
+    let seed: UInt64
+
+    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int) throws {
+        seed = recipe.seed
+        switch recipe.template.network {
+        case .boostedTrees: preconditionFailure("trees aren't a network of Keel's")
+        case .tableNetwork, .tableLinear:
+            let rows = data.train.map { $0.row ?? [] }
+            let encoder = TableEncoder(profiles: data.columns, target: data.target, rows: rows)
+            let waves = recipe.template.network == .tableNetwork ? recipe.integer("frequencies") : 0
+            guard encoder.networkWidth(waves: waves) > 0 else { throw Problem.nothingToLearnFrom }
+            input = .rows(encoder, waves: waves)
+            matrix = encoder.networkMatrix(rows, waves: waves)
+            (pictures, augmentation) = ([], nil)
+        case .resnet, .pictureFeatures:
+            let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
+            let preparation = try Self.preparation(of: files, recipe.template.input)
+            let loaded = try Self.load(files, threads: threads) { try preparation.picture(decoding: $0) }
+            if recipe.template.network == .resnet {
+                input = .planes(preparation)
+                matrix = []
+                pictures = loaded
+                augmentation = PictureAugmentation(
+                    flip: recipe.number("flip") > 0 ? min(recipe.number("flip"), 1) : 0, shift: recipe.number("shift"),
+                    rotation: recipe.number("rotation"), zoom: recipe.number("zoom"),
+                    brightness: recipe.number("contrast") / 2, contrast: recipe.number("contrast"))
+            } else {
+                let rows = loaded.map(PictureFeatures.of)
+                let scale = PictureFeatures.Scale(rows)
+                input = .features(preparation, scale)
+                matrix = rows.flatMap(scale.scaled)
+                (pictures, augmentation) = ([], nil)
+            }
+        }
+    }
+
+    /// Pictures are scaled to about their own size, within the template's bounds: a multiple of 8.
+    private static func preparation(of files: [URL], _ bounds: PictureInput?) throws -> PicturePreparation {
+        let bounds = bounds ?? PictureInput(minimumSide: 16, maximumSide: 64)
+        var sides: [Int] = []
+        for file in files.prefix(200) {
+            let bytes = try Data(contentsOf: file)
+            if let header = try? bytes.withUnsafeBytes({ try PictureHeader($0, limits: PictureLimits()) }) {
+                sides.append(max(header.width, header.height))
+            }
+        }
+        let median = sides.sorted()[safe: sides.count / 2] ?? bounds.maximumSide
+        let side = min(max((median + 7) / 8 * 8, bounds.minimumSide), bounds.maximumSide)
+        return PicturePreparation(width: side, height: side, fit: .letterbox(fill: 128), scaling: .symmetric)
+    }
+
+    private static func load(
+        _ files: [URL], threads: Int, _ decode: @escaping @Sendable ([UInt8]) throws -> Picture
+    ) throws -> [Picture] {
+        let prefetcher = Prefetcher(count: files.count, threads: threads, ahead: 64) { index in
+            try decode([UInt8](try Data(contentsOf: files[index])))
+        }
+        var pictures: [Picture] = []
+        while let picture = try prefetcher.next() { pictures.append(picture) }
+        return pictures
+    }
+
+    /// The inputs of some training items, changed at random when an epoch is given.
+    func values(_ items: ArraySlice<Int>, epoch: Int? = nil) -> [Float] {
+        if case .planes(let preparation) = input {
+            let chosen = items.map { item -> Picture in
+                guard let epoch, let augmentation else { return pictures[item] }
+                var generator = SeededGenerator(seed &+ UInt64(epoch) &* 0x1_0000_01B3, UInt64(item))
+                return augmentation.augmented(pictures[item], using: &generator)
+            }
+            return NetworkInput.planes(chosen, preparation)
+        }
+        let width = input.sizes.reduce(1, *)
+        var values: [Float] = []
+        values.reserveCapacity(items.count * width)
+        for item in items { values += matrix[item * width..<(item + 1) * width] }
+        return values
+    }
+}
+
+/// The settings that all members share.
+private struct Training: Sendable {
+    let seed: UInt64
+    let learningRate: Double
+    let weightDecay: Double
+    let labelSmoothing: Double
+    let labels: [Float]
+    let isClassification: Bool
+
+    init(_ recipe: Recipe, labels: [Float], isClassification: Bool) {
+        seed = recipe.seed
+        learningRate = recipe.number("learning_rate")
+        weightDecay = recipe.number("weight_decay")
+        labelSmoothing = recipe.template.network == .resnet ? recipe.number("label_smoothing") : 0
+        self.labels = labels
+        self.isClassification = isClassification
+    }
+}
+
+/// One network with its optimiser. Used on its own lane only.
+private final class Member: @unchecked Sendable {
+    private let index: Int
+    private var network: any Layer
+    private let optimizer: AdamW
+    private let source: Source
+    private let training: Training
+    private let trained: [Int]
+    private let judged: [Int]
+    private let steps: Int
+    private let sizes: [Int]
+    private var order: (epoch: Int, items: [Int]) = (-1, [])
+    private var lossSum = 0.0
+    private var lossCount = 0.0
+
+    init(
+        _ index: Int, shape: NetworkShape, source: Source, training: Training, trained: [Int], judged: [Int], steps: Int
+    ) throws {
+        self.index = index
+        self.source = source
+        self.training = training
+        self.trained = trained
+        self.judged = judged
+        self.steps = steps
+        sizes = source.input.sizes
+        let network = try shape.network(seed: training.seed &+ UInt64(index))
+        func store<L: Layer>(_ layer: L) throws -> (any Layer, ParameterStore) {
+            var layer = layer
+            // Biases and normalisations aren't drawn towards zero.
+            let store = try ParameterStore(&layer) { _, shape in ParameterGroup(decays: shape.rank > 1) }
+            return (layer, store)
+        }
+        let (layer, parameters) = try store(network)
+        self.network = layer
+        optimizer = try AdamW(
+            parameters, learningRate: training.learningRate, weightDecay: training.weightDecay)
+    }
+
+    func learn(_ epoch: Int, from step: Int, _ rates: [Double]) throws {
+        if order.epoch != epoch {
+            var generator = SeededGenerator(training.seed &+ UInt64(index) &* 0x9E37_79B9, UInt64(epoch))
+            order = (epoch, trained.shuffled(using: &generator))
+            (lossSum, lossCount) = (0, 0)
+        }
+        for (offset, rate) in rates.enumerated() {
+            let at = step + offset
+            let items = order.items[at * order.items.count / steps..<(at + 1) * order.items.count / steps]
+            guard items.count > 1 || order.items.count == 1 else { continue }
+            let x = try Tensor(source.values(items, epoch: epoch), Shape([items.count] + sizes))
+            let context = try Context.training(seed: training.seed &+ UInt64(index), step: epoch * steps + at)
+            try optimizer.setLearningRate(training.learningRate * rate)
+            let outputs = try network(x, in: context)
+            let loss: Tensor
+            if training.isClassification {
+                let labels = try Tensor(items.map { Int64(training.labels[$0]) })
+                loss = try outputs.softmaxCrossEntropy(labels, labelSmoothing: training.labelSmoothing)
+            } else {
+                let targets = try Tensor(items.map { training.labels[$0] }, [items.count, 1])
+                loss = try outputs.meanSquaredError(targets)
+            }
+            try loss.backward()
+            try optimizer.parameters.clipGradients(toNorm: 5)
+            try optimizer.step()
+            try optimizer.parameters.clearGradients()
+            lossSum += Double(try loss.item(Float.self))
+            lossCount += 1
+        }
+    }
+
+    func judge() throws -> (margins: [Float], state: Data, trainingLoss: Double) {
+        let scorer = NetworkScorer(network: network, input: source.input, link: Link.none)
+        var margins: [Float] = []
+        for start in stride(from: 0, to: judged.count, by: 256) {
+            margins += try scorer.margins(of: source.values(judged[start..<min(start + 256, judged.count)]))
+        }
+        return (margins, try network.stateBytes(), lossCount > 0 ? lossSum / lossCount : .nan)
+    }
+
+    /// The network's and the optimiser's state.
+    func wholeState() throws -> Data {
+        var bytes = try network.stateBytes()
+        try optimizer.forEachState { (_, tensor) throws(TensorError) in
+            try tensor.withBytes { bytes.append(contentsOf: $0) }
+        }
+        return bytes
+    }
+
+    func restore(_ state: Data) throws {
+        var rest = state[...]
+        try network.takeState(from: &rest)
+        try optimizer.forEachState { (_, tensor) throws(TensorError) in try tensor.take(from: &rest) }
+        guard rest.isEmpty else { throw CheckpointMismatch() }
+    }
+}
+
+extension Layer {
+    /// All state, a tensor's bytes after the other's, in the layer's order.
+    func stateBytes() throws -> Data {
+        var bytes = Data()
+        for part in try state() { try part.tensor.withBytes { bytes.append(contentsOf: $0) } }
+        return bytes
+    }
+
+    /// - Errors: `CheckpointMismatch` when the bytes aren't as many as this network's.
+    mutating func takeState(_ bytes: Data) throws {
+        var rest = bytes[...]
+        try takeState(from: &rest)
+        guard rest.isEmpty else { throw CheckpointMismatch() }
+    }
+
+    mutating func takeState(from rest: inout Data) throws {
+        guard try state().reduce(0, { $0 + $1.tensor.count * $1.tensor.dtype.width }) <= rest.count else {
+            throw CheckpointMismatch()
+        }
+        try forEachState { (_, _, tensor) throws(TensorError) in try tensor.take(from: &rest) }
+    }
+}
+
+extension Tensor {
+    /// Overwrites this tensor with the first bytes, and takes them away.
+    fileprivate func take(from rest: inout Data) throws(TensorError) {
+        let bytes = Data(rest.prefix(count * dtype.width))
+        rest = rest.dropFirst(bytes.count)
+        func values<T: TensorElement>(_: T.Type) -> [T] {
+            [T](unsafeUninitializedCapacity: count) { buffer, initialized in
+                initialized = bytes.copyBytes(to: buffer) / MemoryLayout<T>.stride
+            }
+        }
+        switch dtype {
+        case .int64: try assign(Tensor(values(Int64.self), shape))
+        default: try assign(Tensor(values(Float.self), shape))
+        }
+    }
+}
+
+extension NetworkShape {
+    fileprivate init(_ recipe: Recipe, _ input: NetworkInput, outputs: Int) {
+        let inputs = input.sizes[0]
+        switch recipe.template.network {
+        case .boostedTrees, .tableLinear, .pictureFeatures:
+            self.init(kind: .linear, inputs: inputs, outputs: outputs)
+        case .tableNetwork:
+            self.init(
+                kind: .residualPerceptron, inputs: inputs, outputs: outputs, width: recipe.integer("width"),
+                depth: recipe.integer("blocks"), dropout: recipe.number("dropout"))
+        case .resnet:
+            self.init(
+                kind: .resnet, inputs: inputs, outputs: outputs, width: recipe.integer("width"),
+                depth: recipe.integer("depth"), dropout: recipe.number("dropout"), side: input.sizes[1])
+        }
+    }
+}
