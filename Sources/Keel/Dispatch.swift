@@ -41,8 +41,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorErro
             return Tensor(view.storage, view.descriptor, node: node)
         }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
-        let isPlain = residuals.count == 0 && !anyBlocked(inputs)
-        guard isPlain else {
+        guard residuals.count == 0, !anyBlocked(inputs) else {
             return try runMany(primitive, inputs, device, outputs, residuals, records)[0]
         }
         let result = try makeOutput(outputs[0], like: inputs, on: device)
