@@ -43,11 +43,11 @@ extension Transaction {
         }
         let found = try queryFirst(
             """
-            SELECT project_id, project.name AS project_name, experiment.name, experiment.task, objective, dataset_id,
+            SELECT experiment.project_id, project.name AS project_name, experiment.name, experiment.task, objective, dataset_id,
                 dataset.name AS dataset_name, version, target, chosen, considered, budget_seconds, budget_trials, spent_seconds,
                 (SELECT count(*) FROM trial WHERE experiment_id = experiment.id
                      AND trial.status NOT IN ('queued', 'running')) AS finished_trials
-            FROM experiment JOIN project ON project.id = project_id JOIN dataset ON dataset.id = dataset_id
+            FROM experiment JOIN project ON project.id = experiment.project_id JOIN dataset ON dataset.id = dataset_id
             WHERE experiment.id = \(experiment) AND status IN ('queued', 'running') AND NOT cancel_requested
             """,
             decode: {
