@@ -4,7 +4,7 @@ internal import Synchronization
 /// The threads on which models answer, apart from Swift's cooperative pool: a call computes, and may compute for long.
 ///
 /// Each lane is one long-lived thread. Work waits in a `CallQueue`.
-final class CallLanes: Sendable {
+package final class CallLanes: Sendable {
     private typealias Work = @Sendable () -> Void
     private struct State {
         var queue: CallQueue<ObjectIdentifier, Work>
@@ -16,7 +16,7 @@ final class CallLanes: Sendable {
     private let state: Mutex<State>
 
     /// - Parameter prepare: runs first on each thread.
-    init(count: Int, queue limit: Int, prepare: @escaping @Sendable () -> Void) {
+    package init(count: Int, queue limit: Int, prepare: @escaping @Sendable () -> Void) {
         state = Mutex(State(queue: CallQueue(limit: limit)))
         for number in 0..<count {
             let thread = Thread { [self] in
@@ -33,7 +33,7 @@ final class CallLanes: Sendable {
     ///
     /// A body that runs already can't be stopped; its result is dropped.
     /// - Errors: `LaneError`, or what the body throws.
-    func run<Value: Sendable>(
+    package func run<Value: Sendable>(
         for model: AnyObject, deadline: Duration, _ body: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
         try await withThrowingTaskGroup(of: Value.self) { group in
@@ -50,7 +50,7 @@ final class CallLanes: Sendable {
     }
 
     /// Ends the threads once the queue is empty.
-    func stop() {
+    package func stop() {
         condition.lock()
         state.withLock { $0.isStopping = true }
         condition.broadcast()
@@ -100,7 +100,7 @@ final class CallLanes: Sendable {
     }
 }
 
-enum LaneError: Error, Equatable {
+package enum LaneError: Error, Equatable {
     case full
     case deadline
 }

@@ -1,10 +1,10 @@
-internal import SlipwayDomain
+package import SlipwayDomain
 internal import Synchronization
 
 /// The revisions that answer now, and the calls that wait for one. Switching is one assignment: a call is answered by the
 /// revision that it found, and a revision goes when its last call is done and nothing holds it any more.
-final class LiveRevisions<Revision: Sendable>: Sendable {
-    enum LookUp: Error, Equatable {
+package final class LiveRevisions<Revision: Sendable>: Sendable {
+    package enum LookUp: Error, Equatable {
         /// It isn't loaded, and wasn't within the time.
         case notLoaded
         /// It can't be loaded, and this is why.
@@ -22,18 +22,18 @@ final class LiveRevisions<Revision: Sendable>: Sendable {
     }
     private let state = Mutex(State())
 
-    init() {}
+    package init() {}
 
     var count: Int { state.withLock { $0.entries.values.count { $0.revision != nil } } }
 
-    func current(_ id: DeploymentID) -> Revision? { state.withLock { $0.entries[id]?.revision } }
+    package func current(_ id: DeploymentID) -> Revision? { state.withLock { $0.entries[id]?.revision } }
 
     /// Those that answer, by deployment.
     var all: [DeploymentID: Revision] { state.withLock { $0.entries.compactMapValues(\.revision) } }
 
     /// Puts a revision in the place of the one before, which is returned.
     @discardableResult
-    func publish(_ revision: Revision?, for id: DeploymentID) -> Revision? {
+    package func publish(_ revision: Revision?, for id: DeploymentID) -> Revision? {
         let (before, waiting) = state.withLock { state in
             var entry = state.entries[id] ?? Entry()
             let before = entry.revision
@@ -49,7 +49,7 @@ final class LiveRevisions<Revision: Sendable>: Sendable {
     }
 
     /// Tells the calls that wait, and those to come, why there is nothing to answer them. A revision that answers stays.
-    func fail(_ id: DeploymentID, _ problem: Problem) {
+    package func fail(_ id: DeploymentID, _ problem: Problem) {
         let waiting = state.withLock { state in
             var entry = state.entries[id] ?? Entry()
             guard entry.revision == nil else { return [CheckedContinuation<Revision, any Error>]() }
@@ -63,7 +63,7 @@ final class LiveRevisions<Revision: Sendable>: Sendable {
     }
 
     /// The deployment's revision, waiting for it if need be.
-    func find(_ id: DeploymentID, within limit: Duration) async throws -> Revision {
+    package func find(_ id: DeploymentID, within limit: Duration) async throws -> Revision {
         if let revision = current(id) { return revision }
         let number = state.withLock { state in
             state.lastWaiter += 1

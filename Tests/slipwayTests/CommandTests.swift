@@ -1,0 +1,100 @@
+import Foundation
+import SlipwayDomain
+import SlipwaySystem
+import Testing
+
+/// The built binary, as scripts use it: exit codes, what goes to standard output, and where settings come from.
+@Suite struct CommandTests {
+    private struct Outcome {
+        let code: Int32
+        let output: String
+        var json: JSON { get throws { try JSONReader.read(Array(output.utf8)) } }
+    }
+
+    /// The product beside the test bundle.
+    private static let binary: String = {
+        let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        return URL(filePath: bundle).deletingLastPathComponent().appending(path: "slipway").path
+    }()
+
+    private func slipway(_ arguments: [String], environment: [String: String] = [:], withErrors: Bool = false) throws -> Outcome {
+        var all = ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "SLIPWAY_DATA_DIR": "/nonexistent/data"]
+        all.merge(environment) { $1 }
+        let (exit, output) = try ChildProcess.run(
+            ChildProcess.Command(Self.binary, arguments, environment: all), withErrors: withErrors)
+        guard case .exited(let code) = exit.ending else {
+            Issue.record("\(arguments) ended with \(exit)")
+            return Outcome(code: -1, output: output)
+        }
+        return Outcome(code: code, output: output)
+    }
+
+    private func withFile<Result>(_ text: String, _ body: (String) throws -> Result) throws -> Result {
+        let path = FileManager.default.temporaryDirectory.path + "/slipway-cli-\(UUID()).yaml"
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        defer { unlink(path) }
+        return try body(path)
+    }
+
+    private func setting(_ name: String, in outcome: Outcome) throws -> JSON {
+        guard case .array(let rows)? = try outcome.json["settings"] else { return .null }
+        return rows.first { $0["name"]?.stringValue == name } ?? .null
+    }
+
+    @Test(arguments: [
+        (["--help"], 0), (["--version"], 0), (["--generate-completion-script", "bash"], 0), (["train", "--help"], 0),
+        (["nonsense"], 2), (["project"], 0), (["predict", "digits"], 2), (["config", "--port", "many"], 2),
+        (["project", "list"], 3), (["project", "list", "--url", "http://127.0.0.1:1"], 3),
+        (["train", "/nonexistent/file.zip"], 3), (["train", "x.csv", "--no-watch", "--deploy"], 2),
+    ] as [([String], Int32)])
+    func exitCodes(_ arguments: [String], _ code: Int32) throws {
+        #expect(try slipway(arguments).code == code)
+    }
+
+    @Test func aFlagBeatsTheEnvironmentAndThatTheFile() throws {
+        try withFile("port: 1001\nserve_queue: 7\nlease: 2m\n") { file in
+            let environment = ["SLIPWAY_CONFIG": file, "SLIPWAY_PORT": "1002"]
+            let outcome = try slipway(["config", "--json", "--port", "1003"], environment: environment)
+            #expect(try setting("port", in: outcome)["value"] == "1003")
+            #expect(try setting("port", in: outcome)["source"] == "--port")
+            let other = try slipway(["config", "--json"], environment: environment)
+            #expect(try setting("port", in: other)["source"] == "SLIPWAY_PORT")
+            #expect(try setting("serve_queue", in: other)["value"] == "7")
+            #expect(try setting("serve_queue", in: other)["source"] == .string(file))
+            #expect(try setting("lease", in: other)["source"] == .string(file))
+            #expect(try setting("host", in: other)["source"] == "default")
+        }
+    }
+
+    @Test func secretsAreMasked() throws {
+        let outcome = try slipway(["config", "--json"], environment: ["SLIPWAY_DATABASE_URL": "postgres://me:hunter2@db/x"])
+        #expect(!outcome.output.contains("hunter2"))
+        #expect(try setting("database_url", in: outcome)["value"] == "********")
+    }
+
+    @Test func anUnknownKeyNamesTheNearest() throws {
+        try withFile("prot: 1001\n") { file in
+            let outcome = try slipway(["config", "--config", file], withErrors: true)
+            #expect(outcome.code == 2)
+            #expect(outcome.output.contains("'prot'") && outcome.output.contains("'port'"))
+        }
+    }
+
+    @Test func aProblemIsADocumentForPrograms() throws {
+        let outcome = try slipway(["project", "list", "--json"], withErrors: true)
+        #expect(try outcome.json["code"] == "not-reachable")
+    }
+
+    /// The flags and the table are two lists; this holds them to each other.
+    @Test func everySettingHasItsFlag() throws {
+        let help = try slipway(["config", "--help"]).output
+        guard case .array(let rows)? = try slipway(["config", "--json"]).json["settings"] else {
+            Issue.record("config --json lists no settings")
+            return
+        }
+        for row in rows {
+            let flag = try #require(row["flag"]?.stringValue)
+            #expect(help.contains(flag + " "), "\(flag)")
+        }
+    }
+}
