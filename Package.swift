@@ -59,14 +59,14 @@ let package = Package(
         .target(
             name: "SlipwayJobs",
             dependencies: [
-                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
         .target(
             name: "SlipwayServing",
             dependencies: [
-                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "Keel", "KeelKernels",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "Keel", "KeelKernels",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
@@ -84,14 +84,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "CArchive",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
@@ -114,7 +114,13 @@ let package = Package(
             name: "SlipwayHTTPTests",
             dependencies: [
                 "SlipwayHTTP", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "SlipwayJobsTests",
+            dependencies: [
+                "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(

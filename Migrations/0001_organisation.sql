@@ -88,10 +88,10 @@ CREATE TABLE idempotency_key (
     body_sha256     bytea       NOT NULL,
     status          smallint    NOT NULL,
     location        text,
-    response        jsonb       NOT NULL,
+    response        text        NOT NULL,   -- JSON, byte for byte
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organisation_id, route, key)
 );
 CREATE INDEX idempotency_key_by_age ON idempotency_key (created_at);
 CALL make_tenant_table('idempotency_key', 'SELECT, INSERT, UPDATE, DELETE');
-CALL open_to_system('idempotency_key', 'SELECT, DELETE');
+CALL open_to_system('idempotency_key', 'SELECT, INSERT, UPDATE, DELETE');

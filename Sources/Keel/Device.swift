@@ -17,7 +17,7 @@ public protocol Device: AnyObject, Sendable {
     ///
     /// - Returns: false where there is none: the primitive then runs through its reference kernel on the host, and
     ///   `Fallbacks` counts it.
-    func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>) throws(TensorError) -> Bool
+    func run<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: Operands) throws(TensorError) -> Bool
 }
 
 /// oneDNN, OpenBLAS and KeelKernels on the host's processor.
@@ -38,7 +38,7 @@ public final class CPU: Device {
     }
 
     @inline(__always)
-    public func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>) throws(TensorError) -> Bool {
+    public func run<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: Operands) throws(TensorError) -> Bool {
         guard let kernel = P.kernels.cpu else { return false }
         return try kernel(primitive, inputs, outputs)
     }
@@ -59,7 +59,7 @@ public final class Reference: Device {
         host.copyMemory(from: source, byteCount: bytes)
     }
 
-    public func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>) throws(TensorError) -> Bool {
+    public func run<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: Operands) throws(TensorError) -> Bool {
         try P.kernels.reference(primitive, inputs, outputs)
         return true
     }

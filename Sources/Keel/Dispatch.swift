@@ -2,33 +2,30 @@
 
 @inline(__always)
 func apply<P: Primitive>(_ primitive: P, _ a: Tensor) throws(TensorError) -> Tensor {
-    let inputs: [1 of Tensor] = [a]
-    return try run(primitive, inputs.span)
+    try run(primitive, Operands(a))
 }
 
 @inline(__always)
 func apply<P: Primitive>(_ primitive: P, _ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor {
-    let inputs: [2 of Tensor] = [a, b]
-    return try run(primitive, inputs.span)
+    try run(primitive, Operands(a, b))
 }
 
 @inline(__always)
 func apply<P: Primitive>(_ primitive: P, _ a: Tensor, _ b: Tensor, _ c: Tensor) throws(TensorError) -> Tensor {
-    let inputs: [3 of Tensor] = [a, b, c]
-    return try run(primitive, inputs.span)
+    try run(primitive, Operands(a, b, c))
 }
 
 /// Runs a primitive with one output on any number of inputs. For primitives defined outside Keel.
 public func apply<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) -> Tensor {
-    try run(primitive, inputs.span)
+    try run(primitive, Operands(inputs))
 }
 
 /// Runs a primitive with several outputs.
 public func applyMany<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) -> [Tensor] {
-    try runMany(primitive, inputs.span)
+    try runMany(primitive, Operands(inputs))
 }
 
-func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorError) -> Tensor {
+func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> Tensor {
     do throws(TensorError) {
         let device = try commonDevice(P.name, inputs)
         let specs = SpecList(of: inputs)
@@ -45,8 +42,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorErro
             return try runMany(primitive, inputs, device, outputs, residuals, records)[0]
         }
         let result = try makeOutput(outputs[0], like: inputs, on: device)
-        let made: [1 of Tensor] = [result]
-        try execute(primitive, on: device, inputs, made.span)
+            try execute(primitive, on: device, inputs, Operands(result))
         guard records else { return result }
         let node = PrimitiveNode(primitive, inputs)
         if P.gradientReads.readsOutputs { node.keep(output: result, P.gradientReads) }
@@ -56,7 +52,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorErro
     }
 }
 
-func runMany<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(TensorError) -> [Tensor] {
+func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> [Tensor] {
     do throws(TensorError) {
         let specs = SpecList(of: inputs)
         let outputs = try primitive.outputs(specs)
@@ -69,7 +65,7 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Span<Tensor>) throws(Tensor
 }
 
 private func runMany<P: Primitive>(
-    _ primitive: P, _ given: Span<Tensor>, _ device: any Device, _ outputs: SpecList, _ residuals: SpecList, _ records: Bool
+    _ primitive: P, _ given: Operands, _ device: any Device, _ outputs: SpecList, _ residuals: SpecList, _ records: Bool
 ) throws(TensorError) -> [Tensor] {
     var inputs: [Tensor] = []
     inputs.reserveCapacity(given.count)
@@ -77,13 +73,14 @@ private func runMany<P: Primitive>(
         let keepsLayout = P.takesBlocked && device === CPU.shared
         inputs.append(given[i].descriptor.isBlocked && !keepsLayout ? try given[i].contiguous() : given[i])
     }
+    let operands = Operands(inputs)
     var made: [Tensor] = []
     made.reserveCapacity(outputs.count + residuals.count)
-    for i in 0..<outputs.count { made.append(try makeTensor(outputs[i], primitive.layout(inputs.span, output: outputs[i]), on: device)) }
-    for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(inputs.span, output: residuals[i]), on: device)) }
-    try execute(primitive, on: device, inputs.span, made.span)
+    for i in 0..<outputs.count { made.append(try makeTensor(outputs[i], primitive.layout(operands, output: outputs[i]), on: device)) }
+    for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(operands, output: residuals[i]), on: device)) }
+    try execute(primitive, on: device, operands, Operands(made))
     guard records else { return made }
-    let node = PrimitiveNode(primitive, inputs.span)
+    let node = PrimitiveNode(primitive, operands)
     node.keep(outputs: made, count: outputs.count, P.gradientReads)
     made.removeLast(residuals.count)
     for i in made.indices where made[i].dtype.isFloat {
@@ -94,9 +91,9 @@ private func runMany<P: Primitive>(
 
 /// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded.
 public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
-    let specs = SpecList(of: inputs.span)
-    let outputs = try primitive.outputs(specs)
-    let device = try commonDevice(P.name, inputs.span)
+    let operands = Operands(inputs)
+    let outputs = try primitive.outputs(SpecList(of: operands))
+    let device = try commonDevice(P.name, operands)
     var written: [Tensor] = []
     for i in 0..<outputs.count {
         let target = inputs[P.overwrites[i]]
@@ -104,12 +101,12 @@ public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(Tens
         target.storage.version &+= 1
         written.append(target)
     }
-    try execute(primitive, on: device, inputs.span, written.span)
+    try execute(primitive, on: device, operands, Operands(written))
 }
 
 @inline(__always)
 private func execute<P: Primitive>(
-    _ primitive: P, on device: any Device, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>
+    _ primitive: P, on device: any Device, _ inputs: Operands, _ outputs: Operands
 ) throws(TensorError) {
     assert(primitives.contains { $0 == P.self } || !isOfKeel(P.self), "\(P.self) isn't in Primitives.swift")
     if device === CPU.shared {
@@ -124,34 +121,33 @@ private func execute<P: Primitive>(
 
 /// For a device that lacks the primitive: its inputs come to the host and its outputs go back.
 private func runOnHost<P: Primitive>(
-    _ primitive: P, on device: any Device, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>
+    _ primitive: P, on device: any Device, _ inputs: Operands, _ outputs: Operands
 ) throws(TensorError) {
     var here: [Tensor] = [], made: [Tensor] = []
     for i in 0..<inputs.count { here.append(try inputs[i].moved(to: CPU.shared)) }
     for i in 0..<outputs.count { made.append(try Tensor(undefined: outputs[i].spec, on: CPU.shared)) }
-    try P.kernels.reference(primitive, here.span, made.span)
+    try P.kernels.reference(primitive, Operands(here), Operands(made))
     for i in 0..<outputs.count { try device.copyIn(outputs[i].bytes, from: made[i].bytes, bytes: made[i].descriptor.storageBytes) }
 }
 
 private func isOfKeel<P: Primitive>(_: P.Type) -> Bool { String(reflecting: P.self).hasPrefix("Keel.") }
 
 @inline(__always)
-private func isRecording(_ inputs: Span<Tensor>) -> Bool {
+private func isRecording(_ inputs: Operands) -> Bool {
     var isWanted = false
     for i in 0..<inputs.count { if inputs[i].node != nil { isWanted = true } }
     return isWanted && ThreadState.current.recordingIsOff == 0
 }
 
 @inline(__always)
-private func anyBlocked(_ inputs: Span<Tensor>) -> Bool {
+private func anyBlocked(_ inputs: Operands) -> Bool {
     var isBlocked = false
     for i in 0..<inputs.count { if inputs[i].descriptor.isBlocked { isBlocked = true } }
     return isBlocked
 }
 
 @inline(__always)
-private func commonDevice(_ name: @autoclosure () -> String, _ inputs: Span<Tensor>) throws(TensorError) -> any Device {
-    precondition(inputs.count > 0, "a primitive has an input at least")
+private func commonDevice(_ name: @autoclosure () -> String, _ inputs: Operands) throws(TensorError) -> any Device {
     let device = inputs[0].storage.device
     for i in 1..<inputs.count {
         let other = inputs[i].storage.device
@@ -162,7 +158,7 @@ private func commonDevice(_ name: @autoclosure () -> String, _ inputs: Span<Tens
 
 /// A dense tensor; one that is like an input shares that one's descriptor.
 @inline(__always)
-private func makeOutput(_ spec: TensorSpec, like inputs: Span<Tensor>, on device: any Device) throws(TensorError) -> Tensor {
+private func makeOutput(_ spec: TensorSpec, like inputs: Operands, on device: any Device) throws(TensorError) -> Tensor {
     for i in 0..<inputs.count {
         let descriptor = inputs[i].descriptor
         if descriptor.isDense, descriptor.offset == 0, descriptor.spec.dtype == spec.dtype, descriptor.spec.shape == spec.shape {
@@ -179,7 +175,7 @@ private func makeTensor(_ spec: TensorSpec, _ layout: Layout, on device: any Dev
 }
 
 /// The error with the layer that the inputs' parameter names tell.
-private func located(_ error: TensorError, _ inputs: Span<Tensor>) -> TensorError {
+private func located(_ error: TensorError, _ inputs: Operands) -> TensorError {
     guard error.layerPath == nil else { return error }
     for i in 0..<inputs.count {
         guard let name = (inputs[i].node as? Leaf)?.name else { continue }
@@ -191,7 +187,7 @@ private func located(_ error: TensorError, _ inputs: Span<Tensor>) -> TensorErro
 }
 
 extension SpecList {
-    @inline(__always) init(of tensors: Span<Tensor>) {
+    @inline(__always) init(of tensors: Operands) {
         self.init()
         for i in 0..<tensors.count { append(tensors[i].descriptor.spec) }
     }

@@ -22,7 +22,7 @@ public protocol Primitive: Hashable, Sendable {
     func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList
 
     /// How blocked inputs make a blocked output: its layout.
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout
 
     /// For primitives that only look at their input differently: the view, or nil where the
     /// elements must be moved.
@@ -42,7 +42,7 @@ extension Primitive {
     public static var takesBlocked: Bool { false }
     public static var overwrites: [Int] { [] }
     public func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList() }
-    public func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { .strided }
+    public func layout(_ inputs: Operands, output: TensorSpec) -> Layout { .strided }
     public func view(_ input: Tensor) throws(TensorError) -> Tensor? { nil }
     public func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? { nil }
 
@@ -54,9 +54,9 @@ extension Primitive {
 
 /// A primitive's kernels. A kernel gets inputs that its shape rule accepted, and outputs, then residuals if wanted, to fill.
 public struct Kernels<P: Primitive>: Sendable {
-    public typealias Kernel = @Sendable (P, Span<Tensor>, Span<Tensor>) throws(TensorError) -> Void
+    public typealias Kernel = @Sendable (P, Operands, Operands) throws(TensorError) -> Void
     /// Says false, having done nothing, for dtypes that it leaves to the reference kernel.
-    public typealias FastKernel = @Sendable (P, Span<Tensor>, Span<Tensor>) throws(TensorError) -> Bool
+    public typealias FastKernel = @Sendable (P, Operands, Operands) throws(TensorError) -> Bool
 
     /// Plain C loops; inputs may have any strides.
     public let reference: Kernel

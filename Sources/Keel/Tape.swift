@@ -137,7 +137,7 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
 
     override var name: String { P.name }
 
-    @inline(__always) init(_ primitive: P, _ inputs: Span<Tensor>) {
+    @inline(__always) init(_ primitive: P, _ inputs: Operands) {
         self.primitive = primitive
         super.init()
         inputCount = inputs.count

@@ -3,7 +3,7 @@ import KeelKernels
 extension keel_walk {
     /// The way through dense `output` and the inputs that are stretched to its shape.
     @inline(__always)
-    init(_ output: Tensor, _ inputs: Span<Tensor>) {
+    init(_ output: Tensor, _ inputs: Operands) {
         self.init()
         let shape = output.shape
         operands = Int32(inputs.count + 1)
@@ -25,7 +25,7 @@ extension keel_walk {
         fill(output, inputs)
     }
 
-    private mutating func fill(_ output: Tensor, _ inputs: Span<Tensor>) {
+    private mutating func fill(_ output: Tensor, _ inputs: Operands) {
         let shape = output.shape
         rank = Int32(shape.rank)
         withUnsafeMutableBytes(of: &self.shape) { bytes in

@@ -123,6 +123,8 @@ package final class BlobStore: Sendable {
                 if try File.makeFolder(parent) { folders.insert(directory) }
                 if try File.makeFolder(folder) { folders.insert(parent) }
             }
+            // A transaction that is tried again places again what it placed before.
+            if !blob.file.isOwned, access(target, F_OK) == 0 { continue }
             guard chmod(blob.path, 0o440) == 0, rename(blob.path, target) == 0 else {
                 throw SystemError("publishing \(blob.path) as \(target)")
             }

@@ -104,19 +104,20 @@ package final class StagedBlob: Sendable {
 /// A file that disappears with this object, while it owns it.
 final class StagedFile: Sendable {
     let path: String
-    private let isOwned: Mutex<Bool>
+    private let owned: Mutex<Bool>
 
     init(path: String, isOwned: Bool = true) {
         self.path = path
-        self.isOwned = Mutex(isOwned)
+        owned = Mutex(isOwned)
     }
 
-    func own() { isOwned.withLock { $0 = true } }
+    var isOwned: Bool { owned.withLock { $0 } }
+    func own() { owned.withLock { $0 = true } }
     /// From now on the file lives under another name.
-    func disown() { isOwned.withLock { $0 = false } }
+    func disown() { owned.withLock { $0 = false } }
 
     deinit {
         // A failure leaves a file in a folder that is swept anyway.
-        if isOwned.withLock({ $0 }) { unlink(path) }
+        if isOwned { unlink(path) }
     }
 }

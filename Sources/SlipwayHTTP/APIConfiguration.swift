@@ -4,10 +4,8 @@ package struct APIConfiguration: Sendable {
         /// Of a JSON body, unless its route says otherwise.
         package var jsonBytes = 1 << 20
         package var jsonDepth = 64
-        /// Of the body that re-labels items.
-        package var annotationBytes = 16 << 20
         /// Of an uploaded file.
-        package var uploadBytes = 10 << 30
+        package var uploadBytes = 8 << 30
         /// Of what is sent to predict.
         package var predictBytes = 32 << 20
         package var headerBytes = 32 << 10
@@ -43,7 +41,7 @@ package struct APIConfiguration: Sendable {
 
     package var host = "127.0.0.1"
     /// 0: any free one; `APIServer.run` tells which.
-    package var port = 8787
+    package var port = 8080
     /// Names, beside those of loopback, under which clients may address this server. Empty: any, unless it listens on loopback.
     package var hosts: [String] = []
     package var limits = Limits()

@@ -13,6 +13,7 @@ package struct APIServer: Sendable {
     private let configuration: APIConfiguration
     private let logger: Logger
     private let hub: EventHub
+    private let sweep: AnswerSweep
     private let serve: ServeClient
     private let responder: Responder
 
@@ -24,6 +25,7 @@ package struct APIServer: Sendable {
         let metrics = Metrics()
         let authenticator = Authenticator(database, memory: configuration.limits.keyMemory)
         hub = EventHub(database, logger: logger)
+        sweep = AnswerSweep(database: database, logger: logger)
         serve = ServeClient(path: configuration.servePath, limits: configuration.limits)
         let table = RouteTable.all(
             database: database, blobs: blobs, library: library, hub: hub, serve: serve, authenticator: authenticator, metrics: metrics,
@@ -48,8 +50,9 @@ package struct APIServer: Sendable {
                 availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
             logger: logger)
+        // The last is shut down first: event streams end, and then the server waits for what is in flight.
         var configuration = ServiceGroupConfiguration(
-            services: [hub, application] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [application, sweep, hub] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = limits.drainTime
         let group = ServiceGroup(configuration: configuration)
         if self.configuration.endsWithStandardInput { Self.endWithStandardInput(group) }

@@ -9,10 +9,8 @@ internal import SlipwayDomain
 struct PredictRoute: Sendable {
     let configuration: ServeConfiguration
     let live: LiveRevisions<ServedRevision>
-    let lane: ComputeLane
+    let lanes: CallLanes
     let logger: Logger
-
-    private static let pictureTypes = ["image/png", "image/jpeg"]
 
     func answer(_ request: Request, to id: String) async -> Response {
         let requestID = request.headers[.requestID]
@@ -21,8 +19,8 @@ struct PredictRoute: Sendable {
             let body = try await body(of: request)
             let deadline = ContinuousClock.now + configuration.deadline
             let revision = try await find(deployment)
-            let text = try await lane.run(for: revision.model, deadline: deadline - .now) {
-                try Self.text(of: revision.model.answer(body.inputs()), by: revision)
+            let text = try await lanes.run(for: revision.model, deadline: deadline - .now) {
+                try revision.model.answer(body, as: revision.modelVersion)
             }
             return Response(
                 status: .ok, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: text)))
@@ -61,42 +59,21 @@ struct PredictRoute: Sendable {
     // MARK: What comes in
 
     /// A whole body, not yet understood: that happens on the lane.
-    private enum Body: Sendable {
-        case picture([UInt8], mediaType: String)
-        case json([UInt8])
-
-        func inputs() throws -> PredictInputs {
-            switch self {
-            case .picture(let bytes, let mediaType): return .picture(bytes, mediaType: mediaType)
-            case .json(let bytes):
-                do {
-                    return .list(try PredictRoute.list(in: JSONReader.read(bytes)))
-                } catch let error as JSONSyntaxError {
-                    throw error.problem
-                }
-            }
-        }
-    }
-
-    private func body(of request: Request) async throws -> Body {
+    private func body(of request: Request) async throws -> PredictRequest {
         let type = request.headers[.contentType].map(Self.essence) ?? ""
         switch type {
         case "application/json":
-            return .json(try await bytes(of: request, limit: configuration.jsonBytes, "The body", code: "body-too-large"))
-        case "image/jpg", "image/pjpeg":
-            return .picture(try await picture(request), mediaType: "image/jpeg")
-        case _ where Self.pictureTypes.contains(type):
-            return .picture(try await picture(request), mediaType: type)
+            let body = try await bytes(of: request, limit: configuration.jsonBytes, "The body", code: "body-too-large")
+            return .json(Data(body))
+        case "image/png", "image/jpeg", "image/jpg":
+            return .picture(
+                try await bytes(of: request, limit: configuration.pictureBytes, "The picture", code: "image-too-large"))
         default:
             throw Self.problem(
                 415, "media-type-unsupported", "The media type isn't one that predict takes",
                 "\(type.isEmpty ? "No Content-Type was sent" : "'\(type.prefix(100))' was sent"); "
                     + "application/json, image/png and image/jpeg are taken.")
         }
-    }
-
-    private func picture(_ request: Request) async throws -> [UInt8] {
-        try await bytes(of: request, limit: configuration.pictureBytes, "The picture", code: "image-too-large")
     }
 
     private func bytes(of request: Request, limit: Int, _ what: String, code: String) async throws -> [UInt8] {
@@ -114,46 +91,7 @@ struct PredictRoute: Sendable {
         header.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
     }
 
-    /// The elements of `{"inputs": [...]}`.
-    private static func list(in body: JSON) throws -> [JSON] {
-        func refused(_ pointer: String, _ code: String, _ detail: String) -> Problem {
-            Problem(
-                422, "invalid-inputs", title: "The inputs aren't valid", detail: detail,
-                errors: [.init(pointer: pointer, code: code, detail: detail)])
-        }
-        guard case .object(let members) = body else {
-            throw refused("", "type-mismatch", "An object with the member 'inputs' is wanted.")
-        }
-        if let unknown = members.keys.filter({ $0 != "inputs" }).min() {
-            throw refused(
-                JSONPointer.appending("", unknown), "unknown-member", "There is no member '\(unknown.prefix(64))'; 'inputs' is wanted.")
-        }
-        guard case .array(let inputs)? = members["inputs"] else {
-            throw refused("/inputs", members["inputs"] == nil ? "missing" : "type-mismatch", "'inputs' must be a list.")
-        }
-        guard !inputs.isEmpty else { throw refused("/inputs", "empty", "'inputs' has no elements.") }
-        return inputs
-    }
-
     // MARK: What goes out
-
-    private struct Answer: Encodable {
-        let modelVersion: ModelVersionID
-        let predictions: [JSON]
-        let warnings: [String]?
-
-        enum CodingKeys: String, CodingKey {
-            case predictions, warnings
-            case modelVersion = "model_version"
-        }
-    }
-
-    private static func text(of answer: PredictAnswer, by revision: ServedRevision) throws -> Data {
-        try JSONEncoder().encode(
-            Answer(
-                modelVersion: revision.modelVersion, predictions: answer.predictions,
-                warnings: answer.warnings.isEmpty ? nil : answer.warnings))
-    }
 
     private static func problem(_ status: Int, _ code: String, _ title: String, _ detail: String) -> Problem {
         Problem(status, code, title: title, detail: detail)

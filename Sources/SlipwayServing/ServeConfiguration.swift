@@ -2,7 +2,7 @@
 package struct ServeConfiguration: Sendable {
     /// The unix socket that the api calls.
     package var socket: String
-    /// Compute threads.
+    /// Lanes: calls that are answered at once, on a thread each.
     package var threads = 2
     /// Of a picture's bytes.
     package var pictureBytes = 20_000_000

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Hummingbird
 internal import Keel
+internal import KeelKernels
 package import Logging
 internal import ServiceLifecycle
 package import SlipwayBlobs
@@ -29,20 +30,22 @@ package struct ServeProcess: Sendable {
 
     /// Serves until SIGTERM, SIGINT, or the end of standard input; then answers what is in flight and returns.
     package func run() async throws {
-        let threads = Int32(configuration.threads)
-        let prepare = { @Sendable in _ = threads }
+        try NumericLibraries.check()
+        // A lane computes with one thread: calls that come together share the cores better than the parts of one call.
+        let prepare = { @Sendable in keel_set_thread_count(1) }
         let live = LiveRevisions<ServedRevision>()
-        // One lane with all cores: two would only take turns on them.
-        let lane = ComputeLane(threads: 1, queue: configuration.queue, prepare: prepare)
-        defer { lane.stop() }
-        let loader = ModelLoader(prepare: prepare, load: load, trim: {  })
+        let lanes = CallLanes(count: configuration.threads, queue: configuration.queue, prepare: prepare)
+        defer { lanes.stop() }
+        let loader = ModelLoader(prepare: prepare, load: load, trim: { MemoryPool.host.releaseCached() })
         let rollout = Rollout(
             database: database, blobs: blobs, live: live, loader: loader, lookTime: configuration.lookTime, logger: logger)
-        let route = PredictRoute(configuration: configuration, live: live, lane: lane, logger: logger)
+        let route = PredictRoute(configuration: configuration, live: live, lanes: lanes, logger: logger)
 
-        let group = ServiceGroup(
-            configuration: .init(
-                services: [rollout, application(route, live)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        var services = ServiceGroupConfiguration(
+            services: [rollout, application(route, live)] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger)
+        services.maximumGracefulShutdownDuration = configuration.drainTime
+        let group = ServiceGroup(configuration: services)
         if configuration.endsWithStandardInput {
             _ = OSThread(name: "parent-watch") { [logger] in
                 var byte: UInt8 = 0
@@ -70,7 +73,9 @@ package struct ServeProcess: Sendable {
         unlink(path)
         return Application(
             router: router, server: .http1(configuration: .init(idleTimeout: .seconds(120))),
-            configuration: .init(address: .unixDomainSocket(path: path), serverName: nil),
+            configuration: .init(
+                address: .unixDomainSocket(path: path), backlog: 1024,
+                availableConnectionsDelegate: .maximum(configuration.connections, logger: logger)),
             onServerRunning: { _ in chmod(path, 0o600) }, logger: logger)
     }
 }

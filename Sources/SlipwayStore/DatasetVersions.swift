@@ -72,7 +72,7 @@ extension Transaction {
         _ = try self.dataset(dataset)
         return try query("""
             SELECT \(sql: DatasetVersionRecord.columns) FROM dataset_version
-            WHERE dataset_id = \(dataset) AND status = 'ready' AND number > \(number ?? 0) ORDER BY number LIMIT \(limit)
+            WHERE dataset_id = \(dataset) AND status = 'ready' AND number > \(number ?? 0)::bigint ORDER BY number LIMIT \(limit)
             """, decode: DatasetVersionRecord.init)
     }
 

@@ -5,7 +5,8 @@ package import SlipwayPostgres
 // How the words of SlipwayDomain stand in the database.
 
 extension Identifier: PostgresEncodable, PostgresDecodable {
-    package var postgresParameter: Parameter { uuid.postgresParameter }
+    /// Lower case, as PostgreSQL and our JSON write it, so that it may be compared as a text too.
+    package var postgresParameter: Parameter { .text(description) }
 
     package init?(postgresText text: PostgresText) {
         guard let uuid = UUID(postgresText: text) else { return nil }

@@ -67,6 +67,11 @@ extension Transaction {
                 response = excluded.response, created_at = now()
             """)
     }
+
+    /// Removes answers that are older than they are kept. As the system.
+    package func forgetOldAnswers() throws -> Int {
+        try execute("DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'")
+    }
 }
 
 /// The first of an advisory lock's two numbers: what it's for. Such locks don't meet those of one number, such as the

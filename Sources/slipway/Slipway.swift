@@ -13,45 +13,54 @@ struct Slipway: AsyncParsableCommand {
             """,
         version: slipwayVersion,
         groupedSubcommands: [
-            CommandGroup(name: "Do it", subcommands: [Train.self, Predict.self]),
+            CommandGroup(name: "Do it", subcommands: [Quickstart.self, Train.self, Predict.self]),
             CommandGroup(
                 name: "Work with a platform",
                 subcommands: [
                     ProjectCommands.self, DatasetCommands.self, ExperimentCommands.self, ModelCommands.self,
                     DeploymentCommands.self,
                 ]),
-            CommandGroup(name: "Run a platform", subcommands: [Config.self]),
+            CommandGroup(
+                name: "Run a platform",
+                subcommands: [
+                    Up.self, Doctor.self, Config.self, Migrate.self, Admin.self, APIRole.self, WorkerRole.self,
+                    ServeRole.self, TrainerRole.self,
+                ]),
         ])
 
     static func main() async {
-        let command: any ParsableCommand
         do {
-            command = try await asyncParseAsRoot()
-        } catch {
-            // Help, the version and a completion script are answers; the rest is not a valid command.
-            let isAnswer = exitCode(for: error) == .success
-            if isAnswer { Terminal.standard.print(fullMessage(for: error)) } else { Terminal.standard.note(fullMessage(for: error)) }
-            Foundation.exit(isAnswer ? 0 : 2)
-        }
-        do {
-            try await run(command)
-        } catch {
-            let failure = Failure(error)
-            if CommandLine.arguments.contains("--json") {
-                Terminal.standard.note(failure.problem.jsonText)
+            let command = try await asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
             } else {
-                Terminal.standard.error(failure)
+                var command = command
+                try command.run()
             }
-            Foundation.exit(failure.exitCode)
+        } catch {
+            end(error)
         }
     }
 
-    private static func run(_ command: any ParsableCommand) async throws {
-        if var command = command as? any AsyncParsableCommand {
-            try await command.run()
-        } else {
-            var command = command
-            do { try command.run() } catch let exit as CleanExit { Terminal.standard.print(fullMessage(for: exit)) }
+    private static func end(_ error: any Error) -> Never {
+        let terminal = Terminal.standard
+        switch exitCode(for: error) {
+        case .success:
+            // Help, the version, a completion script: answers.
+            terminal.print(fullMessage(for: error))
+            Foundation.exit(0)
+        case .validationFailure:
+            terminal.note(fullMessage(for: error))
+            Foundation.exit(2)
+        default:
+            let failure = Failure(error)
+            if CommandLine.arguments.contains("--json") {
+                terminal.show(nil)
+                terminal.note(failure.problem.jsonText)
+            } else {
+                terminal.error(failure)
+            }
+            Foundation.exit(failure.exitCode)
         }
     }
 }

@@ -1,4 +1,7 @@
 import Foundation
+import SlipwayDomain
+import SlipwayPostgres
+import SlipwayStore
 import SlipwayTestSupport
 import Testing
 
@@ -87,6 +90,33 @@ import Testing
                 #expect(answer.hasPrefix("HTTP/1.1 413"), "\(answer)")
                 #expect(!answer.hasSuffix("…"))
             }
+        }
+    }
+
+    /// A client that asks for much and takes nothing holds a little memory, for a while.
+    @Test func aClientThatTakesNothingIsCutOff() async throws {
+        try await withRunningServer({ $0.limits.writeTime = .milliseconds(300) }) { server in
+            let made = try await server.furnish()
+            let blob = try await server.blobs.stage([UInt8](repeating: 0, count: 16 << 20))
+            let blobs = server.blobs, home = server.home
+            try await server.database.transaction(as: .app(organisation: home.uuid)) { transaction in
+                try transaction.publish(blob.digest, bytes: blob.bytes) { try blobs.place([blob]) }
+                try transaction.execute("""
+                    INSERT INTO model_file (model_version_id, name, organisation_id, blob, bytes)
+                    VALUES (\(made.modelVersion), 'big.bin', \(home), \(blob.digest), \(blob.bytes))
+                    """)
+            }
+            let port = server.port
+            let head = "GET /v1/model-versions/\(made.modelVersion)/files/big.bin HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\n\r\n"
+            let taken = try await onThread {
+                let connection = try RawConnection(port: port)
+                connection.write(head)
+                Thread.sleep(forTimeInterval: 1.5)
+                return connection.readToEnd().utf8.count
+            }
+            #expect(taken < 16 << 20)
+            let whole = try await server.call("GET", "/v1/model-versions/\(made.modelVersion)/files/big.bin")
+            #expect(whole.bytes.count == 16 << 20)
         }
     }
 

@@ -40,7 +40,7 @@ struct Compare: Primitive {
             })
     }
 
-    private static func compare(_ p: Compare, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>) {
+    private static func compare(_ p: Compare, _ inputs: Operands, _ outputs: Operands) {
         var walk = keel_walk(outputs[0], inputs)
         keel_reference_compare(
             p.question.kernel, inputs[0].dtype.kernel, &walk, outputs[0].pointer(UInt8.self), inputs[0].bytes, inputs[1].bytes)
@@ -73,7 +73,7 @@ struct Select: Primitive {
             })
     }
 
-    private static func select(_ inputs: Span<Tensor>, _ outputs: Span<Tensor>) {
+    private static func select(_ inputs: Operands, _ outputs: Operands) {
         var walk = keel_walk(outputs[0], inputs)
         keel_reference_select(
             Int32(outputs[0].dtype.width), &walk, outputs[0].bytes, inputs[0].pointer(UInt8.self), inputs[1].bytes, inputs[2].bytes)

@@ -41,7 +41,7 @@ struct Conv2D: Primitive {
             kernel: (weight[2].bits, weight[3].bits), groups: groups)
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout {
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
         // An activation that is plain stays plain where convolution would gain nothing; errors surface when the kernel runs.
         guard inputs[0].dtype == .float32, inputs[0].device === CPU.shared, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0,
             let prepared = try? OneDNN.convolution(
@@ -98,7 +98,7 @@ struct Conv2DInputGradient: Primitive {
         return SpecList(TensorSpec(input, inputs[0].dtype))
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout {
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
         guard output.dtype == .float32, inputs[0].device === CPU.shared, inputs[0].count > 0, (try? output.shape.elementCount()) ?? 0 > 0,
             let prepared = try? OneDNN.convolution(
                 .inputGradient, convolution.window(x: input, weight: inputs[1].shape, y: inputs[0].shape))

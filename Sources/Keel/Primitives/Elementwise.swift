@@ -22,7 +22,7 @@ extension UnaryElementwise {
         return SpecList(input)
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[0].layout }
 
     static var kernels: Kernels<Self> {
         Kernels(
@@ -66,7 +66,7 @@ extension BinaryElementwise {
         return SpecList(TensorSpec(try a.shape.broadcast(with: b.shape, in: Self.name), a.dtype))
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { sharedLayout(inputs) }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { sharedLayout(inputs) }
 
     static var kernels: Kernels<Self> {
         Kernels(
@@ -88,8 +88,8 @@ extension BinaryElementwise {
                         Float(constants.0), Float(constants.1))
                     if isBlocked { outputs[0].clearPaddingLanes() }
                 } else {
-                    let plain: [2 of Tensor] = [try inputs[0].contiguous(), try inputs[1].contiguous()]
-                    var walk = keel_walk(outputs[0], plain.span)
+                    let plain = Operands(try inputs[0].contiguous(), try inputs[1].contiguous())
+                    var walk = keel_walk(outputs[0], plain)
                     keel_binary_f32(
                         function, &walk, outputs[0].pointer(Float.self), plain[0].pointer(Float.self), plain[1].pointer(Float.self),
                         Float(constants.0), Float(constants.1))
@@ -100,7 +100,7 @@ extension BinaryElementwise {
 }
 
 /// The layout that all inputs have, if they are of one shape and layout; else plain.
-func sharedLayout(_ inputs: Span<Tensor>) -> Layout {
+func sharedLayout(_ inputs: Operands) -> Layout {
     let (layout, shape) = (inputs[0].layout, inputs[0].shape)
     var isShared = true
     for i in 1..<inputs.count {
@@ -113,7 +113,7 @@ func sharedLayout(_ inputs: Span<Tensor>) -> Layout {
 extension keel_walk {
     /// As `init(_:_:)`; blocked tensors, all of one shape and layout, are one row.
     @inline(__always)
-    init(blockwise output: Tensor, _ inputs: Span<Tensor>) {
+    init(blockwise output: Tensor, _ inputs: Operands) {
         guard output.descriptor.isBlocked else {
             self.init(output, inputs)
             return

@@ -28,7 +28,7 @@ struct Gather: Primitive {
             })
     }
 
-    private func take(_ inputs: Span<Tensor>, _ output: Tensor) throws(TensorError) {
+    private func take(_ inputs: Operands, _ output: Tensor) throws(TensorError) {
         let x = try inputs[0].contiguous(), indices = try inputs[1].contiguous()
         let place = try x.shape.place(of: axis, in: Self.name)
         let (outer, n, inner) = x.shape.split(at: place)
@@ -69,7 +69,7 @@ struct ScatterAdd: Primitive {
             })
     }
 
-    private func add(_ inputs: Span<Tensor>, _ output: Tensor) throws(TensorError) {
+    private func add(_ inputs: Operands, _ output: Tensor) throws(TensorError) {
         let x = try inputs[0].contiguous(), indices = try inputs[1].contiguous()
         let place = try input.place(of: axis, in: Self.name)
         let (outer, n, inner) = input.split(at: place)

@@ -55,7 +55,7 @@ struct SoftmaxCrossEntropy: Primitive {
     ) -> Int64
 
     private func compute<T: TensorElement & BinaryFloatingPoint>(
-        _ inputs: Span<Tensor>, _ outputs: Span<Tensor>, _: T.Type, _ body: RowLosses<T>
+        _ inputs: Operands, _ outputs: Operands, _: T.Type, _ body: RowLosses<T>
     ) throws(TensorError) {
         let logits = try inputs[0].contiguous(), labels = try inputs[1].contiguous()
         let weights = inputs.count > 2 ? try inputs[2].contiguous() : nil

@@ -20,7 +20,7 @@ struct BatchNorm: Primitive {
         return SpecList([inputs[0], TensorSpec(Shape(c), inputs[0].dtype), TensorSpec(Shape(c), inputs[0].dtype)])
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[0].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[0].layout }
 
     static var kernels: Kernels<BatchNorm> {
         Kernels(
@@ -88,7 +88,7 @@ struct BatchNormGradient: Primitive {
         return SpecList([inputs[1], inputs[2], inputs[2]])
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[1].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[1].layout }
 
     static var kernels: Kernels<BatchNormGradient> {
         Kernels(
@@ -149,16 +149,16 @@ struct ChannelAffine: Primitive {
         return SpecList(inputs[0])
     }
 
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[0].layout }
 
     static var kernels: Kernels<ChannelAffine> {
         Kernels(
             reference: { _, inputs, outputs throws(TensorError) in
                 let stretched = Shape([inputs[0].size(1)] + [Int](repeating: 1, count: inputs[0].rank - 2))
-                let product: [2 of Tensor] = [inputs[0], try inputs[1].reshaped(stretched)]
-                try Multiply.kernels.reference(Multiply(), product.span, outputs)
-                let sum: [2 of Tensor] = [outputs[0], try inputs[2].reshaped(stretched)]
-                try Add.kernels.reference(Add(), sum.span, outputs)
+                let product = Operands(inputs[0], try inputs[1].reshaped(stretched))
+                try Multiply.kernels.reference(Multiply(), product, outputs)
+                let sum = Operands(outputs[0], try inputs[2].reshaped(stretched))
+                try Add.kernels.reference(Add(), sum, outputs)
             },
             cpu: { _, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32 else { return false }
@@ -203,7 +203,7 @@ struct RunningStatistic: Primitive {
             })
     }
 
-    private static func step(_ p: RunningStatistic, _ inputs: Span<Tensor>, _ outputs: Span<Tensor>) throws(TensorError) {
+    private static func step(_ p: RunningStatistic, _ inputs: Operands, _ outputs: Operands) throws(TensorError) {
         let batch = try inputs[1].contiguous()
         if inputs[0].dtype == .float32 {
             let (running, new) = (outputs[0].pointer(Float.self), batch.pointer(Float.self))
@@ -269,7 +269,7 @@ struct LayerNorm: Primitive {
             })
     }
 
-    private func statistics(_ outputs: Span<Tensor>, _ x: Tensor) throws(TensorError) -> (Tensor, Tensor) {
+    private func statistics(_ outputs: Operands, _ x: Tensor) throws(TensorError) -> (Tensor, Tensor) {
         if outputs.count > 1 { return (outputs[1], outputs[2]) }
         let rows = TensorSpec(x.shape.dropLast(1), x.dtype)
         return (try Tensor(undefined: rows, on: x.device), try Tensor(undefined: rows, on: x.device))

@@ -16,7 +16,7 @@ struct MaxPool2D: Primitive {
     func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList {
         SpecList(TensorSpec(try pooled(inputs[0], kernel, sliding, Self.name).shape, .int32))
     }
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[0].layout }
 
     static var kernels: Kernels<MaxPool2D> {
         Kernels(
@@ -56,7 +56,7 @@ struct MaxPool2DGradient: Primitive {
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(input, inputs[0].dtype)) }
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[1].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[1].layout }
 
     static var kernels: Kernels<MaxPool2DGradient> {
         Kernels(
@@ -95,7 +95,7 @@ struct MaxPool2DPick: Primitive {
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(inputs[1].shape, inputs[0].dtype)) }
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[1].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[1].layout }
 
     static var kernels: Kernels<MaxPool2DPick> {
         Kernels(
@@ -138,7 +138,7 @@ struct AveragePool2D: Primitive {
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(try pooled(inputs[0], kernel, sliding, Self.name)) }
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[0].layout }
 
     static var kernels: Kernels<AveragePool2D> {
         Kernels(
@@ -174,7 +174,7 @@ struct AveragePool2DGradient: Primitive {
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(input, inputs[0].dtype)) }
-    func layout(_ inputs: Span<Tensor>, output: TensorSpec) -> Layout { inputs[0].layout }
+    func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[0].layout }
 
     static var kernels: Kernels<AveragePool2DGradient> {
         Kernels(

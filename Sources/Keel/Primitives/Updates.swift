@@ -12,8 +12,8 @@ struct Accumulate: Primitive {
     static var kernels: Kernels<Accumulate> {
         Kernels(
             reference: { _, inputs, outputs throws(TensorError) in
-                let x: [2 of Tensor] = [inputs[0], try inputs[1].contiguous()]
-                try Add.kernels.reference(Add(), x.span, outputs)
+                let x = Operands(inputs[0], try inputs[1].contiguous())
+                try Add.kernels.reference(Add(), x, outputs)
             },
             cpu: { _, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32 else { return false }

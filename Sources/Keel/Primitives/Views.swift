@@ -256,7 +256,7 @@ struct Concatenate: Primitive {
             })
     }
 
-    private func join(_ inputs: Span<Tensor>, into output: Tensor) throws(TensorError) {
+    private func join(_ inputs: Operands, into output: Tensor) throws(TensorError) {
         let place = try output.shape.place(of: axis, in: Self.name)
         var start = 0
         for i in 0..<inputs.count {

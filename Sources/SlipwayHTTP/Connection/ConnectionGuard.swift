@@ -102,7 +102,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let part = unwrapInboundIn(data)
         switch phase {
-        case .serving(bodyEnded: true), .answeringLast where part.isHead || !pending.isEmpty: pending.append(part)
+        case .serving(bodyEnded: true): pending.append(part)
+        case .answeringLast where part.isHead || !pending.isEmpty: pending.append(part)
         default: deliver(part, context)
         }
     }

@@ -29,7 +29,7 @@ struct PageRequest: Sendable {
         guard let bytes = Data(base64URL: cursor), bytes.count > 8, bytes.prefix(8) == checkValue(bytes.dropFirst(8)),
             let position = Position(cursorText: String(decoding: bytes.dropFirst(8), as: UTF8.self))
         else {
-            throw Problem.invalidParameter("cursor", "cursor-invalid", "isn't a `next_cursor` of this list", status: 400)
+            throw Problem.invalidCursor
         }
         return position
     }
@@ -53,6 +53,10 @@ struct PageRequest: Sendable {
     }
 }
 
+extension Problem {
+    static let invalidCursor = invalidParameter("cursor", "cursor-invalid", "isn't a `next_cursor` of this list", status: 400)
+}
+
 /// Where in a list's order a row stands.
 protocol CursorPosition {
     init?(cursorText: String)
@@ -67,7 +71,8 @@ extension Int64: CursorPosition {
 extension CreationPosition: CursorPosition {
     init?(cursorText: String) {
         let parts = cursorText.split(separator: " ")
-        guard parts.count == 2, let microseconds = Int(parts[0]), let id = UUID(uuidString: String(parts[1])) else { return nil }
+        // Any time from 1970 to 2200: whoever makes cursors of their own gets no date that nobody can compute with.
+        guard parts.count == 2, let microseconds = Int(parts[0]), (0...7_258_118_400_000_000).contains(microseconds), let id = UUID(uuidString: String(parts[1])) else { return nil }
         self.init(createdAt: Date(timeIntervalSince1970: Double(microseconds) / 1e6), id: id)
     }
 

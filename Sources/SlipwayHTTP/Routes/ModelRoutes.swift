@@ -109,6 +109,7 @@ struct ModelRoutes {
     /// Whole lines from a place in the file, and the place behind them unless that is the file's end.
     private static func lines(of reader: BlobReader, from start: Int, count: Int) async throws -> ([String], next: Int64?) {
         let size = try await reader.size()
+        guard (0...size).contains(start) else { throw Problem.invalidCursor }
         var lines: [String] = []
         var rest: [UInt8] = []
         var end = start

@@ -34,7 +34,7 @@ struct UploadRoutes {
             Route(.post, "/v1/datasets/{dataset}/versions", .scope(.write), "Upload a file as the next version: the body is the file itself",
                 query: [
                     QueryParameter(name: "format", schema: .choice(["auto", "image-folder", "csv"]), note: "of the file; `auto` by default"),
-                    QueryParameter(name: "base", schema: .integer(1...Int.max), note: "the version to build on; the latest by default"),
+                    QueryParameter(name: "base", schema: .integer(1...Int(Int32.max)), note: "the version to build on; the latest by default"),
                     QueryParameter(name: "mode", schema: .choice(["append", "replace"]), note: "how to build on the base"),
                     QueryParameter(name: "target", schema: .name, note: "a table's label column; the last one by default"),
                     QueryParameter(name: "encoding", schema: .name, note: "a table's text encoding, where it isn't UTF-8"),
@@ -78,20 +78,19 @@ struct UploadRoutes {
 
     private func stage(_ call: Call, of task: LearningTask) async throws -> StagedBlob {
         let limits = call.limits
-        guard call.hasBody else { throw Refusal.bodyMissing }
+        guard call.request.headers[.transferEncoding] != nil || call.request.headers[.contentLength] != nil else { throw Refusal.bodyMissing }
         let body = try call.stream(
             upTo: limits.uploadBytes, pace: .minimum(bytes: limits.uploadPaceBytes, window: limits.uploadPaceTime, total: limits.uploadTime))
         let writer = try await blobs.stage()
         var head: [UInt8] = []
         for try await piece in body {
             if head.count < FileSignature.length {
-                let isShort = head.count
-                head += piece.readableBytesView.prefix(FileSignature.length - isShort)
+                head += piece.readableBytesView.prefix(FileSignature.length - head.count)
                 if head.count == FileSignature.length { try FileSignature.check(head, for: task) }
             }
             try await writer.append(piece.readableBytesView)
         }
-        guard !head.isEmpty else { throw Refusal.bodyMissing }
+        guard !head.isEmpty else { throw FileSignature.emptiness(for: task) }
         if head.count < FileSignature.length { try FileSignature.check(head, for: task) }
         return try await writer.finish()
     }
@@ -125,6 +124,10 @@ enum FileSignature {
             throw mismatch("a table of separated values (text/csv)", "begins like \(kind)")
         }
         guard isZip else { throw mismatch("a zip of pictures (application/zip)", kind(of: head).map { "begins like \($0)" } ?? "doesn't begin like a zip") }
+    }
+
+    static func emptiness(for task: LearningTask) -> Problem {
+        Problem(422, task.isTabular ? "table-empty" : "archive-empty", title: "The file is empty", detail: "the upload has no bytes")
     }
 
     private static func kind(of head: [UInt8]) -> String? {

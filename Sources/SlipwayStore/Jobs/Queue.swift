@@ -17,6 +17,9 @@ package struct Lease: Hashable, Sendable {
 /// The lease was given to another, or the job was ended: roll back, stop the trainer, write nothing more.
 package struct LeaseLost: Error, Hashable, CustomStringConvertible {
     package let job: JobID
+
+    package init(job: JobID) { self.job = job }
+
     package var description: String { "the lease on job \(job) is lost" }
 }
 
@@ -130,7 +133,7 @@ extension Transaction {
         WHERE state = 'queued' AND lane = \(lane)::job_lane AND project_id = \(sql: projects).project_id
           AND run_at <= now() AND kind = ANY (\(JobWork.Kind.allCases)::text[])
           AND (serial_key IS NULL OR NOT EXISTS (
-              SELECT FROM job earlier WHERE earlier.serial_key = job.serial_key AND earlier.state IN ('queued', 'running')
+              SELECT FROM job earlier WHERE earlier.serial_key = job.serial_key AND earlier.finished_at IS NULL
                   AND (earlier.id < job.id OR earlier.state = 'running')))
         ORDER BY priority DESC, run_at, id LIMIT 1
         """

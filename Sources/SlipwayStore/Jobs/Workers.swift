@@ -32,6 +32,24 @@ extension Transaction {
         try execute("DELETE FROM worker WHERE id = \(worker)")
     }
 
+    /// The workers of a machine that hold leases.
+    package func workersWithLeases(on host: String) throws -> [(id: WorkerID, pid: Int32)] {
+        try query(
+            "SELECT id, pid FROM worker WHERE host = \(host) AND id IN (SELECT worker FROM job WHERE lease_expires_at IS NOT NULL)",
+            decode: { (try $0["id"], try $0["pid"]) })
+    }
+
+    /// Ends the leases of a worker that is known to be dead, so that the sweep needn't wait for them to run out.
+    package func expireLeases(of worker: WorkerID) throws {
+        try execute(
+            """
+            UPDATE job SET lease_expires_at = clock_timestamp() - interval '1 s'
+            WHERE id = ANY (ARRAY(SELECT id FROM job WHERE lease_expires_at IS NOT NULL AND worker = \(worker)
+                                  ORDER BY id FOR UPDATE SKIP LOCKED))
+            """)
+        try execute("DELETE FROM worker WHERE id = \(worker)")
+    }
+
     /// Removes workers that were killed.
     package func forgetWorkers(unseenForSeconds seconds: Double) throws {
         try execute("DELETE FROM worker WHERE last_seen_at < now() - make_interval(secs => \(seconds))")

@@ -114,7 +114,7 @@ extension Transaction {
         let jobs: [(JobID, JobState)] = try query(
             """
             SELECT job.id, job.state FROM experiment JOIN job USING (project_id)
-            WHERE experiment.id = \(experiment) AND job.state IN ('queued', 'running') AND NOT job.cancel_requested
+            WHERE experiment.id = \(experiment) AND job.finished_at IS NULL AND NOT job.cancel_requested
                 AND job.payload ->> 'experiment' = \(experiment)::text
             ORDER BY job.id FOR UPDATE OF job \(sql: skipsLocked ? "SKIP LOCKED" : "")
             """,
@@ -160,7 +160,7 @@ extension Transaction {
     private func hasLiveJobs(_ experiment: LockedExperiment) throws -> Bool {
         try execute(
             """
-            SELECT FROM job WHERE project_id = \(experiment.project) AND state IN ('queued', 'running')
+            SELECT FROM job WHERE project_id = \(experiment.project) AND finished_at IS NULL
                 AND payload ->> 'experiment' = \(experiment.id)::text LIMIT 1
             """) == 1
     }

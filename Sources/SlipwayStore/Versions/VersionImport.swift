@@ -251,6 +251,7 @@ extension Transaction {
             """)
         try execute(all: [
             "DELETE FROM item USING replaced WHERE item.id = replaced.id AND item.born = \(version.version)",
+            "DELETE FROM annotation USING replaced WHERE item_id = replaced.id AND annotation.born = \(version.version)",
             "UPDATE annotation SET died = \(version.version) FROM replaced WHERE item_id = replaced.id AND annotation.died IS NULL",
             "UPDATE item SET died = \(version.version) FROM replaced WHERE item.id = replaced.id",
         ])

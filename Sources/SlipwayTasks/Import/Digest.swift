@@ -20,5 +20,5 @@ struct Digest: Hashable, Sendable {
     }
 
     /// The first eight bytes, big-endian.
-    var splitHash: Int64 { Int64(bitPattern: bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }) }
+    var splitHash: Int64 { Int64(bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } >> 1) }
 }

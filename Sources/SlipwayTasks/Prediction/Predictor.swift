@@ -53,9 +53,9 @@ package struct Predictor: Sendable {
     package func predict(json body: Data) throws -> PredictionAnswer {
         let document: JSON
         do {
-            document = try JSONDecoder().decode(JSON.self, from: body)
+            document = try JSONReader.read([UInt8](body))
         } catch {
-            throw Problem(400, "json-invalid", title: "The body is no JSON", detail: "the body can't be read as JSON")
+            throw error.problem
         }
         guard case .object(let members) = document, case .array(let inputs)? = members["inputs"], !inputs.isEmpty else {
             throw Problem.input("/inputs", "missing-member", "the body must be {\"inputs\": [...]} with one input at least")
@@ -156,9 +156,10 @@ package struct Predictor: Sendable {
                 do {
                     return try preparation.picture(decoding: bytes)
                 } catch {
+                    let (status, code) = (error as? PictureError).map { ($0.status, $0.code) } ?? (422, "image-corrupt")
                     throw Problem(
-                        422, "picture-undecodable", title: "This is no picture that can be read", detail: "\(error)",
-                        errors: [.init(pointer: "/inputs/\(index)", code: "picture-undecodable", detail: "\(error)")])
+                        status, code, title: "This is no picture that can be read", detail: "\(error)",
+                        errors: [.init(pointer: "/inputs/\(index)", code: code, detail: "\(error)")])
                 }
             }
         }

@@ -18,36 +18,35 @@ struct Rollout {
         }
         let deployment = try await api.post(
             "/v1/projects/\(project)/deployments", ["name": .string(name), "model_version": .string(modelVersion)])
-        return try await Self.wait(for: deployment, after: nil, with: api, progress)
+        return try await Self.wait(for: deployment, with: api, progress)
     }
 
     static func update(_ deployment: JSON, to modelVersion: String, with api: API, _ progress: Steps.Progress) async throws
         -> JSON
     {
-        let before = deployment["revision"]?.intValue
         let updated = try await api.post(
             "/v1/deployments/\(deployment.id)/revisions", ["model_version": .string(modelVersion)])
-        return try await wait(for: updated, after: before, with: api, progress)
+        return try await wait(for: updated, with: api, progress)
     }
 
-    /// Until a revision after `before` serves.
-    private static func wait(for deployment: JSON, after before: Int?, with api: API, _ progress: Steps.Progress)
-        async throws -> JSON
-    {
-        let id = try deployment.id
+    /// Until the newest revision of the answer serves. The one before goes on serving when it can't be loaded.
+    private static func wait(for answer: JSON, with api: API, _ progress: Steps.Progress) async throws -> JSON {
+        let id = try answer.id
+        guard let number = (answer["revisions"]?.arrayValue ?? []).compactMap({ $0["revision"]?.intValue }).max() else {
+            throw Failure.message("the platform's answer names no revision")
+        }
         while true {
             let deployment = try await api.get("/v1/deployments/\(id)")
-            let revision = deployment["revision"]?.intValue
-            switch deployment["status"]?.stringValue {
-            case "ready" where revision != nil && revision != before: return deployment
-            case "failed": throw Failure.work(try Problem(in: deployment))
-            case "stopped":
+            let revision = deployment["revisions"]?.arrayValue.first { $0["revision"]?.intValue == number }
+            switch revision?["status"]?.stringValue {
+            case "ready": return deployment
+            case "failed": throw Failure.work(try Problem(in: revision ?? .null))
+            case "deploying": progress.update("warming up")
+            default:
                 throw Failure.work(
-                    Problem(409, "deployment-stopped", title: "Stopped", detail: "The deployment was stopped meanwhile."))
-            // The old revision goes on serving when the new one can't be loaded; the problem says why.
-            case "ready" where deployment["problem"].map({ $0 != .null }) ?? false:
-                throw Failure.work(try Problem(in: deployment))
-            default: progress.update("warming up")
+                    Problem(
+                        409, "revision-retired", title: "Not deployed",
+                        detail: "The deployment was stopped, or got a newer revision, before this one served."))
             }
             try await Task.sleep(for: .milliseconds(100))
         }

@@ -5,7 +5,7 @@ import SlipwayDomain
 struct ExperimentCommands: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "experiment", abstract: "Experiments: one press of \"train\" each.",
-        subcommands: [Start.self, List.self, Show.self, Watch.self, Cancel.self, Delete.self])
+        subcommands: [Start.self, List.self, Show.self, Watch.self, Cancel.self])
 
     static let members = [
         "id", "name", "status", "progress", "task", "objective", "preset", "chosen", "metrics", "model_version",
@@ -79,19 +79,6 @@ struct ExperimentCommands: AsyncParsableCommand {
         }
     }
 
-    struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Deletes an experiment that has ended.")
-        @OptionGroup var connection: ConnectionOptions
-        @Argument(help: "PROJECT/NAME, or its id.") var experiment: String
-
-        func run() async throws {
-            let api = try connection.api()
-            let id = try await api.experiment(experiment).id
-            try await api.delete("/v1/experiments/\(id)")
-            connection.output.done("deleted \(experiment)", ["id": .string(id)])
-        }
-    }
-
     private static func finish(
         _ experiment: JSON, _ api: API, _ connection: ConnectionOptions, watch: Bool
     ) async throws {
@@ -115,6 +102,12 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "The column to predict (default: the one named at upload, or the last).") var target: String?
     @Option(help: "A template by name, or a YAML file with one.", completion: .file()) var template: String?
     @Option(help: "Makes the training repeatable, together with --trials.") var seed: UInt32?
+
+    /// Nothing but defaults, for commands that decide for themselves.
+    static var none: TrainingOptions {
+        guard let options = try? parse([]) else { preconditionFailure("every option has a default") }
+        return options
+    }
 
     func body(dataset: String) throws -> JSON {
         var body: [String: JSON] = ["dataset": .string(dataset)]

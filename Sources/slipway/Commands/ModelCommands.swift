@@ -16,7 +16,7 @@ struct ModelCommands: AsyncParsableCommand {
 
         func run() async throws {
             let models = try await connection.api().members("models", of: project)
-            connection.output.show(models, ["id", "name", "task", "latest_version", "created_at"])
+            connection.output.show(models, ["id", "name", "task", "created_at"])
         }
     }
 
@@ -98,15 +98,15 @@ struct ModelCommands: AsyncParsableCommand {
     }
 
     struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Deletes a model version that nothing serves.")
+        static let configuration = CommandConfiguration(abstract: "Deletes a model that no deployment has.")
         @OptionGroup var connection: ConnectionOptions
-        @OptionGroup var version: VersionArgument
+        @Argument(help: "PROJECT/NAME, or its id.") var model: String
 
         func run() async throws {
             let api = try connection.api()
-            let id = try await api.modelVersion(version.reference).id
-            try await api.delete("/v1/model-versions/\(id)")
-            connection.output.done("deleted \(version.reference)", ["id": .string(id)])
+            let id = try await api.model(model).id
+            try await api.delete("/v1/models/\(id)")
+            connection.output.done("deleted \(model)", ["id": .string(id)])
         }
     }
 }

@@ -23,7 +23,7 @@ struct ServeRole: AsyncParsableCommand {
         serve.drainTime = configuration[Settings.drain]
         let process = ServeProcess(
             serve, database: try role.database(connections: 2), blobs: try role.blobs(), logger: role.logger,
-            load: PredictorModel.load)
+            load: { try PredictorModel(files: $0) })
         try await process.run()
     }
 }

@@ -93,7 +93,6 @@ final class EventLines: Sendable {
         guard descriptor >= 0, dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 else {
             throw Failure.message("standard output: \(String(cString: strerror(errno)))")
         }
-        setvbuf(stdout, nil, _IOLBF, 0)
         return EventLines(descriptor: descriptor)
     }
 

@@ -3,8 +3,8 @@ internal import Synchronization
 
 /// The threads on which models answer, apart from Swift's cooperative pool: a call computes, and may compute for long.
 ///
-/// Each lane is one long-lived thread that keeps its team of compute threads. Work waits in a `CallQueue`.
-final class ComputeLane: Sendable {
+/// Each lane is one long-lived thread. Work waits in a `CallQueue`.
+final class CallLanes: Sendable {
     private typealias Work = @Sendable () -> Void
     private struct State {
         var queue: CallQueue<ObjectIdentifier, Work>
@@ -16,9 +16,9 @@ final class ComputeLane: Sendable {
     private let state: Mutex<State>
 
     /// - Parameter prepare: runs first on each thread.
-    init(threads: Int, queue limit: Int, prepare: @escaping @Sendable () -> Void) {
+    init(count: Int, queue limit: Int, prepare: @escaping @Sendable () -> Void) {
         state = Mutex(State(queue: CallQueue(limit: limit)))
-        for number in 0..<threads {
+        for number in 0..<count {
             let thread = Thread { [self] in
                 prepare()
                 loop()
@@ -87,7 +87,7 @@ final class ComputeLane: Sendable {
     private func loop() {
         condition.lock()
         while true {
-            guard let (model, work) = state.withLock({ $0.queue.next() }) else {
+            guard let work = state.withLock({ $0.queue.next() }) else {
                 if state.withLock({ $0.isStopping }) { break }
                 condition.wait()
                 continue
@@ -95,8 +95,6 @@ final class ComputeLane: Sendable {
             condition.unlock()
             work()
             condition.lock()
-            state.withLock { $0.queue.finish(model) }
-            condition.signal()
         }
         condition.unlock()
     }

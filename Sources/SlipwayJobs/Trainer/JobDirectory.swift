@@ -1,0 +1,50 @@
+import Foundation
+import SlipwayDomain
+
+/// The folder of one attempt, which goes with it.
+final class JobDirectory: Sendable {
+    let path: String
+
+    init(in folder: String, _ job: JobID, attempt: Int) throws {
+        path = "\(folder)/\(job)-\(attempt)"
+        try? FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    /// A file that a trainer named: a relative path that stays in here, links included.
+    ///
+    /// - Errors: `AttemptFailure.fault`.
+    func file(_ name: String) throws -> String {
+        let parent = URL(filePath: path + "/" + name).deletingLastPathComponent().resolvingSymlinksInPath().path
+        let home = URL(filePath: path).resolvingSymlinksInPath().path
+        let last = URL(filePath: name).lastPathComponent
+        guard !name.hasPrefix("/"), last != "..", parent == home || parent.hasPrefix(home + "/") else {
+            throw AttemptFailure.fault(TrainerProblem.output("it named a file outside of its directory"))
+        }
+        return parent + "/" + last
+    }
+}
+
+/// What a trainer's misbehaviour is called.
+enum TrainerProblem {
+    static func output(_ detail: String) -> Problem {
+        Problem(500, "trainer-output", title: "The trainer process spoke nonsense", detail: detail)
+    }
+
+    static func crashed(_ detail: String) -> Problem {
+        Problem(500, "trainer-crashed", title: "The trainer process crashed", detail: detail)
+    }
+
+    static func timedOut(_ detail: String) -> Problem {
+        Problem(500, "trainer-timeout", title: "The trainer process hung", detail: detail)
+    }
+
+    static func outOfMemory(peakBytes: Int) -> Problem {
+        Problem(
+            500, "out-of-memory", title: "The trainer process ran out of memory",
+            detail: "it had taken \(peakBytes / 1_048_576) MiB when it ended")
+    }
+}

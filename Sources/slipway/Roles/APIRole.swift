@@ -1,0 +1,37 @@
+import ArgumentParser
+import Foundation
+import Logging
+import SlipwayHTTP
+import SlipwayTasks
+
+struct APIRole: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "api", abstract: "Answers clients; `slipway up` runs it.", shouldDisplay: false)
+
+    @OptionGroup(title: "Settings") var settings: SettingFlags
+
+    func run() async throws {
+        let role = try RoleSetup("api", settings)
+        let configuration = role.configuration
+        var api = APIConfiguration(servePath: role.files.serveSocket)
+        api.host = configuration[Settings.host]
+        api.port = configuration[Settings.port]
+        api.endsWithStandardInput = true
+        api.limits.uploadBytes = configuration[Settings.uploadBytes].bytes
+        api.limits.drainTime = configuration[Settings.drain]
+        api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
+        let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
+        let server = APIServer(
+            configuration: api, database: try role.database(connections: 8), blobs: try role.blobs(), library: library,
+            logger: role.logger)
+        let (files, host) = (role.files, api.host)
+        try await server.run { port in
+            let shown = host.contains(":") ? "[\(host)]" : host == "0.0.0.0" ? "127.0.0.1" : host
+            do {
+                try files.writeURL("http://\(shown):\(port)")
+            } catch {
+                role.logger.error("the url file can't be written", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}
