@@ -139,14 +139,16 @@ let primitiveCases: [PrimitiveCase] = [
     PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[2, 5, 3]]]) { try $0[0].gathered(Tensor([Int32(1), 1, 3]).moved(to: $0[0].device), axis: 1) },
     PrimitiveCase(names: ["OneHot"], shapes: [[[6]]], isDifferentiable: false) { try labels(6, below: 4).moved(to: $0[0].device).oneHot(4) },
     PrimitiveCase(
-        names: ["SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyGradient"], shapes: [[[6, 4]], [[1, 1]], [[30, 100]]],
+        names: ["SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyGradient"], shapes: [[[6, 4]], [[1, 2]], [[30, 100]]],
         rejects: [([[6]], "logits")]
     ) { try $0[0].softmaxCrossEntropy(labels($0[0].count / $0[0].shape[-1].value(), below: $0[0].shape[-1].value()).moved(to: $0[0].device), labelSmoothing: 0.1) },
     PrimitiveCase(names: ["SoftmaxCrossEntropyLoss"], shapes: [[[6, 4]]]) {
         let weights = try Tensor([Float(1), 2, 0.5, 1]).cast(to: $0[0].dtype).moved(to: $0[0].device)
         return try $0[0].softmaxCrossEntropy(labels(6, below: 4).moved(to: $0[0].device), classWeights: weights)
     },
-    .binary(["LogisticLoss"], range: 0.1...0.9) { try $0.binaryCrossEntropy($1) },
+    PrimitiveCase(names: ["LogisticLoss"], shapes: [[[7], [7]], [[2, 3], [3]], [[1], [1]]], range: 0.1...0.9) {
+        try $0[0].binaryCrossEntropy($0[1])
+    },
     PrimitiveCase(names: ["Dropout"], shapes: [[[300]], [[2, 5]], [[0]]]) {
         try $0[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: $0[0].device), draw: 2)
     },
