@@ -101,6 +101,8 @@ let package = Package(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
         .target(name: "BadInputs", path: "Tests/BadInputs"),
+        .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
+        .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(
