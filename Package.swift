@@ -34,9 +34,7 @@ let package = Package(
 
         // Keel: the deep-learning framework. Knows nothing of Slipway.
         .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
-        .target(
-            name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"],
-            swiftSettings: [.unsafeFlags(["-Xfrontend", "-enable-copy-propagation=false"])]),
+        .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
         .target(name: "KeelNN", dependencies: ["Keel"]),
         .target(name: "KeelDataKernels", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png16")]),
         .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelDataKernels", "CJPEG"]),
