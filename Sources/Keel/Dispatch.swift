@@ -38,7 +38,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
             return Tensor(view.storage, view.descriptor, node: node)
         }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
-        guard residuals.count == 0, !anyBlocked(inputs) else {
+        guard residuals.count == 0, !P.makesBlocked, !anyBlocked(inputs) else {
             return try runMany(primitive, inputs, device, outputs, residuals, records)[0]
         }
         let result = try makeOutput(outputs[0], like: inputs, on: device)
