@@ -38,7 +38,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
             return Tensor(view.storage, view.descriptor, node: node)
         }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
-        guard residuals.count == 0, !anyBlocked(inputs) else {
+        guard residuals.count == 0, !P.makesBlocked, !anyBlocked(inputs) else {
             return try runMany(primitive, inputs, device, outputs, residuals, records)[0]
         }
         let result = try makeOutput(outputs[0], like: inputs, on: device)
@@ -109,6 +109,15 @@ private func execute<P: Primitive>(
     _ primitive: P, on device: any Device, _ inputs: Operands, _ outputs: Operands
 ) throws(TensorError) {
     assert(primitives.contains { $0 == P.self } || !isOfKeel(P.self), "\(P.self) isn't in Primitives.swift")
+    let state = ThreadState.current
+    state.kernelsRunning += 1
+    defer {
+        state.kernelsRunning -= 1
+        if state.kernelsRunning == 0, !state.heldBack.isEmpty {
+            for (block, token) in state.heldBack { CPU.shared.deallocate(block, token: token) }
+            state.heldBack.removeAll(keepingCapacity: true)
+        }
+    }
     if device === CPU.shared {
         if try CPU.shared.run(primitive, inputs, outputs) { return }
         Fallbacks.count(P.name)

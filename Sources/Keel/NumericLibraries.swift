@@ -9,16 +9,9 @@ public enum NumericLibraries {
     public static var description: String {
         let configuration = String(cString: openblas_get_config()).split(separator: " ").prefix(2).joined(separator: " ")
         let core = String(cString: openblas_get_corename())
-        let build = Threads.blasSharesTheTeam ? "OpenMP" : "not OpenMP, so one thread"
+        let build = Threads.blasIsOpenMP ? "OpenMP" : "not OpenMP"
         let oneDNN = dnnl_version().map { "\($0.pointee.major).\($0.pointee.minor).\($0.pointee.patch)" } ?? "?"
         return "\(configuration) \(core) (\(build)), oneDNN \(oneDNN)"
-    }
-
-    /// What an administrator should know, or nil: that the OpenBLAS found isn't the OpenMP build.
-    public static var advice: String? {
-        if Threads.blasSharesTheTeam { return nil }
-        return "OpenBLAS is not the OpenMP build, so matrix products use one thread; install libopenblas0-openmp "
-            + "and choose it with: update-alternatives --config libopenblas.so.0-x86_64-linux-gnu"
     }
 
     private static let isChecked = Mutex(false)
@@ -28,13 +21,15 @@ public enum NumericLibraries {
     /// - Throws: `TensorError.numericLibrary`, naming the remedy.
     public static func check() throws(TensorError) {
         if isChecked.withLock({ $0 }) { return }
+        guard Threads.blasIsSingleThreaded else {
+            throw TensorError(.numericLibrary("OpenBLAS doesn't keep to one thread: install the package libopenblas0-openmp"))
+        }
         for (m, n, k) in [(3, 5, 7), (33, 17, 65), (64, 1, 129)] {
             for transposes in 0..<4 {
                 let (ta, tb) = (transposes & 1 == 1, transposes & 2 == 2)
                 // Whole numbers of few bits: every correct product is exact.
                 let a = (0..<(m * k)).map { Float($0 * 7 % 11 - 5) }, b = (0..<(k * n)).map { Float($0 * 5 % 13 - 6) }
                 var c = [Float](repeating: 0, count: m * n), expected = c
-                Threads.alignBLAS()
                 cblas_sgemm(
                     CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), 1, a,
                     Int32(ta ? m : k), b, Int32(tb ? k : n), 0, &c, Int32(n))

@@ -58,7 +58,10 @@ enum OneDNN {
         let to: [Int64]
         let threads: Int
     }
-    private struct Reorder: @unchecked Sendable { let handle: dnnl_primitive_t }
+    private struct Reorder: @unchecked Sendable {
+        let handle: dnnl_primitive_t
+        let scratchpad: dnnl_memory_desc_t
+    }
     private static let reorders = Mutex<[Move: Reorder]>([:])
 
     static func convolution(_ pass: Pass, _ window: Window, hasBias: Bool = false) throws(TensorError) -> Prepared {
@@ -91,8 +94,16 @@ enum OneDNN {
         }
 
         for (argument, tensor) in zip(prepared.arguments, tensors) {
-            var lies = argument.isActivation ? try activation(tensor) : argument.plain
             var wanted = argument.wanted
+            var lies = argument.plain
+            if argument.isActivation {
+                // One way of lying may have two names, as when all channels make one block.
+                let names = try activation(tensor)
+                lies = names.first { name in
+                    var name = name
+                    return dnnl_memory_desc_equal(&name, &wanted) != 0
+                } ?? names[0]
+            }
             let own = try memory(lies, at: tensor.bytes)
             if dnnl_memory_desc_equal(&lies, &wanted) != 0 {
                 arguments.append(dnnl_exec_arg_t(arg: argument.index, memory: own))
@@ -124,13 +135,22 @@ enum OneDNN {
         if found == nil {
             var (from, to) = (from, to)
             var description: dnnl_primitive_desc_t?
+            // A scratchpad of the library's own belongs to the thread that made the primitive: others that ran it would write
+            // past theirs.
+            var attributes: dnnl_primitive_attr_t?
+            try check(dnnl_primitive_attr_create(&attributes), "attributes")
+            defer { dnnl_primitive_attr_destroy(attributes) }
+            try check(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "scratchpad mode")
             try check(
-                dnnl_reorder_primitive_desc_create(&description, &from, engine.handle, &to, engine.handle, nil), "reorder description")
+                dnnl_reorder_primitive_desc_create(&description, &from, engine.handle, &to, engine.handle, attributes), "reorder description")
             defer { dnnl_primitive_desc_destroy(description) }
+            guard let scratchpad = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0)?.pointee else {
+                throw TensorError(.numericLibrary("oneDNN doesn't say what a reorder needs"))
+            }
             var handle: dnnl_primitive_t?
             try check(dnnl_primitive_create(&handle, description), "reorder")
             guard let handle else { throw TensorError(.numericLibrary("oneDNN gave no reorder")) }
-            let made = Reorder(handle: handle)
+            let made = Reorder(handle: handle, scratchpad: scratchpad)
             found = reorders.withLock { table in
                 if let first = table[key] { return first }
                 table[key] = made
@@ -138,8 +158,17 @@ enum OneDNN {
             }
         }
         guard let found else { return }
-        var arguments = [dnnl_exec_arg_t(arg: DNNL_ARG_FROM, memory: source), dnnl_exec_arg_t(arg: DNNL_ARG_TO, memory: target)]
-        try check(dnnl_primitive_execute(found.handle, stream, 2, &arguments), "reorder")
+        var scratchpad = found.scratchpad
+        let scratch = try Storage(bytes: max(dnnl_memory_desc_get_size(&scratchpad), 64), on: CPU.shared)
+        var memory: dnnl_memory_t?
+        try check(dnnl_memory_create(&memory, &scratchpad, engine.handle, scratch.base), "dnnl_memory_create")
+        defer { dnnl_memory_destroy(memory) }
+        var arguments = [
+            dnnl_exec_arg_t(arg: DNNL_ARG_FROM, memory: source), dnnl_exec_arg_t(arg: DNNL_ARG_TO, memory: target),
+            dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: memory),
+        ]
+        try check(dnnl_primitive_execute(found.handle, stream, 3, &arguments), "reorder")
+        withExtendedLifetime(scratch) {}
     }
 
     /// What makes two memory descriptions the same to a reorder.
@@ -173,21 +202,25 @@ enum OneDNN {
         return description
     }
 
-    /// How an activation `[n, c, h, w]` lies.
-    private static func activation(_ tensor: Tensor) throws(TensorError) -> dnnl_memory_desc_t {
+    /// The names of how an activation `[n, c, h, w]` lies.
+    private static func activation(_ tensor: Tensor) throws(TensorError) -> [dnnl_memory_desc_t] {
         let sizes = (0..<4).map { tensor.size($0) }
-        switch tensor.layout {
-        case .strided: return try description(sizes, dnnl_abcd)
-        case .blocked(8): return try description(sizes, dnnl_aBcd8b)
-        case .blocked: return try description(sizes, dnnl_aBcd16b)
-        }
+        guard case .blocked(let block) = tensor.layout else { return [try description(sizes, dnnl_abcd)] }
+        var names: [dnnl_memory_desc_t] = []
+        if Int(block) == sizes[1] { names.append(try description(sizes, dnnl_acdb)) }
+        if block == 16 { names.append(try description(sizes, dnnl_aBcd16b)) }
+        if block == 8 { names.append(try description(sizes, dnnl_aBcd8b)) }
+        return names
     }
 
+    /// In blocks of 16 or 8 channels, or with all channels as one block, which is channels-last.
     private static func layout(_ wanted: dnnl_memory_desc_t, _ sizes: [Int]) throws(TensorError) -> Layout {
         var wanted = wanted
-        for (tag, block) in [(dnnl_aBcd16b, Int32(16)), (dnnl_aBcd8b, 8)] {
-            var blocked = try description(sizes, tag)
-            if dnnl_memory_desc_equal(&wanted, &blocked) != 0 { return .blocked(block) }
+        for (tag, layout) in [
+            (dnnl_abcd, Layout.strided), (dnnl_aBcd16b, .blocked(16)), (dnnl_aBcd8b, .blocked(8)), (dnnl_acdb, .blocked(Int32(sizes[1]))),
+        ] {
+            var known = try description(sizes, tag)
+            if dnnl_memory_desc_equal(&wanted, &known) != 0 { return layout }
         }
         return .strided
     }

@@ -12,6 +12,8 @@ public protocol Primitive: Hashable, Sendable {
     static var gradientReads: Reads { get }
     /// Whether the fast kernel takes channel-blocked inputs; others are given plain ones.
     static var takesBlocked: Bool { get }
+    /// Whether it may make a blocked output of plain inputs.
+    static var makesBlocked: Bool { get }
     /// For state updates: output `i` is written over input `overwrites[i]`. Such a primitive runs through `update` only.
     static var overwrites: [Int] { get }
 
@@ -40,6 +42,7 @@ extension Primitive {
     public static var onnxName: String? { nil }
     public static var gradientReads: Reads { [] }
     public static var takesBlocked: Bool { false }
+    public static var makesBlocked: Bool { false }
     public static var overwrites: [Int] { [] }
     public func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList() }
     public func layout(_ inputs: Operands, output: TensorSpec) -> Layout { .strided }

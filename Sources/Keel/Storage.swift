@@ -31,8 +31,13 @@ final class Storage: @unchecked Sendable {
 
     deinit {
         guard owner == nil else { return }
-        if device === CPU.shared {
-            CPU.shared.deallocate(base, token: token)
+        if device === CPU.shared || device === Reference.shared {
+            let state = ThreadState.current
+            if state.kernelsRunning > 0 {
+                state.heldBack.append((base, token))
+            } else {
+                CPU.shared.deallocate(base, token: token)
+            }
         } else {
             device.deallocate(base, token: token)
         }

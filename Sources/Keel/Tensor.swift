@@ -161,6 +161,7 @@ extension Tensor {
         defer { host.deallocate() }
         if let start = host.baseAddress, count > 0 {
             try device.copyOut(start, from: plain.bytes, bytes: count * T.dtype.width)
+            withExtendedLifetime(plain) {}
         }
         return Array(host)
     }
@@ -177,6 +178,7 @@ extension Tensor {
     public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(TensorError) -> R) throws(TensorError) -> R {
         let plain = try contiguous()
         if device === CPU.shared || device === Reference.shared {
+            defer { withExtendedLifetime(plain) {} }
             return try body(UnsafeRawBufferPointer(start: plain.bytes, count: count * dtype.width))
         }
         let host = UnsafeMutableRawBufferPointer.allocate(byteCount: count * dtype.width, alignment: 64)

@@ -44,7 +44,8 @@ public struct SpecList: Sendable {
 public enum Layout: Hashable, Sendable {
     /// Element `i` lies at `offset + Σ i[axis] * strides[axis]`.
     case strided
-    /// `[n, c, ...]` lies as `[n, ⌈c / block⌉, ..., block]`, with zeros in the lanes past `c`. Never viewed.
+    /// `[n, c, ...]` lies as `[n, ⌈c / block⌉, ..., block]`, with zeros in the lanes past `c`; with `c` as the block that is
+    /// channels-last. Never viewed.
     case blocked(Int32)
 }
 

@@ -11,6 +11,10 @@ final class ThreadState {
     /// Nodes waiting to be released, so that a long graph is taken down in a loop instead of by recursion.
     var doomed: [Node] = []
     var isReleasing = false
+    /// Above zero while a kernel runs. Swift lets go of a tensor after its last mention, which may be where its pointer was taken;
+    /// so what a kernel's temporaries held is given back only when the kernel is through.
+    var kernelsRunning = 0
+    var heldBack: [(UnsafeMutableRawPointer, Int)] = []
     /// oneDNN's queue; it isn't to be used from two threads.
     var stream: dnnl_stream_t?
 

@@ -2,8 +2,9 @@
 #include "include/parallel.h"
 #include "simd.h"
 
-// Work is handed out by group and by at most LANES lanes of it.
-#define LANES 64
+// Work is handed out by group and by at most LANES lanes of it: a cache line, so that channels-last has parts enough.
+#define LANES 16
+#define COLUMNS 64
 #define BLOCK 2048
 
 typedef struct {
@@ -273,9 +274,9 @@ static void layer_norm_slopes(void *context, int64_t begin, int64_t end) {
 }
 
 KEEL_CLONES static void column_sums(int64_t rows, int64_t n, int64_t columns, float *restrict dscale, float *restrict dbias, const float *restrict dy, const float *restrict x, const float *restrict mean, const float *restrict inverse) {
-    double scale_total[LANES] = {0}, bias_total[LANES] = {0};
+    double scale_total[COLUMNS] = {0}, bias_total[COLUMNS] = {0};
     for (int64_t r0 = 0; r0 < rows; r0 += 64) {
-        float scale_part[LANES] = {0}, bias_part[LANES] = {0};
+        float scale_part[COLUMNS] = {0}, bias_part[COLUMNS] = {0};
         const int64_t r1 = r0 + 64 < rows ? r0 + 64 : rows;
         for (int64_t r = r0; r < r1; r++)
             for (int64_t i = 0; i < columns; i++) {
@@ -296,7 +297,7 @@ KEEL_CLONES static void column_sums(int64_t rows, int64_t n, int64_t columns, fl
 static void layer_norm_columns(void *context, int64_t begin, int64_t end) {
     const layer_job *j = context;
     for (int64_t block = begin; block < end; block++) {
-        const int64_t first = block * LANES, columns = j->n - first < LANES ? j->n - first : LANES;
+        const int64_t first = block * COLUMNS, columns = j->n - first < COLUMNS ? j->n - first : COLUMNS;
         column_sums(j->rows, j->n, columns, j->mean + first, j->inverse + first, j->dy + first, j->x + first, j->saved_mean, j->saved_inverse);
     }
 }
@@ -304,7 +305,7 @@ static void layer_norm_columns(void *context, int64_t begin, int64_t end) {
 void keel_layer_norm_gradient_f32(int64_t rows, int64_t n, float *dx, float *dscale, float *dbias, const float *dy, const float *x, const float *scale, const float *mean, const float *inverse) {
     layer_job j = {rows, n, 0, dx, dscale, dbias, x, scale, 0, dy, mean, inverse};
     keel_parallel(rows, 16384 / (n + 1) + 1, layer_norm_slopes, &j);
-    keel_parallel((n + LANES - 1) / LANES, 32768 / (rows * LANES + 1) + 1, layer_norm_columns, &j);
+    keel_parallel((n + COLUMNS - 1) / COLUMNS, 32768 / (rows * COLUMNS + 1) + 1, layer_norm_columns, &j);
 }
 
 #define REFERENCE(type, suffix)                                                                                        \

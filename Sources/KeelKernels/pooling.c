@@ -18,7 +18,8 @@ KEEL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #define MAX_LANES 16
 
-KEEL_CLONES static void max_plane(const keel_window *at, int64_t lanes, float *restrict y, int32_t *restrict where, const float *restrict x) {
+// `lanes` neighbours of the `step` that lie side by side.
+KEEL_CLONES static void max_plane(const keel_window *at, int64_t lanes, int64_t step, float *restrict y, int32_t *restrict where, const float *restrict x) {
     for (int64_t oy = 0; oy < at->oh; oy++) {
         const int64_t y0 = oy * at->stride_h - at->top, first_y = larger(0, y0), last_y = smaller(at->h, y0 + at->kernel_h);
         for (int64_t ox = 0; ox < at->ow; ox++) {
@@ -27,20 +28,20 @@ KEEL_CLONES static void max_plane(const keel_window *at, int64_t lanes, float *r
             int32_t place[MAX_LANES];
             const int32_t first = (int32_t)(first_y * at->w + first_x);
             for (int64_t l = 0; l < lanes; l++) {
-                best[l] = x[first * lanes + l];
+                best[l] = x[first * step + l];
                 place[l] = first;
             }
             for (int64_t iy = first_y; iy < last_y; iy++)
                 for (int64_t ix = first_x; ix < last_x; ix++) {
                     const int32_t i = (int32_t)(iy * at->w + ix);
                     for (int64_t l = 0; l < lanes; l++) {
-                        const float t = x[i * lanes + l];
+                        const float t = x[i * step + l];
                         const bool wins = t > best[l] || (t != t && best[l] == best[l]);
                         best[l] = wins ? t : best[l];
                         place[l] = wins ? i : place[l];
                     }
                 }
-            const int64_t o = (oy * at->ow + ox) * lanes;
+            const int64_t o = (oy * at->ow + ox) * step;
             for (int64_t l = 0; l < lanes; l++) {
                 y[o + l] = best[l];
                 where[o + l] = place[l];
@@ -52,7 +53,10 @@ KEEL_CLONES static void max_plane(const keel_window *at, int64_t lanes, float *r
 static void max_planes(void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
     const int64_t in_plane = j->at->h * j->at->w * j->lanes, out_plane = j->at->oh * j->at->ow * j->lanes;
-    for (int64_t p = begin; p < end; p++) max_plane(j->at, j->lanes, j->y + p * out_plane, j->where + p * out_plane, j->x + p * in_plane);
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t l = 0; l < j->lanes; l += MAX_LANES)
+            max_plane(j->at, smaller(j->lanes - l, MAX_LANES), j->lanes, j->y + p * out_plane + l, j->where + p * out_plane + l,
+                      j->x + p * in_plane + l);
 }
 
 void keel_max_pool_f32(const keel_window *at, int64_t planes, int32_t lanes, float *y, int32_t *where, const float *x) {
@@ -92,7 +96,7 @@ void keel_max_pool_pick_f32(const keel_window *at, int64_t planes, int32_t lanes
     keel_parallel(planes, grain(at, lanes), pick_planes, &j);
 }
 
-KEEL_CLONES static void average_plane(const keel_window *at, int64_t lanes, int32_t counts_padding, float *restrict y, const float *restrict x) {
+KEEL_CLONES static void average_plane(const keel_window *at, int64_t lanes, int64_t step, int32_t counts_padding, float *restrict y, const float *restrict x) {
     for (int64_t oy = 0; oy < at->oh; oy++) {
         const int64_t y0 = oy * at->stride_h - at->top, first_y = larger(0, y0), last_y = smaller(at->h, y0 + at->kernel_h);
         for (int64_t ox = 0; ox < at->ow; ox++) {
@@ -101,8 +105,8 @@ KEEL_CLONES static void average_plane(const keel_window *at, int64_t lanes, int3
             float sum[MAX_LANES] = {0};
             for (int64_t iy = first_y; iy < last_y; iy++)
                 for (int64_t ix = first_x; ix < last_x; ix++)
-                    for (int64_t l = 0; l < lanes; l++) sum[l] += x[(iy * at->w + ix) * lanes + l];
-            for (int64_t l = 0; l < lanes; l++) y[(oy * at->ow + ox) * lanes + l] = sum[l] / (float)count;
+                    for (int64_t l = 0; l < lanes; l++) sum[l] += x[(iy * at->w + ix) * step + l];
+            for (int64_t l = 0; l < lanes; l++) y[(oy * at->ow + ox) * step + l] = sum[l] / (float)count;
         }
     }
 }
@@ -110,7 +114,9 @@ KEEL_CLONES static void average_plane(const keel_window *at, int64_t lanes, int3
 static void average_planes(void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
     const int64_t in_plane = j->at->h * j->at->w * j->lanes, out_plane = j->at->oh * j->at->ow * j->lanes;
-    for (int64_t p = begin; p < end; p++) average_plane(j->at, j->lanes, j->counts_padding, j->y + p * out_plane, j->x + p * in_plane);
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t l = 0; l < j->lanes; l += MAX_LANES)
+            average_plane(j->at, smaller(j->lanes - l, MAX_LANES), j->lanes, j->counts_padding, j->y + p * out_plane + l, j->x + p * in_plane + l);
 }
 
 void keel_average_pool_f32(const keel_window *at, int64_t planes, int32_t lanes, int32_t counts_padding, float *y, const float *x) {

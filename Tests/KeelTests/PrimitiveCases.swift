@@ -127,6 +127,14 @@ let primitiveCases: [PrimitiveCase] = [
         let z = try (y * 0.5 + 1).channelAffine(factor: $0[2], shift: $0[3])
         return try (z.maxPool2D(2) * z.averagePool2D(2)).conv2D($0[1], sliding: Sliding(padding: 1)).globalAveragePool2D()
     },
+    // Few channels, which may lie channels-last, and a way back that begins plain.
+    PrimitiveCase(
+        names: ["Conv", "BatchNorm", "Relu", "MaxPool"], shapes: [[[4, 1, 8, 8], [6, 1, 3, 3], [6], [6]], [[4, 3, 8, 8], [40, 3, 3, 3], [40], [40]]],
+        isTwiceDifferentiable: false, tolerance: 1e-3
+    ) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1)).batchNormalised(scale: $0[2], bias: $0[3], epsilon: 1e-3).y
+        return try x.relu().maxPool2D(2).flattened(from: 1)
+    },
     PrimitiveCase(
         names: ["LayerNormalization", "LayerNormGradient"], shapes: [[[3, 5], [5], [5]], [[2, 3, 70], [70], [70]], [[1, 2], [2], [2]]],
         tolerance: 2e-4, rejects: [([[3, 5], [4], [5]], "[5]")]

@@ -58,8 +58,8 @@ private let hostile: [(String, [UInt8])] = [
             let path = folder + "/x.safetensors"
             try Data(bytes).write(to: URL(fileURLWithPath: path))
             #expect(throws: TensorError.self, "\(name)") { try Safetensors(reading: path) }
-            // Every prefix too, of the shorter ones.
-            for length in 0..<min(bytes.count, 80) {
+            // Every prefix too, of the shorter ones, but for the one that is sound.
+            for length in 0..<min(bytes.count, 80) where name != "bytes at the end" {
                 try Data(bytes[..<length]).write(to: URL(fileURLWithPath: path))
                 #expect(throws: TensorError.self, "\(name), cut to \(length)") { try Safetensors(reading: path) }
             }

@@ -12,6 +12,7 @@ struct Conv2D: Primitive {
     let groups: Int
     static var onnxName: String? { "Conv" }
     static var gradientReads: Reads { [.input(0), .input(1)] }
+    static var makesBlocked: Bool { true }
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -90,6 +91,7 @@ struct Conv2DInputGradient: Primitive {
     let convolution: Conv2D
     let input: Shape
     static var gradientReads: Reads { [.input(0), .input(1)] }
+    static var makesBlocked: Bool { true }
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {

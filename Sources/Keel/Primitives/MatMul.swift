@@ -35,8 +35,8 @@ struct MatMul: Primitive {
                     try outputs[0].fill(0)
                     return true
                 }
-                Threads.alignBLAS()
-                try forEachMatrix(a, b, outputs[0], product)
+                precondition(Threads.blasIsSingleThreaded, "OpenBLAS keeps to one thread")
+                inParallel(a, b, outputs[0])
                 return true
             })
     }
@@ -48,9 +48,10 @@ struct MatMul: Primitive {
         let isDouble: Bool
     }
 
-    private static func product(_ a: Matrix, _ b: Matrix, _ c: UnsafeMutableRawPointer) {
+    private static func product(_ a: Matrix, _ b: Matrix, _ c: UnsafeMutableRawPointer, rowLength: Int) {
         let (m, n, k) = (Int32(a.rows), Int32(b.columns), Int32(a.columns))
         // A matrix whose columns are dense is the transpose of one whose rows are.
+        guard m > 0, n > 0 else { return }
         let aTransposed = a.columnStride != 1 && a.columns > 1
         let bTransposed = b.columnStride != 1 && b.columns > 1
         let lda = Int32(aTransposed ? Swift.max(a.columnStride, a.rows) : Swift.max(a.rowStride, a.columns))
@@ -59,38 +60,93 @@ struct MatMul: Primitive {
         if a.isDouble {
             cblas_dgemm(
                 CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Double.self), lda,
-                b.start.assumingMemoryBound(to: Double.self), ldb, 0, c.assumingMemoryBound(to: Double.self), n)
+                b.start.assumingMemoryBound(to: Double.self), ldb, 0, c.assumingMemoryBound(to: Double.self), Int32(rowLength))
         } else {
             cblas_sgemm(
                 CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Float.self), lda,
-                b.start.assumingMemoryBound(to: Float.self), ldb, 0, c.assumingMemoryBound(to: Float.self), n)
+                b.start.assumingMemoryBound(to: Float.self), ldb, 0, c.assumingMemoryBound(to: Float.self), Int32(rowLength))
         }
+    }
+
+    /// Where matrix `batch` of each stack begins.
+    private static func offsets(_ a: Tensor, _ b: Tensor, _ c: Tensor, _ batch: Int) -> (Int, Int) {
+        var rest = batch
+        var (offsetA, offsetB) = (0, 0)
+        for axis in stride(from: c.rank - 3, through: 0, by: -1) {
+            let index = rest % c.size(axis)
+            rest /= c.size(axis)
+            let (axisA, axisB) = (axis - (c.rank - a.rank), axis - (c.rank - b.rank))
+            if axisA >= 0, a.size(axisA) != 1 { offsetA += index * a.stride(axisA) }
+            if axisB >= 0, b.size(axisB) != 1 { offsetB += index * b.stride(axisB) }
+        }
+        return (offsetA, offsetB)
+    }
+
+    private static func matrix(_ t: Tensor, _ offset: Int) -> Matrix {
+        Matrix(
+            start: t.bytes + offset * t.dtype.width, rows: t.size(-2), columns: t.size(-1), rowStride: t.stride(t.rank - 2),
+            columnStride: t.stride(t.rank - 1), isDouble: t.dtype == .float64)
     }
 
     private static func forEachMatrix(
         _ a: Tensor, _ b: Tensor, _ c: Tensor, _ body: (Matrix, Matrix, UnsafeMutableRawPointer) -> Void
     ) throws(TensorError) {
-        let width = a.dtype.width
-        let (m, k, n) = (a.size(-2), a.size(-1), b.size(-1))
-        func matrix(_ t: Tensor, _ offset: Int, _ rows: Int, _ columns: Int) -> Matrix {
-            Matrix(
-                start: t.bytes + offset * width, rows: rows, columns: columns, rowStride: t.stride(t.rank - 2), columnStride: t.stride(t.rank - 1),
-                isDouble: width == 8)
+        let size = c.size(-2) * c.size(-1)
+        guard size > 0 else { return }
+        for batch in 0..<(c.count / size) {
+            let (offsetA, offsetB) = offsets(a, b, c, batch)
+            body(matrix(a, offsetA), matrix(b, offsetB), c.bytes + batch * size * c.dtype.width)
         }
-        let batchRank = c.rank - 2
-        var batches = 1
-        for axis in 0..<batchRank { batches *= c.size(axis) }
-        for batch in 0..<batches {
-            var rest = batch
-            var (offsetA, offsetB) = (0, 0)
-            for axis in stride(from: batchRank - 1, through: 0, by: -1) {
-                let index = rest % c.size(axis)
-                rest /= c.size(axis)
-                let (axisA, axisB) = (axis - (c.rank - a.rank), axis - (c.rank - b.rank))
-                if axisA >= 0, a.size(axisA) != 1 { offsetA += index * a.stride(axisA) }
-                if axisB >= 0, b.size(axisB) != 1 { offsetB += index * b.stride(axisB) }
-            }
-            body(matrix(a, offsetA, m, k), matrix(b, offsetB, k, n), c.bytes + batch * m * n * width)
+    }
+
+    private struct Job {
+        let a, b, c: Tensor
+        /// Each product is cut into this many bands, of rows if there are more of them than columns, else of columns.
+        let bands: Int
+        let cutsRows: Bool
+    }
+
+    /// Hands batches, and bands of products where there are few, out to the team.
+    private static func inParallel(_ a: Tensor, _ b: Tensor, _ c: Tensor) {
+        let (m, n, k) = (c.size(-2), c.size(-1), a.size(-1))
+        let batches = c.count / (m * n), threads = Threads.count
+        // A band is worth a thread from about a million operations on.
+        let worthwhile = Swift.max(1, Swift.min(threads, 2 * m * n * k * batches / 1_000_000))
+        let cutsRows = m >= n
+        let bands = batches >= worthwhile ? 1 : Swift.min((worthwhile + batches - 1) / batches, Swift.max(1, (cutsRows ? m : n) / 16))
+        var job = Job(a: a, b: b, c: c, bands: bands, cutsRows: cutsRows)
+        let items = batches * bands
+        withUnsafeMutablePointer(to: &job) { pointer in
+            keel_parallel(
+                Int64(items), Int64((items + worthwhile - 1) / worthwhile),
+                { context, begin, end in
+                    guard let context else { return }
+                    let job = context.assumingMemoryBound(to: Job.self)
+                    for item in Int(begin)..<Int(end) { MatMul.band(job.pointee, item) }
+                }, pointer)
+        }
+    }
+
+    private static func band(_ job: Job, _ item: Int) {
+        let (m, n) = (job.c.size(-2), job.c.size(-1)), width = job.c.dtype.width
+        let batch = item / job.bands, band = item % job.bands
+        let (offsetA, offsetB) = offsets(job.a, job.b, job.c, batch)
+        let a = matrix(job.a, offsetA), b = matrix(job.b, offsetB)
+        let all = job.cutsRows ? m : n
+        // Bands begin at multiples of 16, where the product's own tiles do.
+        func start(_ band: Int) -> Int { band == job.bands ? all : all * band / job.bands / 16 * 16 }
+        let (from, to) = (start(band), start(band + 1))
+        let c = job.c.bytes + batch * m * n * width
+        if job.cutsRows {
+            let part = Matrix(
+                start: a.start + from * a.rowStride * width, rows: to - from, columns: a.columns, rowStride: a.rowStride,
+                columnStride: a.columnStride, isDouble: a.isDouble)
+            product(part, b, c + from * n * width, rowLength: n)
+        } else {
+            let part = Matrix(
+                start: b.start + from * b.columnStride * width, rows: b.rows, columns: to - from, rowStride: b.rowStride,
+                columnStride: b.columnStride, isDouble: b.isDouble)
+            product(a, part, c + from * width, rowLength: n)
         }
     }
 
