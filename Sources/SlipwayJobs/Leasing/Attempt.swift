@@ -6,16 +6,16 @@ import SlipwayStore
 import Synchronization
 
 /// One try at a job in this process: its lease, whether it has to stop, and the only way to write.
-final class Attempt: Sendable {
+package final class Attempt: Sendable {
     /// Why an attempt stops, the weakest first: a stronger reason takes the place of a weaker one.
-    enum Stop: Int, Comparable, Sendable {
+    package enum Stop: Int, Comparable, Sendable {
         /// The worker ends: save what can be saved, and give the job back.
         case draining
         case cancelled
         /// Somebody else may have the job: write nothing, end at once.
         case lost
 
-        static func < (first: Self, second: Self) -> Bool { first.rawValue < second.rawValue }
+        package static func < (first: Self, second: Self) -> Bool { first.rawValue < second.rawValue }
     }
 
     private struct State {

@@ -2,7 +2,7 @@ import SlipwayDomain
 import SlipwayStore
 
 /// Why an attempt didn't succeed.
-enum AttemptFailure: Error, Hashable {
+package enum AttemptFailure: Error, Hashable {
     /// The user's data or choice is at fault: nobody's repetition helps.
     case problem(Problem)
     /// A crash, a hang, a broken disk, a lost worker: the next attempt may succeed.
@@ -13,7 +13,7 @@ enum AttemptFailure: Error, Hashable {
 }
 
 /// What becomes of a job whose attempt failed; nil: nothing that we may write. `jitter` is from 0 to 1.
-func end(after failure: AttemptFailure, attempt: Int, of maximumAttempts: Int, jitter: Double) -> AttemptEnd? {
+package func end(after failure: AttemptFailure, attempt: Int, of maximumAttempts: Int, jitter: Double) -> AttemptEnd? {
     switch failure {
     case .problem(let problem): .failed(problem)
     case .fault(let problem): retry(problem, attempt: attempt, of: maximumAttempts, jitter: jitter)

@@ -283,16 +283,18 @@ private final class Child {
 }
 
 /// When to start again what fell: at once at first, then with pauses that double, and at once again after a quiet minute.
-struct RestartBackoff {
+package struct RestartBackoff {
     static let first = Duration.milliseconds(100), longest = Duration.seconds(10), quiet = Duration.seconds(60)
 
-    private(set) var startAt = ContinuousClock.now
-    private(set) var pause = Duration.zero
+    package private(set) var startAt = ContinuousClock.now
+    package private(set) var pause = Duration.zero
     private var startedAt = ContinuousClock.now
 
-    mutating func started(at now: ContinuousClock.Instant) { startedAt = now }
+    package init() {}
 
-    mutating func fell(at now: ContinuousClock.Instant) {
+    package mutating func started(at now: ContinuousClock.Instant) { startedAt = now }
+
+    package mutating func fell(at now: ContinuousClock.Instant) {
         let wasQuiet = startedAt.duration(to: now) >= Self.quiet
         pause = pause == .zero || wasQuiet ? Self.first : min(pause * 2, Self.longest)
         startAt = now + pause
