@@ -269,7 +269,7 @@ private struct ClusterFiles {
         try write(secret + "\n", to: passwordFile)
         try giveAway(passwordFile)
         defer { unlink(passwordFile) }
-        var arguments = [
+        let arguments = [
             "--pgdata=\(unfinished)", "--username=\(Cluster.owner)", "--pwfile=\(passwordFile)", "--auth=scram-sha-256", "--encoding=UTF8",
             "--no-instructions", "--no-sync",
         ]
@@ -280,10 +280,7 @@ private struct ClusterFiles {
             try makeFolder(unfinished)
             if let output = try run(binaries.path("initdb"), arguments + ["--locale=C"]) { throw ClusterError.initdbFailed(output: output) }
         }
-        if isDurable {
-            arguments = ["--pgdata=\(unfinished)", "--sync-only"]
-            if let output = try run(binaries.path("initdb"), arguments) { throw ClusterError.initdbFailed(output: output) }
-        }
+        if isDurable { try synchroniseFileSystem(of: unfinished) }
         guard rename(unfinished, cluster) == 0 else { throw SystemError("renaming \(unfinished)") }
         try Self.synchronise(dataDirectory)
     }

@@ -29,8 +29,8 @@ private func withDataDirectory<R: Sendable>(under parent: String = "/tmp", _ bod
     }
 }
 
-private func start(_ directory: String, _ options: Cluster.Options = fast) throws -> Cluster {
-    try Cluster.start(in: directory, lock: FileLock(path: directory + "/lock"), options: options, logger: logger)
+private func start(_ directory: String, _ options: Cluster.Options = fast, lock: FileLock? = nil) throws -> Cluster {
+    try Cluster.start(in: directory, lock: lock ?? FileLock(path: directory + "/lock"), options: options, logger: logger)
 }
 
 private func select(_ cluster: Cluster, _ sql: SQL = "SELECT 1 AS value") throws -> Int {
@@ -142,13 +142,14 @@ private struct Host {
         try await withDataDirectory { directory in
             var options = fast
             options.isDurable = true
-            let cluster = try start(directory, options)
+            // One platform, which restarts its server.
+            let lock = try FileLock(path: directory + "/lock")
+            let cluster = try start(directory, options, lock: lock)
             let connection = Connection(cluster.address, logger: logger)
             try connection.transaction(as: .owner) { try $0.execute("CREATE TABLE note AS SELECT 7 AS value") }
             cluster.process.signal(SIGKILL)
             #expect(try cluster.process.waitBlocking(timeout: .seconds(10))?.ending == .signalled(SIGKILL))
-            _ = consume cluster
-            let again = try start(directory, options)
+            let again = try start(directory, options, lock: lock)
             defer { _ = try? again.stop() }
             // The old connection finds the new server by itself.
             let value = try connection.transaction(as: .owner) { try $0.queryOne("SELECT value FROM note", decode: { try $0["value"] as Int }) }
@@ -158,14 +159,13 @@ private struct Host {
 
     @Test func aServerThatOutlivedItsPlatformIsStoppedByTheNext() async throws {
         try await withDataDirectory { directory in
-            // As if the kernel's signal had been lost: the server is there, the lock is free.
-            var orphan: ChildProcess? = try start(directory).process
-            let pid = try #require(orphan?.pid)
-            let cluster = try start(directory)
+            // As if the kernel's signal had been lost: the server is there, and the lock is the next platform's.
+            let lock = try FileLock(path: directory + "/lock")
+            let orphan = try start(directory, lock: lock).process
+            let cluster = try start(directory, lock: lock)
             defer { _ = try? cluster.stop() }
-            #expect(cluster.process.pid != pid)
-            #expect(try orphan?.poll()?.ending == .exited(code: 0))
-            orphan = nil
+            #expect(cluster.process.pid != orphan.pid)
+            #expect(try orphan.poll()?.ending == .exited(code: 0))
             #expect(try select(cluster) == 1)
         }
     }

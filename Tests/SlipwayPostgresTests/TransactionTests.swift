@@ -397,11 +397,11 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
 
     @Test func aTransactionThatWaitsTooLongForAConnectionFails() async throws {
         let cluster = try await onThread { try TestCluster.shared.get() }
-        let database = Database(cluster.address, connections: 1, queueTimeout: .milliseconds(1), logger: cluster.logger)
+        let database = Database(cluster.address, connections: 1, queueTimeout: .seconds(1), logger: cluster.logger)
         let (started, starting) = AsyncStream.makeStream(of: Void.self)
         async let slow: Int = database.transaction(as: .owner) { transaction in
             starting.yield()
-            return try transaction.execute("SELECT pg_sleep(0.1)")
+            return try transaction.execute("SELECT pg_sleep(2)")
         }
         for await _ in started { break }
         let failure = await error { try await database.transaction(as: .owner) { try $0.execute("SELECT 1") } }
