@@ -34,9 +34,7 @@ let package = Package(
 
         // Keel: the deep-learning framework. Knows nothing of Slipway.
         .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
-        .target(
-            name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"],
-            swiftSettings: [.unsafeFlags(["-Xfrontend", "-enable-copy-propagation=false"])]),
+        .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
         .target(name: "KeelNN", dependencies: ["Keel"]),
         .target(name: "KeelDataKernels", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png16")]),
         .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelDataKernels", "CJPEG"]),
@@ -101,6 +99,8 @@ let package = Package(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
         .target(name: "BadInputs", path: "Tests/BadInputs"),
+        .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
+        .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(

@@ -1,4 +1,4 @@
-// experiment TASK TRAIN-FILE TEST-FILE [--seconds N] [--trials N] [--threads N] [--preset P] [--template NAME] [--seed N]
+// experiment TASK TRAIN-FILE TEST-FILE [--seconds N] [--trials N] [--threads N] [--preset P] [--template NAME] [--target COLUMN] [--seed N]
 //
 // One experiment without the platform: what the worker and the scheduler would do, in one process and in a loop. The
 // model is then judged on a file that was kept aside. Prints one line a trial and a last line of JSON.
@@ -31,8 +31,8 @@ enum Experiment {
         let keeps = arguments.options["keep"] != nil
         defer { if !keeps { try? FileManager.default.removeItem(at: work) } }
         let threads = Int(arguments.options["threads"] ?? "2") ?? 2
-        let train = try Version(task, arguments.positional[1], in: work.appending(path: "train"), threads)
-        let kept = try Version(task, arguments.positional[2], in: work.appending(path: "kept"), threads)
+        let train = try Version(task, arguments.positional[1], in: work.appending(path: "train"), threads, arguments.options["target"])
+        let kept = try Version(task, arguments.positional[2], in: work.appending(path: "kept"), threads, arguments.options["target"])
         try Preflight.check(task, train.profile)
         let library = try TemplateLibrary(folder: URL(fileURLWithPath: "Templates"))
         let own = try arguments.options["template"].map { try library.template(chosenBy: .string($0), for: task) }
@@ -166,11 +166,11 @@ struct Version {
     var plan: DataPlan
     var items: [DataItem] = []
 
-    init(_ task: LearningTask, _ file: String, in directory: URL, _ threads: Int) throws {
+    init(_ task: LearningTask, _ file: String, in directory: URL, _ threads: Int, _ target: String?) throws {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let plan = ImportPlan(
             task: task, upload: URL(fileURLWithPath: file).path,
-            mediaType: file.hasSuffix(".zip") ? "application/zip" : "text/csv", format: "auto")
+            mediaType: file.hasSuffix(".zip") ? "application/zip" : "text/csv", format: "auto", target: target)
         var items: [DataItem] = []
         var summary: ImportSummary?
         var lines = Data()

@@ -19,6 +19,8 @@ class Node: @unchecked Sendable {
     fileprivate(set) var slots: [Slot] = []
     fileprivate(set) var inputCount = 0
 
+    /// Whether a backward pass took the graph down behind this node.
+    fileprivate var isReleased = false
     /// What has arrived for the outputs in the backward pass under way.
     fileprivate var gradient: Tensor?
     fileprivate var otherGradients: [Tensor?] = []
@@ -133,7 +135,6 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
     private var keptOutput: Tensor?
     private var kept: [Tensor?] = []
     private var outputCount = 1
-    private var isReleased = false
 
     override var name: String { P.name }
 
@@ -175,7 +176,6 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
     }
 
     fileprivate override func runGradient(createsGraph: Bool) throws(TensorError) {
-        guard !isReleased else { throw TensorError(.graphReleased(primitive: P.name)) }
         for i in 0..<inputCount {
             let slot = slot(i)
             if let saved = slot.saved, saved.storage.version != slot.version {
@@ -283,6 +283,7 @@ private func goBack(
         root.pass = pass
         stack.append((root, 0))
         while let (node, next) = stack.last {
+            guard !node.isReleased else { throw TensorError(.graphReleased(primitive: node.name)) }
             if next == node.inputCount || stopsThere && isWanted?(node) == true {
                 stack.removeLast()
                 var isNeeded = isWanted?(node) ?? (node is Leaf)

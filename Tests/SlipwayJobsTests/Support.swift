@@ -6,6 +6,7 @@ import SlipwayJobs
 import SlipwayPostgres
 import SlipwayStore
 import SlipwayTestSupport
+import Testing
 
 /// An organisation with a project, in a database of its own, and a data directory.
 struct Site: Sendable {
@@ -89,11 +90,13 @@ func withSite(connections: Int = 8, _ body: (Site) async throws -> Void) async t
 }
 
 /// Waits for something that another process or task does, up to a limit that only a failure reaches.
-func eventually(within seconds: Double = 30, _ condition: () async throws -> Bool) async throws -> Bool {
+func require(
+    within seconds: Double = 30, _ condition: () async throws -> Bool, at location: SourceLocation = #_sourceLocation
+) async throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while ContinuousClock.now < deadline {
-        if try await condition() { return true }
+        if try await condition() { return }
         try await Task.sleep(for: .milliseconds(20))
     }
-    return false
+    Issue.record("it didn't happen within \(seconds) seconds", sourceLocation: location)
 }

@@ -109,6 +109,9 @@ final class ExperimentReporter: Sendable {
             } catch {
                 // Nothing more can be recorded, so nothing more should be computed.
                 attempt.stop(error is LeaseLost ? .lost : .cancelled)
+                if !(error is LeaseLost), !(error is ExperimentEnded) {
+                    attempt.logger.error("a trainer's events can't be recorded", metadata: ["error": "\(error)"])
+                }
                 return error
             }
             if isLast { return nil }

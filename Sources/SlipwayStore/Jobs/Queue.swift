@@ -217,7 +217,7 @@ extension Transaction {
 
     /// How far a job is, from 0 to 1; the lease was renewed at the beginning of this transaction.
     package func record(progress: Double, of job: JobID) throws {
-        try execute("UPDATE job SET progress = greatest(progress, least(\(progress), 1)) WHERE id = \(job)")
+        try execute("UPDATE job SET progress = greatest(progress, least(\(progress)::real, 1)) WHERE id = \(job)")
     }
 
     // MARK: Cancelling

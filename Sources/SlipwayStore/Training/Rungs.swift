@@ -117,7 +117,7 @@ extension Transaction {
     package func record(_ events: [ExperimentEvent], progress: Double?, in experiment: ExperimentID) throws {
         try requireRunning(experiment)
         if let progress {
-            try execute("UPDATE experiment SET progress = greatest(progress, least(\(progress), 1)) WHERE id = \(experiment)")
+            try execute("UPDATE experiment SET progress = greatest(progress, least(\(progress)::real, 1)) WHERE id = \(experiment)")
         }
         try record(events, in: experiment)
     }

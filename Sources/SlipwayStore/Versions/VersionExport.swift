@@ -41,9 +41,9 @@ extension Transaction {
             decode: { try $0["items"] })
         profile.classes = try query(
             """
-            SELECT row ->> \(column)::int AS label, count(*) AS items FROM item
-            WHERE \(sql: Self.lives(in: version, of: dataset)) AND row ->> \(column)::int IS NOT NULL AND \(task.isClassification)
-            GROUP BY label ORDER BY label COLLATE "C"
+            SELECT label, count(*) AS items
+            FROM (SELECT row ->> \(column)::int AS label FROM item WHERE \(sql: Self.lives(in: version, of: dataset))) AS field
+            WHERE label IS NOT NULL AND \(task.isClassification) GROUP BY label ORDER BY label COLLATE "C"
             """,
             decode: { ClassCount(name: try $0["label"], count: try $0["items"]) })
         return LabelledVersion(dataset: dataset, version: version, profile: profile, labelColumn: labelColumn, targetColumn: column)

@@ -35,7 +35,7 @@ struct EvaluationRun {
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         try writeDurably(try encoder.encode(report), to: folder.appending(path: Self.reportFile))
         try writeDurably(
-            Data(ReportPage(report, thumbnails: Thumbnails(data.test)).html.utf8),
+            Data(ReportPage(report, items: data.test, directory: directory, deadline: deadline).html.utf8),
             to: folder.appending(path: Self.pageFile))
         try writeDurably(try seen(data), to: folder.appending(path: Self.itemsFile))
         names += [Self.reportFile, Self.pageFile, Self.itemsFile]

@@ -4,7 +4,7 @@ internal import KeelData
 internal import KeelNN
 internal import SlipwayDomain
 
-/// Trains Keel networks: one member a fold, each on a lane of its own, with AdamW and one cycle of the learning rate a
+/// Trains Keel networks: one member a fold, with AdamW and one cycle of the learning rate a
 /// rung. The state that judged best at an epoch's end is the one that counts.
 final class NetworkLearner: Learner {
     private let data: TrainingData
@@ -12,7 +12,8 @@ final class NetworkLearner: Learner {
     private let link: Link
     private let shape: NetworkShape
     private let input: NetworkInput
-    private let lanes: [Lane]
+    /// Keel computes on one thread, with a team of its own.
+    private let lane: Lane
     private let epochs: Int
     private let patience: Int
     private let slice: Int
@@ -39,8 +40,7 @@ final class NetworkLearner: Learner {
         slice = kind == .resnet ? 4 : 16
         let link = Link(forNetworks: data)
         self.link = link
-        let lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "network-\($0)") }
-        self.lanes = lanes
+        lane = Lane(name: "network")
         let source = try Source(data, recipe, directory: directory, threads: threads)
         let input = source.input
         self.input = input
@@ -51,9 +51,10 @@ final class NetworkLearner: Learner {
         judgedLabels = data.folds.judged.map { labels[$0] }
         let batch = recipe.integer("batch_size")
         steps = (0..<data.folds.members).map { max(data.folds.trained(by: $0).count / batch, 1) }.max() ?? 1
-        let share = max(threads / lanes.count, 1)
+        // Products of tables are too small to be shared between threads.
+        let share = data.task.isTabular ? 1 : threads
         let training = Training(recipe, labels: labels, isClassification: data.task.isClassification)
-        members = try onLanes(data.folds.members) { [folds = data.folds, steps] index in
+        members = try onLane(data.folds.members) { [folds = data.folds, steps] index in
             Threads.count = share
             return try Member(
                 index, shape: shape, source: source, training: training, trained: folds.trained(by: index),
@@ -62,10 +63,10 @@ final class NetworkLearner: Learner {
         if let checkpoint { try restore(checkpoint) }
     }
 
-    private func onLanes<Result: Sendable>(
+    private func onLane<Result: Sendable>(
         _ count: Int, _ body: @escaping @Sendable (_ member: Int) throws -> Result
     ) throws -> [Result] {
-        try Lane.run((0..<count).map { member in (lanes[member % lanes.count], { try body(member) }) })
+        try Lane.run((0..<count).map { member in (lane, { try body(member) }) })
     }
 
     func advance(_ rung: RungSpan) throws -> [Measurement] {
@@ -76,7 +77,7 @@ final class NetworkLearner: Learner {
         repeat {
             let end = min(step + slice, steps)
             let rates = (step..<end).map { Self.rate(at: rung.fraction(at: Double(epoch) + Double($0) / Double(steps))) }
-            _ = try onLanes(members.count) { [members, epoch, step] in try members[$0].learn(epoch, from: step, rates) }
+            _ = try onLane(members.count) { [members, epoch, step] in try members[$0].learn(epoch, from: step, rates) }
             step = end
             isStale = true
             if step == steps {
@@ -98,7 +99,7 @@ final class NetworkLearner: Learner {
     private func judge() throws -> [Measurement] {
         guard isStale else { return [] }
         let start = ContinuousClock.now
-        let results = try onLanes(members.count) { [members] in try members[$0].judge() }
+        let results = try onLane(members.count) { [members] in try members[$0].judge() }
         let margins = results.flatMap(\.margins)
         let loss = link.loss(margins, judgedLabels)
         // A network that blew up never counts as best, unless there is nothing else.
@@ -124,7 +125,7 @@ final class NetworkLearner: Learner {
     func checkpoint() throws -> TrialCheckpoint {
         if best.epoch < 0 { _ = try judge() }
         var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }]
-        let states = try onLanes(members.count) { [members] in try members[$0].wholeState() }
+        let states = try onLane(members.count) { [members] in try members[$0].wholeState() }
         for (index, state) in states.enumerated() { sections["member\(index)"] = state }
         for (index, state) in best.states.enumerated() { sections["best\(index)"] = state }
         sections["shape"] = try JSONEncoder().encode(shape)
@@ -146,7 +147,7 @@ final class NetworkLearner: Learner {
             guard let state = checkpoint.sections["best\(index)"] else { throw CheckpointMismatch() }
             return state
         }
-        _ = try onLanes(members.count) { [members] index in
+        _ = try onLane(members.count) { [members] index in
             guard let state = checkpoint.sections["member\(index)"] else { throw CheckpointMismatch() }
             try members[index].restore(state)
             return true

@@ -1,0 +1,155 @@
+import Keel
+
+/// What the tests know of one primitive, or of one with the primitives that its gradient runs: a function of tensors, the shapes to
+/// try it with, and what it must refuse.
+struct PrimitiveCase: Sendable, CustomStringConvertible {
+    let names: [String]
+    let shapes: [[Shape]]
+    var range: ClosedRange<Float> = -2...2
+    var isDifferentiable = true
+    var isTwiceDifferentiable = true
+    /// Relative to the largest result.
+    var tolerance: Float = 2e-5
+    var rejects: [([Shape], String)] = []
+    let function: @Sendable ([Tensor]) throws -> Tensor
+
+    var description: String { names.joined(separator: ", ") }
+
+    func sample(_ shapes: [Shape], seed: UInt64) throws -> [Tensor] {
+        var generator = Philox(seed: seed)
+        return try shapes.map { try .uniform($0, in: range, using: &generator) }
+    }
+
+    static func unary(
+        _ names: [String], range: ClosedRange<Float> = -2...2, twice: Bool = true, _ function: @escaping @Sendable (Tensor) throws -> Tensor
+    ) -> PrimitiveCase {
+        PrimitiveCase(
+            names: names, shapes: [[[7]], [[2, 1, 3]], [[0]], [[]], [[3, 300]]], range: range, isTwiceDifferentiable: twice,
+            function: { try function($0[0]) })
+    }
+
+    static func binary(
+        _ names: [String], range: ClosedRange<Float> = -2...2, twice: Bool = true, _ function: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
+    ) -> PrimitiveCase {
+        PrimitiveCase(
+            names: names, shapes: [[[7], [7]], [[2, 3, 4], [4]], [[3, 1], [1, 5]], [[], [2, 2]], [[0, 3], [3]], [[2, 3, 4], [3, 1]], [[300, 5], [300, 5]]],
+            range: range, isTwiceDifferentiable: twice, rejects: [([[2], [3]], "broadcast")], function: { try function($0[0], $0[1]) })
+    }
+}
+
+private func labels(_ count: Int, below n: Int) throws -> Tensor { try Tensor((0..<count).map { Int64($0 * 7 % n) }) }
+
+let primitiveCases: [PrimitiveCase] = [
+    .binary(["Add"]) { try $0 + $1 },
+    .binary(["Sub"]) { try $0 - $1 },
+    .binary(["Mul"]) { try $0 * $1 },
+    .binary(["Div"], range: 0.5...2) { try $0 / $1 },
+    .binary(["Pow"], range: 0.5...2) { try $0.power($1) },
+    .binary(["Max"]) { try $0.maximum($1) },
+    .binary(["Min"]) { try $0.minimum($1) },
+    .unary(["Scale"]) { try $0 * 3 + 1 },
+    .unary(["Neg"]) { try $0.negated() },
+    .unary(["Exp"]) { try $0.exp() },
+    .unary(["Log"], range: 0.2...4) { try $0.log() },
+    .unary(["Sqrt"], range: 0.2...4) { try $0.squareRoot() },
+    .unary(["Abs"]) { try $0.magnitude() },
+    .unary(["Sign"]) { try $0.sign() },
+    .unary(["Reciprocal"], range: 0.5...2) { try $0.reciprocal() },
+    .unary(["Erf"]) { try $0.erf() },
+    .unary(["Clip", "ClipGradient"]) { try $0.clipped(from: -1, to: 1.5) },
+    .unary(["Relu", "ReluGradient"]) { try $0.relu() },
+    .unary(["LeakyRelu", "LeakyReluGradient"]) { try $0.leakyRelu(slope: 0.1) },
+    .unary(["Tanh", "TanhGradient"]) { try $0.tanh() },
+    .unary(["Sigmoid", "SigmoidGradient"]) { try $0.sigmoid() },
+    .unary(["Silu", "SiluGradient"]) { try $0.silu() },
+    .unary(["Gelu", "GeluGradient"]) { try $0.gelu() },
+    PrimitiveCase(names: ["Compare"], shapes: [[[7], [7]], [[2, 3], [3]], [[0], [1]]], isDifferentiable: false) {
+        try $0[0].isLess(than: $0[1]).cast(to: .float32)
+    },
+    .binary(["Where"]) { a, b in try a.isLess(than: b).select(a * 2, b) },
+    .unary(["Identity"]) { try $0.reshaped($0.shape) },
+    PrimitiveCase(names: ["Contiguous", "Transpose"], shapes: [[[3, 4]], [[2, 3, 4]], [[1, 1]], [[0, 2]], [[40, 50]]]) {
+        try $0[0].transposed().contiguous()
+    },
+    PrimitiveCase(names: ["Reshape"], shapes: [[[3, 4]], [[12]]], rejects: [([[5]], "elements")]) { try $0[0].reshaped(Shape([2, 6])) },
+    PrimitiveCase(names: ["Expand"], shapes: [[[3, 1]], [[1]], [[]]], rejects: [([[2]], "broadcast")]) { try $0[0].expanded(to: [2, 3, 4]) },
+    PrimitiveCase(names: ["Slice", "Unslice"], shapes: [[[3, 7]], [[2, 5]]], rejects: [([[2, 2]], "range")]) {
+        try $0[0].sliced(1, from: 1, to: 5, step: 2)
+    },
+    PrimitiveCase(names: ["Unslice"], shapes: [[[3, 2]], [[0, 2]]]) { try $0[0].padded(1, before: 2, after: 1) },
+    PrimitiveCase(names: ["Concat"], shapes: [[[2, 3], [2, 1]], [[2, 3], [2, 0]]], rejects: [([[2, 3], [3, 3]], "axis")]) {
+        try Tensor.concatenated([$0[0], $0[1], $0[0]], axis: 1)
+    },
+    .unary(["Cast"]) { try $0.cast(to: .float64).cast(to: $0.dtype) },
+    PrimitiveCase(names: ["ReduceSum"], shapes: [[[2, 3, 4]], [[1, 1, 1]], [[0, 3, 2]], [[3, 70, 5]]]) { try $0[0].sum([0, 2]) },
+    PrimitiveCase(names: ["ReduceMean"], shapes: [[[2, 3, 4]], [[5, 3, 80]]]) { try $0[0].mean([-1], keepingAxes: true) },
+    PrimitiveCase(names: ["ReduceMax"], shapes: [[[2, 3, 4]], [[3, 100, 7]]], rejects: [([[2, 0, 3]], "an element")]) { try $0[0].max([1]) },
+    PrimitiveCase(names: ["ReduceMin"], shapes: [[[2, 3, 4]], [[3, 7, 100]]]) { try $0[0].min([2], keepingAxes: true) },
+    PrimitiveCase(names: ["ArgMax"], shapes: [[[2, 3, 4]], [[1]]], isDifferentiable: false, rejects: [([[0]], "an element")]) {
+        try $0[0].argMax().cast(to: .float32) + $0[0].argMin().cast(to: .float32)
+    },
+    PrimitiveCase(
+        names: ["MatMul"],
+        shapes: [[[2, 3], [3, 4]], [[5, 2, 3], [3, 4]], [[5, 2, 3], [5, 3, 4]], [[1, 2, 3], [5, 3, 1]], [[2, 0], [0, 3]], [[33, 65], [65, 17]]],
+        rejects: [([[2, 3], [4, 5]], "inner dimensions"), ([[3], [3, 4]], "two axes")]
+    ) { try $0[0].matmul($0[1]) },
+    PrimitiveCase(
+        names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"],
+        shapes: [[[2, 3, 7, 6], [4, 3, 3, 3], [4]], [[1, 17, 5, 5], [19, 17, 1, 1], [19]], [[1, 1, 3, 3], [1, 1, 3, 3], [1]]],
+        tolerance: 1e-4, rejects: [([[1, 2, 5, 5], [4, 3, 3, 3], [4]], "weights"), ([[2, 3], [4, 3, 3, 3], [4]], "picture")]
+    ) { try $0[0].conv2D($0[1], bias: $0[2], sliding: Sliding(padding: 1)) },
+    PrimitiveCase(names: ["Conv"], shapes: [[[2, 6, 9, 8], [6, 2, 3, 3]], [[1, 3, 6, 7], [9, 1, 2, 3]]], tolerance: 1e-4) {
+        try $0[0].conv2D($0[1], sliding: Sliding(stride: 2, padding: 1, dilation: 2), groups: 3)
+    },
+    PrimitiveCase(names: ["Conv"], shapes: [[[2, 20, 6, 6], [20, 1, 5, 5]]], tolerance: 1e-4) {
+        try $0[0].conv2D($0[1], sliding: Sliding(padding: 2), groups: 20).relu()
+    },
+    PrimitiveCase(
+        names: ["MaxPool", "MaxPool2DGradient", "MaxPool2DPick"], shapes: [[[2, 3, 6, 5]], [[1, 1, 3, 3]]], rejects: [([[2, 3]], "picture")]
+    ) { try $0[0].maxPool2D(3, stride: 2, padding: 1) },
+    PrimitiveCase(names: ["AveragePool", "AveragePool2DGradient"], shapes: [[[2, 3, 6, 5]], [[1, 1, 3, 3]]]) {
+        try $0[0].averagePool2D(3, stride: 2, padding: 1) + $0[0].averagePool2D(3, stride: 2, padding: 1, countsPadding: false)
+    },
+    PrimitiveCase(
+        names: ["BatchNorm", "BatchNormGradient"], shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[70, 2, 3], [2], [2]]], tolerance: 2e-4,
+        rejects: [([[3, 5, 2], [4], [5]], "[5]")]
+    ) { try $0[0].batchNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3).y },
+    PrimitiveCase(names: ["ChannelAffine"], shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[0, 3], [3], [3]]]) {
+        try $0[0].channelAffine(factor: $0[1], shift: $0[2])
+    },
+    // A convolution's result stays channel-blocked: 20 channels leave lanes over, which all that follows must keep zero.
+    PrimitiveCase(
+        names: ["Conv", "BatchNorm", "ChannelAffine", "MaxPool", "AveragePool"], shapes: [[[2, 20, 8, 8], [20, 20, 3, 3], [20], [20]]],
+        isTwiceDifferentiable: false, tolerance: 1e-3
+    ) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
+        let y = try x.batchNormalised(scale: $0[2], bias: $0[3], epsilon: 1e-3).y.sigmoid() + x
+        let z = try (y * 0.5 + 1).channelAffine(factor: $0[2], shift: $0[3])
+        return try (z.maxPool2D(2) * z.averagePool2D(2)).conv2D($0[1], sliding: Sliding(padding: 1)).globalAveragePool2D()
+    },
+    PrimitiveCase(
+        names: ["LayerNormalization", "LayerNormGradient"], shapes: [[[3, 5], [5], [5]], [[2, 3, 70], [70], [70]], [[1, 2], [2], [2]]],
+        tolerance: 2e-4, rejects: [([[3, 5], [4], [5]], "[5]")]
+    ) { try $0[0].layerNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3) },
+    PrimitiveCase(names: ["Softmax", "SoftmaxGradient"], shapes: [[[3, 5]], [[1]], [[0, 4]], [[2, 3, 100]]]) { try $0[0].softmax() },
+    PrimitiveCase(names: ["LogSoftmax", "LogSoftmaxGradient"], shapes: [[[3, 5]], [[1]], [[2, 3, 100]]]) { try $0[0].logSoftmax(0) },
+    PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[5, 3]], [[9, 2]]], rejects: [([[2, 3]], "index 4")]) {
+        try $0[0].gathered(Tensor([Int64(4), 0, -1, 4], [2, 2]).moved(to: $0[0].device))
+    },
+    PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[2, 5, 3]]]) { try $0[0].gathered(Tensor([Int32(1), 1, 3]).moved(to: $0[0].device), axis: 1) },
+    PrimitiveCase(names: ["OneHot"], shapes: [[[6]]], isDifferentiable: false) { try labels(6, below: 4).moved(to: $0[0].device).oneHot(4) },
+    PrimitiveCase(
+        names: ["SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyGradient"], shapes: [[[6, 4]], [[1, 2]], [[30, 100]]],
+        rejects: [([[6]], "logits")]
+    ) { try $0[0].softmaxCrossEntropy(labels($0[0].count / $0[0].shape[-1].value(), below: $0[0].shape[-1].value()).moved(to: $0[0].device), labelSmoothing: 0.1) },
+    PrimitiveCase(names: ["SoftmaxCrossEntropyLoss"], shapes: [[[6, 4]]]) {
+        let weights = try Tensor([Float(1), 2, 0.5, 1]).cast(to: $0[0].dtype).moved(to: $0[0].device)
+        return try $0[0].softmaxCrossEntropy(labels(6, below: 4).moved(to: $0[0].device), classWeights: weights)
+    },
+    PrimitiveCase(names: ["LogisticLoss"], shapes: [[[7], [7]], [[2, 3], [3]], [[1], [1]]], range: 0.1...0.9) {
+        try $0[0].binaryCrossEntropy($0[1])
+    },
+    PrimitiveCase(names: ["Dropout"], shapes: [[[300]], [[2, 5]], [[0]]]) {
+        try $0[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: $0[0].device), draw: 2)
+    },
+]

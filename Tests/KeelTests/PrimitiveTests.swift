@@ -1,0 +1,100 @@
+import Keel
+import Testing
+
+/// Primitives that write in place; `UpdateTests` has their rows.
+private let updates: Set<String> = ["Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "RunningStatistic"]
+
+@Test func everyPrimitiveHasARow() {
+    let covered = Set(primitiveCases.flatMap(\.names)).union(updates)
+    let listed = Set(primitives.map { $0.name })
+    #expect(listed.subtracting(covered) == [])
+    #expect(covered.subtracting(listed) == [])
+}
+
+/// `values` on a device as strided views: each a transpose of its transpose's copy.
+private func scattered(_ tensors: [Tensor]) throws -> [Tensor] {
+    try tensors.map { $0.rank < 2 ? $0 : try $0.transposed().contiguous().transposed() }
+}
+
+private func expectClose(_ a: Tensor, _ b: Tensor, _ tolerance: Float, _ what: String) throws {
+    #expect(a.shape == b.shape, "\(what)")
+    let x = try a.cast(to: .float32).elements(), y = try b.cast(to: .float32).elements()
+    let scale = max(y.map(abs).max() ?? 0, 1e-3)
+    for (i, (p, q)) in zip(x, y).enumerated() where !(abs(p - q) <= tolerance * scale) {
+        Issue.record("\(what): number \(i) is \(p), expected \(q)")
+        return
+    }
+}
+
+/// A scalar that depends on every number of `y` differently.
+private func weighed(_ y: Tensor) throws -> Tensor {
+    let weights = try Tensor((0..<y.count).map { Float(($0 * 37 + 11) % 17) / 8 - 1 }, y.shape).cast(to: y.dtype).moved(to: y.device)
+    return try (y * weights).sum()
+}
+
+/// float32 rounding is 6e-8; a tolerance of 2e-5 of the largest number leaves room for sums and for polynomials instead of libm.
+@Test(arguments: primitiveCases)
+func fastKernelsAgreeWithPlainLoops(_ row: PrimitiveCase) throws {
+    for (i, shapes) in row.shapes.enumerated() {
+        let inputs = try row.sample(shapes, seed: UInt64(i))
+        let plain = try inputs.map { try $0.moved(to: Reference.shared) }
+        let expected = try row.function(plain)
+        try expectClose(row.function(inputs), expected.moved(to: CPU.shared), row.tolerance, "\(shapes)")
+        try expectClose(row.function(scattered(inputs)), expected.moved(to: CPU.shared), row.tolerance, "\(shapes), strided")
+        try expectClose(row.function(scattered(plain)).moved(to: CPU.shared), expected.moved(to: CPU.shared), row.tolerance, "\(shapes), strided, reference")
+        guard row.isDifferentiable else { continue }
+        let variables = inputs.map { $0.requiringGradient() }, others = plain.map { $0.requiringGradient() }
+        let found = try weighed(row.function(variables)).gradients(of: variables)
+        let wanted = try weighed(row.function(others)).gradients(of: others)
+        for (a, b) in zip(found, wanted) {
+            try expectClose(a, b.moved(to: CPU.shared), row.tolerance * 5, "\(shapes), gradient")
+        }
+    }
+}
+
+/// In float64 with a step of 1e-5 a central difference is right to about 1e-9; kinks are avoided by random inputs.
+@Test(arguments: primitiveCases.filter(\.isDifferentiable))
+func gradientMatchesCentralDifferences(_ row: PrimitiveCase) throws {
+    for (i, shapes) in row.shapes.enumerated() where shapes.allSatisfy({ ($0.sizes ?? []).reduce(1, *) < 2000 }) {
+        let inputs = try row.sample(shapes, seed: UInt64(i) + 50).map { try $0.cast(to: .float64) }
+        var generator = Philox(seed: 99)
+        let directions = try shapes.map { try Tensor.uniform($0, in: -1...1, using: &generator).cast(to: .float64) }
+        let others = try shapes.map { try Tensor.uniform($0, in: -1...1, using: &generator).cast(to: .float64) }
+        let step = 1e-5
+
+        func along(_ directions: [Tensor], _ by: Double) throws -> [Tensor] { try zip(inputs, directions).map { try $0 + $1 * by } }
+        func dot(_ a: [Tensor], _ b: [Tensor]) throws -> Tensor {
+            var sum = try Tensor(0.0)
+            for (x, y) in zip(a, b) { sum = try sum + (x * y).sum() }
+            return sum
+        }
+
+        let variables = inputs.map { $0.requiringGradient() }
+        let slope = try dot(weighed(row.function(variables)).gradients(of: variables), directions).item(Double.self)
+        let difference = try
+            (weighed(row.function(along(directions, step))).item(Double.self) - weighed(row.function(along(directions, -step))).item(Double.self))
+            / (2 * step)
+        #expect(abs(slope - difference) <= 1e-6 * max(1, abs(difference)), "\(shapes): \(slope), by differences \(difference)")
+
+        guard row.isTwiceDifferentiable else { continue }
+        func slopeAlong(_ by: Double) throws -> Double {
+            let variables = try along(others, by).map { $0.requiringGradient() }
+            return try dot(weighed(row.function(variables)).gradients(of: variables), directions).item(Double.self)
+        }
+        let again = inputs.map { $0.requiringGradient() }
+        let first = try dot(weighed(row.function(again)).gradients(of: again, createsGraph: true), directions)
+        let curvature = first.requiresGradient ? try dot(first.gradients(of: again), others).item(Double.self) : 0
+        let byDifference = try (slopeAlong(step) - slopeAlong(-step)) / (2 * step)
+        #expect(
+            abs(curvature - byDifference) <= 1e-5 * max(1, abs(byDifference)), "\(shapes), second order: \(curvature), by differences \(byDifference)")
+    }
+}
+
+@Test(arguments: primitiveCases.filter { !$0.rejects.isEmpty })
+func badShapesAreRefusedWithTheReason(_ row: PrimitiveCase) throws {
+    for (shapes, text) in row.rejects {
+        let inputs = try row.sample(shapes, seed: 1)
+        let error = #expect(throws: TensorError.self) { try row.function(inputs) }
+        #expect(error?.description.contains(text) == true, "\(error?.description ?? "nothing thrown") doesn't say '\(text)'")
+    }
+}
