@@ -107,7 +107,7 @@ let package = Package(
             name: "SlipwayTestSupport",
             dependencies: ["SlipwayStore", "SlipwaySystem", .product(name: "Logging", package: "swift-log")], path: "Tests/Support"),
         .testTarget(name: "SlipwayServingTests", dependencies: ["SlipwayServing", "SlipwayDomain"]),
-        .testTarget(name: "slipwayTests", dependencies: ["slipway", "SlipwayDomain", "SlipwaySystem"]),
+        .testTarget(name: "slipwayTests", dependencies: ["SlipwayDomain", "SlipwaySystem"]),
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .executableTarget(
             name: "ClusterHost", dependencies: ["SlipwayPostgres", .product(name: "Logging", package: "swift-log")], path: "Tests/ClusterHost"),

@@ -122,7 +122,7 @@ struct Quickstart: AsyncParsableCommand {
         let answer = try await steps.run("Predicting") { _ in
             let answer = try await ask(caller)
             let cells = Predict.cells(of: answer["predictions"]?.arrayValue.first ?? .null)
-            return ("Asked about \(asked) that it never saw: \(cells.joined(separator: ", "))", answer)
+            return ("Asked about \(asked) that it never saw: \(cells.filter { !$0.isEmpty }.joined(separator: ", "))", answer)
         }
         return [
             "metrics": outcome.modelVersion["metrics"] ?? .null, "template": outcome.experiment["chosen"]?["template"] ?? .null,
