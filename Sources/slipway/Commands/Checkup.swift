@@ -75,8 +75,8 @@ struct Checkup {
             return Check(name: "numerics", state: .bad, found: "\(error)")
         }
         return Check(
-            name: "numerics", state: NumericLibraries.advice == nil ? .good : .doubtful,
-            found: NumericLibraries.description + ", \(configuration[Settings.threads]) threads", remedy: NumericLibraries.advice)
+            name: "numerics", state: .good,
+            found: NumericLibraries.description + ", \(configuration[Settings.threads]) threads")
     }
 
     private var folder: Check {
