@@ -35,7 +35,11 @@ package final class FileLock: Sendable {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Closing alone isn't enough: a child that is just being started holds a copy of the descriptor until its exec.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     private static func holder(in descriptor: Int32) -> pid_t? {
         var bytes = [UInt8](repeating: 0, count: 32)
