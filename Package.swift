@@ -123,15 +123,15 @@ let package = Package(
             dependencies: [
                 "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
+        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
 
-// Written, but not yet seen to pass: `make test-all` and `make acceptance` build them too.
-if Context.environment["SLIPWAY_ALL_TESTS"] != nil {
+// Not yet seen to pass as a whole: `make acceptance` builds and runs them.
+if Context.environment["SLIPWAY_ACCEPTANCE"] != nil {
     package.targets += [
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
         .testTarget(
             name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ]

@@ -47,12 +47,6 @@ package enum Preflight {
                     "the column '\(target)' holds \(words(column.type)), and regression estimates a number; "
                         + "as a data set of tabular-classification it can be learned", "/target")
             }
-            guard columns.contains(where: { $0.name != target && $0.distinct > 1 && !$0.isIdentifier }) else {
-                throw fault(
-                    "train-no-features", "There is nothing to learn from",
-                    "beside the target, no column says anything of its row: each is empty, constant or an identifier",
-                    "/dataset")
-            }
         }
         guard labelled >= minimumItems else {
             throw fault(
@@ -64,7 +58,7 @@ package enum Preflight {
                 throw fault(
                     "train-single-class", "The target never changes", "every row has the same target", "/dataset")
             }
-            return
+            return try checkFeatures(of: profile)
         }
         guard distinct > 1 else {
             throw fault(
@@ -83,6 +77,18 @@ package enum Preflight {
             throw fault(
                 "train-too-few-samples", "Too few items for the classes",
                 "\(labelled) items in \(distinct) classes; at least two a class are needed, so that one can be held out",
+                "/dataset")
+        }
+        try checkFeatures(of: profile)
+    }
+
+    /// The last check: what is wrong with the labels is worth hearing first.
+    private static func checkFeatures(of profile: DatasetProfile) throws(Problem) {
+        guard let columns = profile.columns else { return }
+        guard columns.contains(where: { $0.name != profile.target && $0.distinct > 1 && !$0.isIdentifier }) else {
+            throw fault(
+                "train-no-features", "There is nothing to learn from",
+                "beside the target, no column says anything of its row: each is empty, constant or an identifier",
                 "/dataset")
         }
     }
