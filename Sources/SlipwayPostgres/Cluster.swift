@@ -30,8 +30,7 @@ package final class Cluster {
     package let address: PostgresAddress
     /// The server's process, to be watched: it ends by itself only when it fails.
     package let process: ChildProcess
-    private let dataDirectory: String
-    private let socketDirectory: String
+    private let socketFolder: SocketFolder
     private let options: Options
     private let lock: FileLock
 
@@ -69,11 +68,10 @@ package final class Cluster {
         let secret = try files.secret(isNew: isNew)
         if isNew { try files.initialise(with: binaries, secret: secret, isDurable: options.isDurable) }
 
-        let socketDirectory = try files.makeSocketDirectory()
-        let process = try files.startServer(binaries, socketDirectory: socketDirectory, options: options)
-        let address = PostgresAddress(socketDirectory: socketDirectory, user: owner, password: secret, database: database)
-        let cluster = Cluster(
-            address: address, process: process, dataDirectory: dataDirectory, socketDirectory: socketDirectory, options: options, lock: lock)
+        let socketFolder = try files.makeSocketFolder()
+        let process = try files.startServer(binaries, socketDirectory: socketFolder.path, options: options)
+        let address = PostgresAddress(socketDirectory: socketFolder.path, user: owner, password: secret, database: database)
+        let cluster = Cluster(address: address, process: process, socketFolder: socketFolder, options: options, lock: lock)
         do {
             try files.waitUntilReady(process, timeout: options.startTimeout)
             try createDatabase(address, logger: logger)
@@ -92,16 +90,13 @@ package final class Cluster {
     package static func runningAddress(in dataDirectory: String) throws -> PostgresAddress {
         let files = try ClusterFiles(dataDirectory: dataDirectory)
         return PostgresAddress(
-            socketDirectory: try files.makeSocketDirectory(), user: owner, password: try files.secret(isNew: false), database: database)
+            socketDirectory: try files.makeSocketFolder().path, user: owner, password: try files.secret(isNew: false), database: database)
     }
 
-    private init(
-        address: PostgresAddress, process: ChildProcess, dataDirectory: String, socketDirectory: String, options: Options, lock: FileLock
-    ) {
+    private init(address: PostgresAddress, process: ChildProcess, socketFolder: SocketFolder, options: Options, lock: FileLock) {
         self.address = address
         self.process = process
-        self.dataDirectory = dataDirectory
-        self.socketDirectory = socketDirectory
+        self.socketFolder = socketFolder
         self.options = options
         self.lock = lock
     }
@@ -112,8 +107,7 @@ package final class Cluster {
         for (signal, patience) in [(SIGINT, options.stopTimeout), (SIGQUIT, .seconds(10))] {
             process.signal(signal)
             guard let exit = try process.waitBlocking(timeout: patience) else { continue }
-            // One outside the data directory has no other owner; in there, it waits for the next start.
-            if socketDirectory != ClusterFiles.ordinarySocketDirectory(in: dataDirectory) { rmdir(socketDirectory) }
+            socketFolder.remove()
             return exit
         }
         throw ClusterError.staysAlive(pid: process.pid)
@@ -195,31 +189,12 @@ private struct ClusterFiles {
         guard lchown(path, user.ids.uid, user.ids.gid) == 0 else { throw SystemError("giving \(path) to \(user.name)") }
     }
 
-    /// In the data directory if a socket's path has room there, else in `/tmp` under a name that follows from it.
-    func makeSocketDirectory() throws -> String {
-        let inside = Self.ordinarySocketDirectory(in: dataDirectory)
-        if Self.fits(inside) {
-            try makeFolder(inside)
-            return inside
-        }
-        // FNV-1a: the name must be the same at each start, and needn't be secret.
-        let hash = dataDirectory.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        let short = "/tmp/slipway-\(geteuid())-\(String(hash, radix: 36))"
-        guard mkdir(short, 0o700) == 0 || errno == EEXIST else { throw SystemError("making \(short)") }
-        // Anyone may have put it there.
-        var status = stat()
-        guard lstat(short, &status) == 0 else { throw SystemError("opening \(short)") }
-        let isOurs = status.st_uid == geteuid() || status.st_uid == user?.ids.uid
-        guard status.st_mode & S_IFMT == S_IFDIR, status.st_mode & 0o077 == 0, isOurs else {
-            throw ClusterError.folderNotOurs(path: short)
-        }
-        try giveAway(short)
-        return short
+    /// The folder of the server's socket, made.
+    func makeSocketFolder() throws -> SocketFolder {
+        let folder = SocketFolder(of: dataDirectory)
+        try folder.make(owner: user?.ids)
+        return folder
     }
-
-    static func ordinarySocketDirectory(in dataDirectory: String) -> String { dataDirectory + "/run" }
-
-    private static func fits(_ directory: String) -> Bool { "\(directory)/.s.PGSQL.5432".utf8.count <= 107 }
 
     // MARK: Making a cluster
 

@@ -5,8 +5,6 @@ package enum ClusterError: Error, Sendable, Hashable {
     case noUser
     /// The user that runs the cluster can't enter a folder above it.
     case folderClosed(path: String, user: String)
-    case folderNotOurs(path: String)
-    case socketPathTooLong(String)
     case secretMissing(path: String)
     case damaged(path: String, reason: String)
     case initdbFailed(output: String)
@@ -31,10 +29,6 @@ extension ClusterError: CustomStringConvertible {
             """
             PostgreSQL runs as user '\(user)', which can't enter \(path). Choose another data directory, or allow it: chmod o+x \(path)
             """
-        case .folderNotOurs(let path):
-            "\(path) belongs to another user or is open to others. Remove it, if it isn't needed"
-        case .socketPathTooLong(let path):
-            "a unix socket's path has at most 107 bytes, but this is longer: \(path)"
         case .secretMissing(let path):
             "the database's password file \(path) is missing. Restore it from the backup of the data directory"
         case .damaged(let path, let reason):

@@ -85,11 +85,12 @@ import Testing
         let version = try experiment.text("model_version")
         let lineage = try await admin.get("/v1/model-versions/\(version)/lineage")
         #expect(lineage["version"] == 3 && lineage["dataset"] == .string(dataset), "\(lineage)")
+        for fact in ["template", "hyperparameters", "seed", "binary"] { #expect(lineage[fact] != nil, "\(fact)") }
         let seen = try await admin.list("/v1/model-versions/\(version)/lineage")
         var expected = try Dictionary(uniqueKeysWithValues: items.map { try ($0.text("id"), $0["annotation"]?["label"]) })
         expected[try kinds.text("id")] = nil
         expected[try other.text("id")] = "kind-2"
-        let found = Dictionary(seen.map { (identifier($0["id"]), $0["label"]) }, uniquingKeysWith: { first, _ in first })
+        let found = try Dictionary(seen.map { try ($0.text("id"), $0["label"]) }, uniquingKeysWith: { first, _ in first })
         #expect(seen.count == expected.count)
         #expect(found == expected)
     }
@@ -159,9 +160,4 @@ import Testing
         let after = try Platform.peakMemory(of: api)
         #expect(after - before < 64 << 20, "\((after - before) >> 20) MiB more")
     }
-}
-
-/// Identifiers of items are numbers in a file and strings in a list.
-private func identifier(_ value: JSON?) -> String {
-    value?.stringValue ?? value?.intValue.map(String.init) ?? ""
 }

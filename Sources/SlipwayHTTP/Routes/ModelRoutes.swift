@@ -55,7 +55,7 @@ struct ModelRoutes {
             Route(.get, "/v1/model-versions/{version}/lineage", .scope(.read), "What a model version learned from: `items` is a page of the items",
                 query: QueryParameter.page,
                 content: .json(.object([
-                    .required("items", .array(.object([.required("id", .any), .required("label", .any), .required("split", .string)]))),
+                    .required("items", .array(.object([.required("id", .identifier), .required("label", .string), .required("split", .string)]))),
                     .optional("next_cursor", .string),
                 ])), handle: lineage),
             Route(.get, "/v1/model-versions/{version}/files/{name}", .scope(.read), "A file of a model version", content: .bytes, handle: file),

@@ -26,7 +26,6 @@ struct PredictRoutes {
     func predict(_ call: Call) async throws -> Response {
         let id: DeploymentID = try call.identifier("deployment", of: "deployment")
         try await check(id, call)
-        guard call.hasBody else { throw Refusal.bodyMissing }
         let body = try call.stream(upTo: call.limits.predictBytes, pace: .total(call.limits.predictTime))
         var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "/predict/\(id)", headers: ["Host": "serve", "X-Request-ID": call.id])
         for name in [HTTPField.Name.contentType, .contentLength] {

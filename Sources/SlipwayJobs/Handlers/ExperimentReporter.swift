@@ -19,6 +19,8 @@ final class ExperimentReporter: Sendable {
         var evaluation: EvaluationResult?
         var problem: Problem?
         var isFinished = false
+        /// The last step of each metric that followers know.
+        var told: [String: Double]
     }
 
     /// More events than this between two writes are a flood: the oldest go.
@@ -32,9 +34,9 @@ final class ExperimentReporter: Sendable {
     private let directory: JobDirectory
     private let context: JobContext
     private let began = ContinuousClock.now
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    init(_ attempt: Attempt, task: TrainingTask, work: RungWork?, directory: JobDirectory, context: JobContext) {
+    init(_ attempt: Attempt, task: TrainingTask, work: RungWork?, told: [String: Double] = [:], directory: JobDirectory, context: JobContext) {
         guard case .success(let jobWork) = attempt.job.work, let experiment = jobWork.experiment else {
             preconditionFailure("only a job of an experiment reports to one")
         }
@@ -44,6 +46,7 @@ final class ExperimentReporter: Sendable {
         self.experiment = experiment
         self.directory = directory
         self.context = context
+        state = Mutex(State(told: told))
     }
 
     var rung: RungResult? { state.withLock { $0.rung } }
@@ -63,7 +66,8 @@ final class ExperimentReporter: Sendable {
             case .log(let level, let message):
                 state.events.append(.log(level: level, message: String(message.prefix(2000)), trial: trial))
             case .metric(let name, let value, let step):
-                guard let trial else { return }
+                guard let trial, state.told[name].map({ step > $0 }) ?? true else { return }
+                state.told[name] = step
                 state.events.append(.metric(trial: trial, name: name, value: value, step: step))
             case .checkpoint(let file, let resource):
                 guard work != nil else { throw AttemptFailure.fault(TrainerProblem.output("an evaluation makes no checkpoint")) }

@@ -23,7 +23,8 @@ struct TrainRung: Sendable {
             threads: context.threads)
         try await attempt.fenced { try $0.begin(work.experiment, trial: work.trial) }
 
-        let reporter = ExperimentReporter(attempt, task: task, work: work, directory: directory, context: context)
+        let told = try await attempt.reading { try $0.toldSteps(of: work.trial, in: work.experiment) }
+        let reporter = ExperimentReporter(attempt, task: task, work: work, told: told, directory: directory, context: context)
         let process = TrainerProcess(
             settings: context.trainer, directory: directory, attempt: attempt, seconds: context.limit(of: work.seconds))
         let end = try await reporter.reporting { try await process.run(plan) { event, _ in try reporter.receive(event) } }
@@ -86,7 +87,7 @@ struct Evaluate: Sendable {
         let recorded = try await attempt.fenced { transaction in
             try transaction.finish(attempt.job.lease, as: .succeeded, log: end.log)
             return try transaction.record(
-                result, files: files, of: work, task, seconds: seconds, threads: threads, build: build
+                result, files: files, of: work, task, seconds: seconds, threads: threads, binary: build
             ) { try blobs.place(staged) }
         }
         attempt.logger.info("made a model version", metadata: ["model_version": "\(recorded.version)"])

@@ -94,7 +94,8 @@ package final class Supervisor {
             guard try transaction.firstOrganisation() == nil else { return }
             try writeKey(try transaction.createAdministratorKey().text)
         }
-        for folder in ["/run", "/logs", "/jobs"] {
+        if cluster == nil { try SocketFolder(of: directory).make() }
+        for folder in ["/logs", "/jobs"] {
             try FileManager.default.createDirectory(
                 atPath: directory + folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         }

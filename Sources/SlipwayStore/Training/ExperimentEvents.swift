@@ -56,6 +56,18 @@ package enum ExperimentEvent: Sendable {
 }
 
 extension Transaction {
+    /// The last step of each metric that was told of a trial: an attempt that goes on from a checkpoint learns some steps again.
+    package func toldSteps(of trial: TrialID, in experiment: ExperimentID) throws -> [String: Double] {
+        let told: [(String, Double)] = try query(
+            """
+            SELECT data ->> 'name' AS name, max((data ->> 'step')::double precision) AS step
+            FROM experiment_event WHERE experiment_id = \(experiment) AND kind = 'metric' AND data ->> 'trial' = \(trial.description)
+            GROUP BY 1
+            """,
+            decode: { (try $0["name"], try $0["step"]) })
+        return Dictionary(uniqueKeysWithValues: told)
+    }
+
     /// Appends events, and wakes those who follow when the transaction commits. Their numbers are taken under the experiment's
     /// row lock, so that they have no gaps and nobody sees a later one first.
     package func record(_ events: [ExperimentEvent], in experiment: ExperimentID) throws {

@@ -16,12 +16,6 @@ package struct NewModelFile: Sendable {
 
 /// Where a model comes from: the API's lineage.
 package struct Lineage: Codable, Sendable {
-    package struct Source: Codable, Sendable {
-        package var id: String
-        package var name: String
-        package var version: Int
-    }
-
     package struct Part: Codable, Sendable {
         package var trial: TrialID
         package var number: Int
@@ -29,23 +23,33 @@ package struct Lineage: Codable, Sendable {
         /// The template's YAML.
         package var source: String
         package var hyperparameters: [String: SlipwayDomain.JSON]
-        package var seed: String
+        package var seed: UInt64
         package var score: Double?
     }
 
-    package var dataset: Source
+    package var dataset: DatasetID
+    package var datasetName: String
+    package var version: Int
     package var task: LearningTask
     package var objective: String
     package var target: String?
     package var experiment: ExperimentID
+    /// Of the best of the trials below.
+    package var template: String?
+    package var hyperparameters: [String: SlipwayDomain.JSON]?
+    /// The experiment's: the trials' follow from it.
+    package var seed: Int64
     /// The trials that the model is made of, best first.
     package var trials: [Part]
     package var split: String
     package var threads: Int
-    /// The binary that trained.
-    package var build: String
-    /// The file of the model version that lists every item that was seen, with its label and its side of the split.
-    package var items: String
+    /// What trained it: name and version.
+    package var binary: String
+
+    enum CodingKeys: String, CodingKey {
+        case dataset, version, task, objective, target, experiment, template, hyperparameters, seed, trials, split, threads, binary
+        case datasetName = "dataset_name"
+    }
 }
 
 extension Transaction {
@@ -55,7 +59,7 @@ extension Transaction {
     /// - Errors: `ExperimentEnded`.
     package func record(
         _ result: EvaluationResult, files: [NewModelFile], of work: EvaluationWork, _ task: TrainingTask, seconds: Double,
-        threads: Int, build: String, place: () throws -> Void
+        threads: Int, binary: String, place: () throws -> Void
     ) throws -> (version: ModelVersionID, released: [Digest]) {
         let current = try lock(work.experiment)
         guard !current.status.isFinal, !current.cancelRequested else { throw ExperimentEnded() }
@@ -64,15 +68,15 @@ extension Transaction {
         let parts = result.trials.compactMap { id in task.candidates.first { $0.trial == id } }
         let metrics = result.metrics.filter(\.value.isFinite)
         let lineage = Lineage(
-            dataset: Lineage.Source(id: task.data.dataset.description, name: task.datasetName, version: task.data.version),
-            task: task.task, objective: task.objective, target: task.data.profile.target, experiment: work.experiment,
+            dataset: task.data.dataset, datasetName: task.datasetName, version: task.data.version, task: task.task, objective: task.objective, target: task.data.profile.target, experiment: work.experiment,
+            template: parts.first?.recipe.template, hyperparameters: parts.first?.recipe.hyperparameters, seed: task.seed,
             trials: parts.map {
                 Lineage.Part(
                     trial: $0.trial, number: $0.number, template: $0.recipe.template, source: $0.recipe.source,
-                    hyperparameters: $0.recipe.hyperparameters, seed: String($0.recipe.seed), score: $0.score)
+                    hyperparameters: $0.recipe.hyperparameters, seed: $0.recipe.seed, score: $0.score)
             },
             split: "of each class (of all rows, for regression) the \(Int(Split.testShare * 100)) % with the smallest content hashes are held out",
-            threads: threads, build: build, items: "items.jsonl")
+            threads: threads, binary: binary)
         let (model, number) = try nextNumber(of: task, in: current)
         let version: ModelVersionID = try queryOne(
             """

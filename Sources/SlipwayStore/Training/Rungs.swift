@@ -17,6 +17,7 @@ package struct TrainingTask: Sendable {
     package let name: String
     package let task: LearningTask
     package let objective: String
+    package let seed: Int64
     package let data: LabelledVersion
     package let datasetName: String
     package let chosen: ChosenTemplate?
@@ -37,13 +38,13 @@ extension Transaction {
     /// - Errors: `ExperimentEnded`, `StoreError.notFound`.
     package func trainingTask(of experiment: ExperimentID, trials: [TrialID]) throws -> TrainingTask {
         struct Columns {
-            var project: ProjectID, projectName: String, name: String, task: LearningTask, objective: String, dataset: DatasetID
+            var project: ProjectID, projectName: String, name: String, task: LearningTask, objective: String, seed: Int64, dataset: DatasetID
             var datasetName: String, version: Int, target: String?, chosen: ChosenTemplate?, considered: [ConsideredTemplate]
             var budgetSeconds: Double?, budgetTrials: Int?, spentSeconds: Double, finishedTrials: Int
         }
         let found = try queryFirst(
             """
-            SELECT experiment.project_id, project.name AS project_name, experiment.name, experiment.task, objective, dataset_id,
+            SELECT experiment.project_id, project.name AS project_name, experiment.name, experiment.task, objective, seed, dataset_id,
                 dataset.name AS dataset_name, version, target, chosen, considered, budget_seconds, budget_trials, spent_seconds,
                 (SELECT count(*) FROM trial WHERE experiment_id = experiment.id
                      AND trial.status NOT IN ('queued', 'running')) AS finished_trials
@@ -53,7 +54,7 @@ extension Transaction {
             decode: {
                 Columns(
                     project: try $0["project_id"], projectName: try $0["project_name"], name: try $0["name"], task: try $0["task"],
-                    objective: try $0["objective"], dataset: try $0["dataset_id"], datasetName: try $0["dataset_name"],
+                    objective: try $0["objective"], seed: try $0["seed"], dataset: try $0["dataset_id"], datasetName: try $0["dataset_name"],
                     version: try $0["version"], target: try $0["target"], chosen: try $0.json("chosen"),
                     considered: try $0.json("considered"), budgetSeconds: try $0["budget_seconds"],
                     budgetTrials: try $0["budget_trials"], spentSeconds: try $0["spent_seconds"],
@@ -75,7 +76,7 @@ extension Transaction {
         guard candidates.count == trials.count else { throw StoreError.notFound("trial") }
         return TrainingTask(
             project: columns.project, projectName: columns.projectName, name: columns.name, task: columns.task,
-            objective: columns.objective,
+            objective: columns.objective, seed: columns.seed,
             data: try labelledVersion(columns.version, of: columns.dataset, target: columns.target, task: columns.task),
             datasetName: columns.datasetName, chosen: columns.chosen, considered: columns.considered,
             budgetSeconds: columns.budgetSeconds, budgetTrials: columns.budgetTrials, spentSeconds: columns.spentSeconds,

@@ -167,7 +167,7 @@ struct EvaluationRun {
     /// `items.jsonl`: every labelled item with its label and the side that it was on.
     private func seen(_ data: TrainingData) throws -> Data {
         struct Line: Encodable {
-            var id: Int64
+            var id: String
             var label: String
             var split: String
         }
@@ -176,7 +176,7 @@ struct EvaluationRun {
         let validating = Set(data.folds.members == 1 ? data.folds.judged : [])
         var lines = Data()
         func write(_ item: DataItem, _ split: String) throws {
-            lines += try encoder.encode(Line(id: item.id, label: item.label, split: split))
+            lines += try encoder.encode(Line(id: String(item.id), label: item.label, split: split))
             lines.append(UInt8(ascii: "\n"))
         }
         for (index, item) in data.train.enumerated() { try write(item, validating.contains(index) ? "validation" : "train") }

@@ -88,12 +88,6 @@ struct Checkup {
                 remedy: "choose another with --data-dir, or run as its owner")
         }
         let isNew = existing != path
-        let bytes = Array((path + "/run/serve.sock").utf8).count
-        guard bytes <= 107 else {
-            return Check(
-                name: "data directory", state: .bad, found: "\(path) is too long for a unix socket (\(bytes) of 107 bytes)",
-                remedy: "choose a shorter path with --data-dir")
-        }
         return Check(name: "data directory", state: .good, found: path + (isNew ? ", made at the first start" : ""))
     }
 

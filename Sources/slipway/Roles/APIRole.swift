@@ -15,7 +15,8 @@ struct APIRole: AsyncParsableCommand {
         let configuration = role.configuration
         var api = APIConfiguration(servePath: role.files.serveSocket)
         api.host = configuration[Settings.host]
-        api.port = configuration[Settings.port]
+        // A free port, once taken, is kept for as long as the platform runs.
+        api.port = configuration[Settings.port] == 0 ? role.files.lastPort : configuration[Settings.port]
         api.endsWithStandardInput = true
         api.limits.uploadBytes = configuration[Settings.uploadBytes].bytes
         api.limits.drainTime = configuration[Settings.drain]

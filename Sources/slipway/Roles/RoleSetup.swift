@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import SlipwayBlobs
 import SlipwayPostgres
+import SlipwaySystem
 
 /// What every role begins with: settings, log, files, and on demand the database and the object store.
 struct RoleSetup: Sendable {
@@ -37,10 +38,15 @@ struct DataFiles: Sendable {
     var blobs: String { directory + "/blobs" }
     var jobs: String { directory + "/jobs" }
     var logs: String { directory + "/logs" }
-    var serveSocket: String { directory + "/run/serve.sock" }
+    var serveSocket: String { SocketFolder(of: directory).path + "/serve.sock" }
 }
 
 extension DataFiles {
+    /// The port that an earlier api process of this platform has told; 0: none has.
+    var lastPort: Int {
+        (try? String(contentsOfFile: url, encoding: .utf8)).flatMap { URL(string: $0.trimmingCharacters(in: .newlines))?.port } ?? 0
+    }
+
     /// Tells clients on this machine where the api listens: complete or absent, and for everyone to read.
     func writeURL(_ address: String) throws {
         let temporary = url + ".new"
