@@ -143,22 +143,4 @@ private let abc = Digest("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff
             #expect(young == [blob.digest])
         }
     }
-
-    /// A 200 MB upload doesn't raise the resident memory by more than a few pieces.
-    @Test func memoryStaysConstant() async throws {
-        try await withStore { store, _ in
-            let piece = [UInt8](repeating: 7, count: 1 << 16)
-            let writer = try await store.stage()
-            for _ in 0..<100 { try await writer.append(piece) }
-            let before = try residentBytes()
-            for _ in 0..<3200 { try await writer.append(piece) }
-            #expect(try residentBytes() - before < 32 << 20)
-            _ = try await writer.finish()
-        }
-    }
-
-    private func residentBytes() throws -> Int {
-        let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
-        return try #require(text.split(separator: " ").dropFirst().first.flatMap { Int($0) }) * 4096
-    }
 }
