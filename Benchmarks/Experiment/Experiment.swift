@@ -170,7 +170,7 @@ struct Version {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let plan = ImportPlan(
             task: task, upload: URL(fileURLWithPath: file).path,
-            mediaType: file.hasSuffix(".zip") ? "application/zip" : "text/csv", format: "auto", target: target)
+            mediaType: file.hasSuffix(".zip") ? "application/zip" : "text/csv", format: "auto", target: target, limits: ImportLimits())
         var items: [DataItem] = []
         var summary: ImportSummary?
         var lines = Data()

@@ -35,7 +35,7 @@ package struct Problem: Error, Codable, Hashable, Sendable {
     package var errors: [Place]
     package var requestID: String?
 
-    /// `type` follows from the code, so that there is one list of both (the README's table of codes).
+    /// `type` follows from the code.
     package init(
         _ status: Int, _ code: String, title: String, detail: String, errors: [Place] = [], requestID: String? = nil
     ) {

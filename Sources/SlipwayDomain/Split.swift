@@ -10,7 +10,7 @@ package enum Split: String, Codable, Sendable, CaseIterable {
     /// out, a rounded fifth of them and at least one of two. Ties share a rank, so twins share a side; a group of twins
     /// is held out when its first member is, unless that would leave nothing to train on.
     ///
-    /// `ItemStore.list(split:)` says the same in SQL; a test holds them to each other.
+    /// `Transaction.items(ofVersion:)` says the same in SQL; a test holds them to each other.
     package static func sides(ofClassWith hashes: [Int64]) -> [Split] {
         let held = heldOut(of: hashes.count)
         let order = hashes.indices.sorted { hashes[$0] < hashes[$1] }

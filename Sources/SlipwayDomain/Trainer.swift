@@ -37,7 +37,7 @@ package struct ImportPlan: Codable, Sendable {
 
     package init(
         task: LearningTask, upload: String, mediaType: String, format: String, encoding: String? = nil,
-        target: String? = nil, columns: [ColumnProfile]? = nil, limits: ImportLimits = ImportLimits()
+        target: String? = nil, columns: [ColumnProfile]? = nil, limits: ImportLimits
     ) {
         self.task = task
         self.upload = upload
@@ -53,6 +53,7 @@ package struct ImportPlan: Codable, Sendable {
 /// What import accepts. Every default stands in the README's table of limits.
 package struct ImportLimits: Codable, Hashable, Sendable {
     package var archiveEntries = 50_000
+    /// Unpacked. An archive of pictures, which hardly shrink, may hold four times its own bytes if that is more.
     package var archiveBytes = 268_435_456
     package var archiveRatio = 200
     package var imagePixels = 50_000_000

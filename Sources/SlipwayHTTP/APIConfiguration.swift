@@ -1,3 +1,5 @@
+package import SlipwayDomain
+
 /// How the api process listens and what it accepts. Every limit stands with its default in the README.
 package struct APIConfiguration: Sendable {
     package struct Limits: Sendable {
@@ -45,6 +47,8 @@ package struct APIConfiguration: Sendable {
     /// Names, beside those of loopback, under which clients may address this server. Empty: any, unless it listens on loopback.
     package var hosts: [String] = []
     package var limits = Limits()
+    /// Of what workers import; told by `/v1/tasks`.
+    package var importLimits = ImportLimits()
     /// The serve process's unix socket.
     package var servePath: String
     /// What collectors of `/metrics` send as a bearer token. Without it, `/metrics` is open on loopback and closed elsewhere.

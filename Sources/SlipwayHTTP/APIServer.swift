@@ -4,6 +4,7 @@ package import Logging
 internal import NIOCore
 internal import ServiceLifecycle
 package import SlipwayBlobs
+internal import SlipwayDomain
 package import SlipwayPostgres
 package import SlipwayTasks
 internal import UnixSignals
@@ -28,7 +29,7 @@ package struct APIServer: Sendable {
         sweep = AnswerSweep(database: database, logger: logger)
         serve = ServeClient(path: configuration.servePath, limits: configuration.limits)
         let table = RouteTable.all(
-            database: database, blobs: blobs, library: library, hub: hub, serve: serve, authenticator: authenticator, metrics: metrics,
+            database: database, blobs: blobs, library: library, importLimits: configuration.importLimits, hub: hub, serve: serve, authenticator: authenticator, metrics: metrics,
             logger: logger)
         responder = Responder(table: table, configuration: configuration, authenticator: authenticator, metrics: metrics, logger: logger)
     }
@@ -78,13 +79,13 @@ package struct APIServer: Sendable {
 extension RouteTable {
     /// Every route of the server, and `/openapi.json`, which describes them.
     static func all(
-        database: Database, blobs: BlobStore, library: TemplateLibrary, hub: EventHub, serve: ServeClient, authenticator: Authenticator,
+        database: Database, blobs: BlobStore, library: TemplateLibrary, importLimits: ImportLimits, hub: EventHub, serve: ServeClient, authenticator: Authenticator,
         metrics: Metrics, logger: Logger
     ) -> RouteTable {
         let routes = [
             OrganisationRoutes(database: database, authenticator: authenticator).routes,
             ProjectRoutes(database: database).routes,
-            CatalogueRoutes(library: library).routes,
+            CatalogueRoutes(library: library, limits: importLimits).routes,
             DatasetRoutes(database: database).routes,
             VersionRoutes(database: database).routes,
             UploadRoutes(database: database, blobs: blobs, metrics: metrics).routes,

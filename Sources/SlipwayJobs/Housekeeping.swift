@@ -91,6 +91,12 @@ extension Transaction {
     /// Returns blobs that may have lost their last reference. As the job's organisation.
     func settle(_ job: LeasedJob, _ end: AttemptEnd, seconds: Double, decide: Decide) throws -> [Digest] {
         guard case .success(let work) = job.work else { return [] }
+        var end = end
+        // As in every problem document: the request that asked for it.
+        if case .failed(var problem) = end, problem.requestID == nil {
+            problem.requestID = job.requestID
+            end = .failed(problem)
+        }
         switch (work, end) {
         case (_, .succeeded): break
         case (.importVersion(let version), .failed(let problem)), (.relabelVersion(let version), .failed(let problem)):

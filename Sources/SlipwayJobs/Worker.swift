@@ -20,6 +20,7 @@ package struct WorkerConfiguration: Sendable {
     package var trainerMemoryBytes = Int(ProcessInfo.processInfo.physicalMemory) / 4 * 3
     package var drainSeconds = 20.0
     package var importSeconds = 3600.0
+    package var importLimits = ImportLimits()
     /// How often to look for work that no notification told of, and for leases that have run out.
     package var lookSeconds = 1.5
     /// How long a blob that nothing refers to, or a file without a row, is kept.
@@ -63,7 +64,7 @@ package struct Worker: Sendable {
         context = JobContext(
             database: database, blobs: blobs, decide: decide, jobsFolder: configuration.jobsFolder, build: configuration.build,
             trainer: trainer, dataTrainer: dataTrainer, threads: configuration.threads,
-            dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds, logger: logger)
+            dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds, importLimits: configuration.importLimits, logger: logger)
     }
 
     // MARK: The life of the process

@@ -35,6 +35,13 @@ package struct PostgresAddress: Sendable, Hashable {
         return copy
     }
 
+    package func with(user: String, password: String) -> PostgresAddress {
+        var copy = self
+        copy.parameters["user"] = user
+        copy.parameters["password"] = password
+        return copy
+    }
+
     /// The form for `SLIPWAY_DATABASE_URL` of a child process. It holds the password.
     package var connectionString: String {
         parameters.sorted { $0.key < $1.key }.map { key, value in

@@ -19,8 +19,9 @@ package struct DeploymentRecord: Sendable {
     package let revision: Int?
     package let problem: RawJSON?
     package let createdAt: Date
-    /// Newest first.
+    /// The newest `shownRevisions`, newest first.
     package internal(set) var revisions: [Revision] = []
+    static let shownRevisions = 50
 
     init(_ row: Row) throws {
         id = try row["id"]
@@ -84,8 +85,11 @@ extension Transaction {
 
     private func withRevisions(_ deployments: [DeploymentRecord]) throws -> [DeploymentRecord] {
         let revisions = try query("""
-            SELECT deployment_id, number, model_version_id, status, problem, created_at FROM deployment_revision
-            WHERE deployment_id = ANY (\(deployments.map(\.id))) ORDER BY number DESC
+            SELECT r.deployment_id, r.number, r.model_version_id, r.status, r.problem, r.created_at
+            FROM unnest(\(deployments.map(\.id))::uuid[]) AS asked(deployment)
+            CROSS JOIN LATERAL (SELECT * FROM deployment_revision WHERE deployment_id = asked.deployment ORDER BY number DESC
+                                LIMIT \(DeploymentRecord.shownRevisions)) AS r
+            ORDER BY r.number DESC
             """) { row in
             (deployment: try row["deployment_id"] as DeploymentID,
              revision: DeploymentRecord.Revision(

@@ -41,25 +41,28 @@ extension Transaction {
         let group: SQL = dataset.task.isClassification ? "label" : "true"
         return try query("""
             WITH labelled AS (
-                SELECT i.id, i.name, i.blob, i.media_type, i.bytes, i.width, i.height, i.row, i.split_hash, a.value, a.label
+                SELECT i.id, i.split_hash, a.id AS annotation, a.label
                 FROM item AS i LEFT JOIN annotation AS a
                     ON a.item_id = i.id AND a.born <= \(version) AND (a.died IS NULL OR a.died > \(version))
                 WHERE i.dataset_id = \(dataset.id) AND i.born <= \(version) AND (i.died IS NULL OR i.died > \(version))
             ), ranked AS (
-                SELECT *, rank() OVER (PARTITION BY \(sql: group), value IS NULL ORDER BY split_hash) AS rank,
-                       count(*) OVER (PARTITION BY \(sql: group), value IS NULL) AS count
+                SELECT *, rank() OVER (PARTITION BY \(sql: group), annotation IS NULL ORDER BY split_hash) AS rank,
+                       count(*) OVER (PARTITION BY \(sql: group), annotation IS NULL) AS count
                 FROM labelled
             ), held AS (
                 SELECT *, CASE WHEN count < 2 THEN 0 ELSE greatest(1, round(count * \(Split.testShare)::numeric)) END AS held FROM ranked
             ), sided AS (
-                SELECT *, CASE WHEN value IS NULL THEN NULL
-                               WHEN rank <= held AND max(rank) OVER (PARTITION BY \(sql: group), value IS NULL) > held THEN 'test'
+                SELECT *, CASE WHEN annotation IS NULL THEN NULL
+                               WHEN rank <= held AND max(rank) OVER (PARTITION BY \(sql: group), annotation IS NULL) > held THEN 'test'
                                ELSE 'train' END AS split
                 FROM held
+            ), page AS (
+                SELECT id, annotation, split FROM sided
+                WHERE id > \(id ?? 0) AND (\(label)::text IS NULL OR label = \(label)) AND (\(split)::text IS NULL OR split = \(split))
+                ORDER BY id LIMIT \(limit)
             )
-            SELECT id, name, blob, media_type, bytes, width, height, row, value AS annotation, split FROM sided
-            WHERE id > \(id ?? 0) AND (\(label)::text IS NULL OR label = \(label)) AND (\(split)::text IS NULL OR split = \(split))
-            ORDER BY id LIMIT \(limit)
+            SELECT i.id, i.name, i.blob, i.media_type, i.bytes, i.width, i.height, i.row, a.value AS annotation, page.split
+            FROM page JOIN item AS i ON i.id = page.id LEFT JOIN annotation AS a ON a.id = page.annotation ORDER BY i.id
             """, decode: ItemRecord.init)
     }
 

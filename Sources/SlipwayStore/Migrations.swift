@@ -159,9 +159,19 @@ package struct Migrations: Sendable {
         return applied.count
     }
 
+    // MARK: The service role
+
+    /// Lets `slipway_service` log in with a new password, and returns its address. On a cluster of one platform only.
+    package static func openService(on connection: Connection, _ owner: PostgresAddress) throws -> PostgresAddress {
+        var generator = SystemRandomNumberGenerator()
+        let password = (0..<4).map { _ in String(generator.next(), radix: 36) }.joined()
+        try connection.transaction(as: .owner) { try $0.execute("CALL open_service(\(password))") }
+        return owner.with(user: "slipway_service", password: password)
+    }
+
     // MARK: Verifying
 
-    /// That all have been applied, and that row security can't be got round: for each process at its start.
+    /// That all have been applied, and that row security can't be got round.
     package func verify(on connection: Connection) throws {
         try connection.transaction(as: .owner, options: TransactionOptions(isReadOnly: true)) { transaction in
             let exists = try transaction.queryOne(

@@ -15,8 +15,9 @@ package struct ModelRecord: Sendable {
     package let name: String
     package let task: LearningTask
     package let createdAt: Date
-    /// Newest first.
+    /// The newest `shownVersions`, newest first.
     package internal(set) var versions: [Version] = []
+    static let shownVersions = 50
 
     init(_ row: Row) throws {
         id = try row["id"]
@@ -85,7 +86,10 @@ extension Transaction {
 
     private func withVersions(_ models: [ModelRecord]) throws -> [ModelRecord] {
         let versions = try query("""
-            SELECT id, model_id, number, metrics, created_at FROM model_version WHERE model_id = ANY (\(models.map(\.id))) ORDER BY number DESC
+            SELECT v.id, v.model_id, v.number, v.metrics, v.created_at FROM unnest(\(models.map(\.id))::uuid[]) AS asked(model)
+            CROSS JOIN LATERAL (SELECT * FROM model_version WHERE model_id = asked.model ORDER BY number DESC
+                                LIMIT \(ModelRecord.shownVersions)) AS v
+            ORDER BY v.number DESC
             """) { row in
             (model: try row["model_id"] as ModelID,
              version: ModelRecord.Version(id: try row["id"], number: try row["number"], metrics: try row["metrics"], createdAt: try row["created_at"]))
@@ -113,13 +117,26 @@ extension Transaction {
             "SELECT name, blob, bytes FROM model_file WHERE model_version_id = \(version) AND name = \(name)", decode: ModelFileRecord.init)
     }
 
-    /// - Errors: `StoreError.inUse` while a deployment's revision, even a retired one, has a version of it.
+    /// - Errors: `StoreError.inUse` while a version of it serves, or is being rolled out.
     package func deleteModel(_ id: ModelID) throws {
         guard try execute("SELECT 1 FROM model WHERE id = \(id) FOR UPDATE") == 1 else { throw StoreError.notFound("model") }
-        try requireUnused("model", """
-            SELECT DISTINCT 'deployment' AS kind, r.deployment_id::text AS id
-            FROM deployment_revision AS r JOIN model_version AS v ON v.id = r.model_version_id WHERE v.model_id = \(id)
-            """)
+        try execute("SELECT 1 FROM model_version WHERE model_id = \(id) ORDER BY id FOR UPDATE")
+        try requireUnserved("model", "v.model_id = \(id)")
         try execute("DELETE FROM model WHERE id = \(id)")
+    }
+
+    /// - Errors: `StoreError.inUse` while it serves, or is being rolled out.
+    package func deleteModelVersion(_ id: ModelVersionID) throws {
+        guard try execute("SELECT 1 FROM model_version WHERE id = \(id) FOR UPDATE") == 1 else { throw StoreError.notFound("model version") }
+        try requireUnserved("model version", "v.id = \(id)")
+        try execute("DELETE FROM model_version WHERE id = \(id)")
+    }
+
+    private func requireUnserved(_ what: String, _ versions: SQL) throws {
+        try requireUnused(what, """
+            SELECT DISTINCT 'deployment' AS kind, r.deployment_id::text AS id
+            FROM deployment_revision AS r JOIN model_version AS v ON v.id = r.model_version_id
+            WHERE r.status IN ('deploying', 'ready') AND \(sql: versions)
+            """)
     }
 }

@@ -48,6 +48,9 @@ extension Refusal {
             self = .unavailable("database-busy", "the database took too long")
         case .server(let error) where error.state == .serializationFailure || error.state == .deadlockDetected:
             self = .unavailable("database-busy", "the request collided with others")
+        // What a row refers to was deleted, or what was to be deleted got a user, at the same moment.
+        case .server(let error) where error.state == .foreignKeyViolation:
+            self.init(problem: .conflict("in-use", "what this refers to was deleted or used by another request at the same time"))
         default: self = .internalError
         }
     }

@@ -5,6 +5,7 @@ internal import SlipwayTasks
 /// What can be trained, and by which recipes.
 struct CatalogueRoutes {
     let library: TemplateLibrary
+    let limits: ImportLimits
 
     var routes: [Route] {
         [
@@ -15,7 +16,7 @@ struct CatalogueRoutes {
     }
 
     func tasks(_ call: Call) async throws -> Response {
-        .json(.object([("items", .array(try TaskCatalogue.entries(library).map(Output.encoded)))]))
+        .json(.object([("items", .array(try TaskCatalogue.entries(library, limits).map(Output.encoded)))]))
     }
 
     func templates(_ call: Call) async throws -> Response {

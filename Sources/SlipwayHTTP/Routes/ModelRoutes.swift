@@ -48,10 +48,12 @@ struct ModelRoutes {
             Route(.get, "/v1/projects/{project}/models", .scope(.read), "List a project's models", query: QueryParameter.page,
                 content: .list(Self.model.reference), handle: list),
             Route(.get, "/v1/models/{model}", .scope(.read), "Show a model with its versions", content: .json(Self.model.reference), handle: show),
-            Route(.delete, "/v1/models/{model}", .scope(.write), "Delete a model that no deployment has", status: .noContent, content: .none,
+            Route(.delete, "/v1/models/{model}", .scope(.write), "Delete a model of which no version serves", status: .noContent, content: .none,
                 handle: delete),
             Route(.get, "/v1/model-versions/{version}", .scope(.read), "Show a model version", content: .json(Self.version.reference),
                 handle: showVersion),
+            Route(.delete, "/v1/model-versions/{version}", .scope(.write), "Delete a model version that doesn't serve", status: .noContent,
+                content: .none, handle: deleteVersion),
             Route(.get, "/v1/model-versions/{version}/lineage", .scope(.read), "What a model version learned from: `items` is a page of the items",
                 query: QueryParameter.page,
                 content: .json(.object([
@@ -83,6 +85,11 @@ struct ModelRoutes {
     func showVersion(_ call: Call) async throws -> Response {
         let id: ModelVersionID = try call.identifier("version", of: "model version")
         return .json(Self.version.output(try await database.transaction(as: call.role) { try $0.modelVersion(id) }))
+    }
+
+    func deleteVersion(_ call: Call) async throws -> Response {
+        let id: ModelVersionID = try call.identifier("version", of: "model version")
+        return try await call.remove("model-version.delete", "model version \(id)", in: database) { try $0.deleteModelVersion(id) }
     }
 
     // MARK: Lineage

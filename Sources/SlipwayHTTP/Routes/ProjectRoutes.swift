@@ -55,7 +55,9 @@ extension Call {
     /// Removes in one transaction with the audit entry.
     func remove(_ action: String, _ object: String, in database: Database, _ body: @escaping @Sendable (Transaction) throws -> Void) async throws -> Response {
         let audit = try audit(action)
-        try await database.transaction(as: role) { transaction in
+        // Millions of rows go with a data set.
+        let options = TransactionOptions(statementTimeout: .seconds(600))
+        try await database.transaction(as: role, options: options) { transaction in
             try body(transaction)
             try transaction.record(audit, of: object)
         }

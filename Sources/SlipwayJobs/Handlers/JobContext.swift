@@ -19,6 +19,7 @@ struct JobContext: Sendable {
     let threads: Int
     let dataThreads: Int
     let importSeconds: Double
+    let importLimits: ImportLimits
     let logger: Logger
 
     func directory(for attempt: Attempt) throws -> JobDirectory {

@@ -58,7 +58,7 @@ struct ImportVersion: Sendable {
             task: plan.task, upload: context.blobs.path(of: upload),
             mediaType: plan.mediaType.split(separator: ";").first.map { $0.trimmingCharacters(in: .whitespaces) } ?? "",
             format: plan.format, encoding: encoding, target: plan.target,
-            columns: plan.mode == .append ? plan.baseProfile?.columns : nil)
+            columns: plan.mode == .append ? plan.baseProfile?.columns : nil, limits: context.importLimits)
     }
 
     private func adopt(_ found: Findings, _ directory: JobDirectory) async throws -> [StagedBlob] {

@@ -46,7 +46,10 @@ package final class Supervisor {
     private let lock: FileLock
     private let signals: SignalPipe
     private var cluster: Cluster?
-    private var address: PostgresAddress
+    /// The owner's, who migrates.
+    private let address: PostgresAddress
+    /// The children's, who can only become one of the two roles that transactions run as.
+    private var serviceAddress: PostgresAddress
     private var children: [Child] = []
     private var clusterBackoff = RestartBackoff()
 
@@ -74,6 +77,7 @@ package final class Supervisor {
             self.cluster = cluster
             address = cluster.address
         }
+        serviceAddress = address
         do {
             try prepare(writeKey)
         } catch {
@@ -89,6 +93,8 @@ package final class Supervisor {
         defer { connection.close() }
         let applied = try Migrations(directory: configuration.migrationsFolder).apply(on: connection)
         if !applied.isEmpty { logger.notice("migrated the database", metadata: ["migrations": "\(applied.map(\.name))"]) }
+        // A cluster of our own is nobody else's, so the password may change at each start.
+        if cluster != nil { serviceAddress = try Migrations.openService(on: connection, address) }
         // A key that can't be kept isn't made: the transaction goes with it.
         try connection.transaction(as: .system) { transaction in
             guard try transaction.firstOrganisation() == nil else { return }
@@ -167,7 +173,7 @@ package final class Supervisor {
 
     private func start(_ child: Child) {
         var environment = ProcessInfo.processInfo.environment.merging(configuration.environment) { _, setting in setting }
-        environment["SLIPWAY_DATABASE_URL"] = address.connectionString
+        environment["SLIPWAY_DATABASE_URL"] = serviceAddress.connectionString
         environment["SLIPWAY_DATA_DIR"] = configuration.dataDirectory
         do {
             try child.start(configuration.executable, environment)

@@ -56,7 +56,7 @@ extension Transaction {
     /// Takes an upload: the version's row, the reference to the bytes and the job that imports them, in one transaction.
     ///
     /// - Parameter place: gives the staged file its name, `BlobStore.place`.
-    /// - Errors: `StoreError.notFound` for the data set or the base.
+    /// - Errors: `StoreError.notFound` for the data set; a `Problem` that names the parameter `base`.
     package func acceptUpload(
         _ upload: Digest, bytes: Int, as version: NewVersion, place: () throws -> Void
     ) throws -> AcceptedVersion {
@@ -100,12 +100,12 @@ extension Transaction {
             decode: { (try $0["number"], (try $0["organisation_id"], try $0["project_id"]), try $0["latest_version"]) })
         guard let (number, owner, latest) = found else { throw StoreError.notFound("data set") }
         guard version.mode != .new else { return (number, owner, nil) }
-        guard let base = version.base ?? latest else { throw StoreError.notFound("data set version") }
+        guard let base = version.base ?? latest else { throw Problem.unknownBase(version.base) }
         let isReady = try execute(
             """
             SELECT FROM dataset_version WHERE dataset_id = \(version.dataset) AND number = \(base) AND status = 'ready'
             """) == 1
-        guard isReady else { throw StoreError.notFound("data set version") }
+        guard isReady else { throw version.mode == .relabel ? StoreError.notFound("data set version") : Problem.unknownBase(base) }
         return (number, owner, base)
     }
 
@@ -116,5 +116,14 @@ extension Transaction {
             work(version), organisation: owner.organisation, project: owner.project, serialKey: "dataset:\(version.dataset)",
             requestID: requestID)
         return AcceptedVersion(number: version.version, job: job)
+    }
+}
+
+extension Problem {
+    fileprivate static func unknownBase(_ number: Int?) -> Problem {
+        let detail = number.map { "the data set has no version \($0) that is ready" } ?? "the data set has no version yet to build on"
+        return Problem(
+            422, "base-unknown", title: "There is no such base version", detail: detail,
+            errors: [.init(parameter: "base", code: "base-unknown", detail: detail)])
     }
 }

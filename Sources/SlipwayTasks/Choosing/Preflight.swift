@@ -40,7 +40,8 @@ package enum Preflight {
                     "train-no-label-column", "There is no target column", "the data set version has no target column",
                     "/target")
             }
-            distinct = max(distinct, column.distinct)
+            // The classes are the labels' as they are now; the column's figures are the upload's.
+            if !task.isClassification || profile.classes.isEmpty { distinct = column.distinct }
             guard task.isClassification || column.type == .number else {
                 throw fault(
                     "train-target-not-numeric", "The target is no number",

@@ -70,7 +70,7 @@ package struct TaskEntry: Codable, Sendable {
 }
 
 package enum TaskCatalogue {
-    package static func entries(_ library: TemplateLibrary) -> [TaskEntry] {
+    package static func entries(_ library: TemplateLibrary, _ limits: ImportLimits) -> [TaskEntry] {
         LearningTask.allCases.map { task in
             var objectives = Objective.all(for: task)
             let first = Objective.initial(for: task)
@@ -80,7 +80,7 @@ package enum TaskCatalogue {
                 task: task, summary: summary(task), formats: formats(task),
                 inputs: task.isTabular
                     ? "rows: objects of column names and values" : "a picture's bytes (image/png, image/jpeg), or base64",
-                objectives: objectives, metrics: metrics(task), presets: Preset.allCases, limits: limits(task),
+                objectives: objectives, metrics: metrics(task), presets: Preset.allCases, limits: self.limits(task, limits),
                 templates: library.templates(for: task).map(\.name))
         }
     }
@@ -113,8 +113,7 @@ package enum TaskCatalogue {
             : ["rmse", "mae", "r2", "mape"]
     }
 
-    private static func limits(_ task: LearningTask) -> [String: Int] {
-        let limits = ImportLimits()
+    private static func limits(_ task: LearningTask, _ limits: ImportLimits) -> [String: Int] {
         var result = ["minimum_items": Preflight.minimumItems, "minimum_seconds": 10]
         if task.isClassification {
             result["classes"] = limits.classes

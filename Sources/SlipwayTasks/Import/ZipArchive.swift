@@ -31,6 +31,7 @@ package struct ZipArchive: Sendable {
         var skipped = 0
         var seen: [String: (name: String, isFolder: Bool)] = [:]
         var total = 0
+        let limit = max(limits.archiveBytes, 4 * file.count)
         for (record, decoded) in zip(directory, names) {
             let isFolder = decoded.hasSuffix("/")
             let name = try checkedName(decoded)
@@ -41,8 +42,8 @@ package struct ZipArchive: Sendable {
             }
             total += record.size
             // An entry of 4 GiB or more is refused whatever the limit: its sizes don't fit the header that `read` writes.
-            guard total <= limits.archiveBytes, max(record.size, record.compressedSize) < Int(UInt32.max) else {
-                throw .tooLarge(bytes: total, limit: min(limits.archiveBytes, Int(UInt32.max)))
+            guard total <= limit, max(record.size, record.compressedSize) < Int(UInt32.max) else {
+                throw .tooLarge(bytes: total, limit: limit)
             }
             // Small files of one colour shrink a lot and harm nobody.
             if record.size > 1 << 20, record.size / max(record.compressedSize, 1) > limits.archiveRatio {

@@ -20,6 +20,9 @@ struct SettingFlags: ParsableArguments {
     @Option(help: help(Settings.trainerMemory)) var trainerMemory: String?
     @Option(help: help(Settings.drain)) var drain: String?
     @Option(help: help(Settings.uploadBytes)) var uploadBytes: String?
+    @Option(help: help(Settings.archiveEntries)) var archiveEntries: String?
+    @Option(help: help(Settings.archiveBytes)) var archiveBytes: String?
+    @Option(help: help(Settings.tableColumns)) var tableColumns: String?
     @Option(help: help(Settings.serveThreads)) var serveThreads: String?
     @Option(help: help(Settings.servePictureBytes)) var servePictureBytes: String?
     @Option(name: .customLong("serve-json-bytes"), help: help(Settings.serveJSONBytes)) var serveJSONBytes: String?
@@ -33,7 +36,8 @@ struct SettingFlags: ParsableArguments {
             (Settings.databaseURL, databaseUrl), (Settings.share, share), (Settings.logLevel, logLevel),
             (Settings.logFormat, logFormat), (Settings.trainingSlots, trainingSlots), (Settings.dataSlots, dataSlots),
             (Settings.threads, threads), (Settings.lease, lease), (Settings.trainerMemory, trainerMemory),
-            (Settings.drain, drain), (Settings.uploadBytes, uploadBytes), (Settings.serveThreads, serveThreads),
+            (Settings.drain, drain), (Settings.uploadBytes, uploadBytes), (Settings.archiveEntries, archiveEntries),
+            (Settings.archiveBytes, archiveBytes), (Settings.tableColumns, tableColumns), (Settings.serveThreads, serveThreads),
             (Settings.servePictureBytes, servePictureBytes), (Settings.serveJSONBytes, serveJSONBytes),
             (Settings.serveQueue, serveQueue), (Settings.serveDeadline, serveDeadline),
         ]

@@ -1,10 +1,11 @@
 import Foundation
+import SlipwayDomain
 
 /// Every setting of the platform. The README's table, `slipway config` and the flags' help follow from these rows.
 enum Settings {
     static let all: [any SettingRow] = [
         dataDirectory, host, port, databaseURL, share, logLevel, logFormat, trainingSlots, dataSlots, threads, lease,
-        trainerMemory, drain, uploadBytes, serveThreads, servePictureBytes, serveJSONBytes, serveQueue, serveDeadline,
+        trainerMemory, drain, uploadBytes, archiveEntries, archiveBytes, tableColumns, serveThreads, servePictureBytes, serveJSONBytes, serveQueue, serveDeadline,
     ]
 
     static let dataDirectory = Setting<String>(
@@ -50,6 +51,13 @@ enum Settings {
     static let uploadBytes = Setting<ByteCount>(
         "upload_bytes", default: ByteCount(8 << 30), in: ByteCount(1 << 20)...ByteCount(1 << 46),
         "The largest file that can be uploaded.")
+    static let archiveEntries = Setting<Int>(
+        "archive_entries", default: ImportLimits().archiveEntries, in: 1...10_000_000, "The most entries of an uploaded archive.")
+    static let archiveBytes = Setting<ByteCount>(
+        "archive_bytes", default: ByteCount(ImportLimits().archiveBytes), in: ByteCount(1 << 20)...ByteCount(1 << 46),
+        "What an uploaded archive may unpack to; or four times its own bytes, if that is more.")
+    static let tableColumns = Setting<Int>(
+        "table_columns", default: ImportLimits().tableColumns, in: 2...100_000, "The most columns of an uploaded table.")
     static let servePictureBytes = Setting<ByteCount>(
         "serve_picture_bytes", default: ByteCount(20_000_000), in: ByteCount(1024)...ByteCount(1 << 30),
         "The largest picture that predict takes.")

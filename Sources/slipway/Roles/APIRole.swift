@@ -19,6 +19,7 @@ struct APIRole: AsyncParsableCommand {
         api.port = configuration[Settings.port] == 0 ? role.files.lastPort : configuration[Settings.port]
         api.endsWithStandardInput = true
         api.limits.uploadBytes = configuration[Settings.uploadBytes].bytes
+        api.importLimits = role.importLimits
         api.limits.drainTime = configuration[Settings.drain]
         api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
         let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))

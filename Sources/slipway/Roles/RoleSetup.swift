@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import SlipwayBlobs
+import SlipwayDomain
 import SlipwayPostgres
 import SlipwaySystem
 
@@ -25,6 +26,14 @@ struct RoleSetup: Sendable {
             throw Failure.usage("this role needs SLIPWAY_DATABASE_URL; `slipway up` runs it with the platform's own cluster")
         }
         return Database(try PostgresAddress(text), connections: connections, logger: logger)
+    }
+
+    var importLimits: ImportLimits {
+        var limits = ImportLimits()
+        limits.archiveEntries = configuration[Settings.archiveEntries]
+        limits.archiveBytes = configuration[Settings.archiveBytes].bytes
+        limits.tableColumns = configuration[Settings.tableColumns]
+        return limits
     }
 
     func blobs() throws -> BlobStore { try BlobStore(directory: files.blobs) }

@@ -19,6 +19,7 @@ struct WorkerRole: AsyncParsableCommand {
         worker.threads = configuration[Settings.threads]
         worker.leaseSeconds = configuration[Settings.lease] / .seconds(1)
         worker.trainerMemoryBytes = configuration[Settings.trainerMemory].bytes
+        worker.importLimits = role.importLimits
         worker.drainSeconds = configuration[Settings.drain] / .seconds(1)
         let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
         // A connection for each slot's writes, two for reading, and the rest for housekeeping.
