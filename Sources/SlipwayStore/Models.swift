@@ -117,26 +117,33 @@ extension Transaction {
             "SELECT name, blob, bytes FROM model_file WHERE model_version_id = \(version) AND name = \(name)", decode: ModelFileRecord.init)
     }
 
+    /// Retired revisions are history, and go along.
+    ///
     /// - Errors: `StoreError.inUse` while a version of it serves, or is being rolled out.
     package func deleteModel(_ id: ModelID) throws {
         guard try execute("SELECT 1 FROM model WHERE id = \(id) FOR UPDATE") == 1 else { throw StoreError.notFound("model") }
-        try execute("SELECT 1 FROM model_version WHERE model_id = \(id) ORDER BY id FOR UPDATE")
-        try requireUnserved("model", "v.model_id = \(id)")
+        try releaseVersions("model", "v.model_id = \(id)")
         try execute("DELETE FROM model WHERE id = \(id)")
     }
 
+    /// Retired revisions go along.
+    ///
     /// - Errors: `StoreError.inUse` while it serves, or is being rolled out.
     package func deleteModelVersion(_ id: ModelVersionID) throws {
-        guard try execute("SELECT 1 FROM model_version WHERE id = \(id) FOR UPDATE") == 1 else { throw StoreError.notFound("model version") }
-        try requireUnserved("model version", "v.id = \(id)")
-        try execute("DELETE FROM model_version WHERE id = \(id)")
+        try releaseVersions("model version", "v.id = \(id)")
+        guard try execute("DELETE FROM model_version WHERE id = \(id)") == 1 else { throw StoreError.notFound("model version") }
     }
 
-    private func requireUnserved(_ what: String, _ versions: SQL) throws {
+    /// A revision that comes meanwhile is found by its foreign key.
+    private func releaseVersions(_ what: String, _ versions: SQL) throws {
         try requireUnused(what, """
             SELECT DISTINCT 'deployment' AS kind, r.deployment_id::text AS id
             FROM deployment_revision AS r JOIN model_version AS v ON v.id = r.model_version_id
             WHERE r.status IN ('deploying', 'ready') AND \(sql: versions)
+            """)
+        try execute("""
+            DELETE FROM deployment_revision AS r USING model_version AS v
+            WHERE v.id = r.model_version_id AND r.status IN ('retired', 'failed') AND \(sql: versions)
             """)
     }
 }

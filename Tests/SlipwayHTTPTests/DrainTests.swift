@@ -5,7 +5,7 @@ import SlipwayTestSupport
 import Testing
 
 @Suite struct DrainTests {
-    @Test(.timeLimit(.minutes(2))) func whatIsInFlightFinishesAndStreamsEnd() async throws {
+    @Test(.timeLimit(.minutes(10))) func whatIsInFlightFinishesAndStreamsEnd() async throws {
         try await testGracefulShutdown { trigger in
             try await withRunningServer { server in
                 let made = try await server.furnish()

@@ -46,7 +46,8 @@ import Testing
                 (pictures, "", "application/zip", [], 422, "archive-empty"), (tables, "", "application/x-tar", Self.table, 415, "media-type-unsupported"),
                 (tables, "", "text/csv", zip, 415, "media-type-mismatch"), (pictures, "", "application/zip", Self.table, 415, "media-type-mismatch"),
                 (tables, "", "text/csv", big, 413, "body-too-large"), (tables, "?format=parquet", "text/csv", Self.table, 422, "parameter-invalid"),
-                (tables, "?base=9999999999", "text/csv", Self.table, 422, "parameter-invalid"), (tables, "?base=9", "text/csv", Self.table, 404, "not-found"), (tables, "?mode=append", "text/csv", Self.table, 404, "not-found"),
+                (tables, "?base=9999999999", "text/csv", Self.table, 422, "parameter-invalid"), (tables, "?base=9", "text/csv", Self.table, 422, "base-unknown"),
+                (tables, "?mode=append", "text/csv", Self.table, 422, "base-unknown"),
                 (tables, "?colour=red", "text/csv", Self.table, 422, "parameter-invalid"),
             ]
             for row in cases {
