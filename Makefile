@@ -21,8 +21,8 @@ help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the Debian packages that are missing
-	@ops/setup
 	@command -v $(swift) >/dev/null || { echo "Swift is not on the PATH: see https://www.swift.org/install/linux" >&2; exit 1; }
+	@ops/setup
 
 quickstart: setup ## builds, then shows the whole way from data to predictions on two real data sets
 	$(swift) build -c release --product slipway $(link)
