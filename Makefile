@@ -14,6 +14,8 @@ archive := slipway-$(version)-linux-$(arch)
 # same name, and would come first by the system's alternatives.
 link := -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
 swift := swift
+# SwiftPM writes the settings of some packages in the order of a hash table. In another order it compiles them again.
+build := SWIFT_DETERMINISTIC_HASHING=1 $(swift) build -c release $(link)
 
 .PHONY: help setup quickstart up build test acceptance install dist clean
 
@@ -21,19 +23,19 @@ help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the Debian packages that are missing
-	@ops/setup
 	@command -v $(swift) >/dev/null || { echo "Swift is not on the PATH: see https://www.swift.org/install/linux" >&2; exit 1; }
+	@ops/setup
 
 quickstart: setup ## builds, then shows the whole way from data to predictions on two real data sets
-	$(swift) build -c release --product slipway $(link)
+	$(build) --product slipway
 	@$(binary) quickstart
 
 up: setup ## builds and runs the platform until Ctrl-C
-	$(swift) build -c release --product slipway $(link)
+	$(build) --product slipway
 	@$(binary) up
 
 build: setup ## builds everything, tests included
-	$(swift) build -c release --build-tests $(link)
+	$(build) --build-tests
 
 test: build ## builds everything and runs the tests; those that drive the real binary come last and alone
 	$(swift) test -c release --skip-build --disable-xctest --skip AcceptanceTests
@@ -43,11 +45,11 @@ acceptance: build ## only the tests that drive the real binary over HTTP
 	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
-	$(swift) build -c release --product slipway $(link)
+	$(build) --product slipway
 	ops/install $(binary) "$(DESTDIR)" "$(PREFIX)"
 
 dist: setup ## writes dist/slipway-VERSION-linux-ARCH.tar.gz, which runs without Swift
-	$(swift) build -c release --product slipway $(link)
+	$(build) --product slipway
 	ops/dist $(binary) dist/$(archive)
 
 clean: ## removes what was built

@@ -44,18 +44,21 @@ extension Transaction {
     }
 
     private func collect(among condition: SQL, limit: Int, remove: ([Digest]) throws -> Void) throws -> [Digest] {
-        let collected: [Digest] = try query(
+        let isUnused: SQL = """
+            NOT EXISTS (SELECT FROM item WHERE item.blob = sha256)
+            AND NOT EXISTS (SELECT FROM dataset_version WHERE upload = sha256)
+            AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.blob = sha256)
+            AND NOT EXISTS (SELECT FROM model_file WHERE model_file.blob = sha256)
             """
-            DELETE FROM blob WHERE sha256 = ANY (ARRAY(
-                SELECT sha256 FROM blob
-                WHERE \(sql: condition)
-                  AND NOT EXISTS (SELECT FROM item WHERE item.blob = sha256)
-                  AND NOT EXISTS (SELECT FROM dataset_version WHERE upload = sha256)
-                  AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.blob = sha256)
-                  AND NOT EXISTS (SELECT FROM model_file WHERE model_file.blob = sha256)
-                ORDER BY sha256 LIMIT \(limit) FOR UPDATE SKIP LOCKED))
-            RETURNING sha256
+        let locked: [Digest] = try query(
+            """
+            SELECT sha256 FROM blob WHERE \(sql: condition) AND \(sql: isUnused)
+            ORDER BY sha256 LIMIT \(limit) FOR UPDATE SKIP LOCKED
             """,
+            decode: { try $0["sha256"] })
+        // Asked again under the lock: a publisher may have committed between the first statement's snapshot and the lock.
+        let collected: [Digest] = try query(
+            "DELETE FROM blob WHERE sha256 = ANY (\(locked)::bytea[]) AND \(sql: isUnused) RETURNING sha256",
             decode: { try $0["sha256"] })
         if !collected.isEmpty { try remove(collected) }
         return collected
