@@ -103,6 +103,14 @@ struct TableEncoder: Codable, Sendable, Hashable {
             && sums.allSatisfy { sum in (sum.plus + sum.minus).allSatisfy(columns.indices.contains) }
     }
 
+    /// `length + width − handle`.
+    var sumsInWords: [String] {
+        sums.map { sum in
+            let plus = sum.plus.map { columns[$0].name }.joined(separator: " + ")
+            return ([plus] + sum.minus.map { columns[$0].name }).joined(separator: " − ")
+        }
+    }
+
     // MARK: For trees
 
     mutating func addSums(_ new: [Sum]) { sums += new }
