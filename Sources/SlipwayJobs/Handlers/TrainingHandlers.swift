@@ -10,6 +10,7 @@ struct TrainRung: Sendable {
     let context: JobContext
 
     func run(_ work: RungWork, _ attempt: Attempt) async throws {
+        let began = ContinuousClock.now
         let task = try await attempt.reading { try $0.trainingTask(of: work.experiment, trials: [work.trial]) }
         let candidate = task.candidates[0]
         let directory = try context.directory(for: attempt)
@@ -19,7 +20,8 @@ struct TrainRung: Sendable {
             work: .trainRung(
                 RungPlan(
                     task: task.task, data: data, objective: task.objective, recipe: candidate.recipe, rung: work.rung,
-                    untilResource: work.untilResource, seconds: work.seconds, checkpoint: checkpoint)),
+                    untilResource: work.untilResource, seconds: work.seconds.map { max($0 - began.elapsed, 0) },
+                    checkpoint: checkpoint)),
             threads: context.threads)
         try await attempt.fenced { try $0.begin(work.experiment, trial: work.trial) }
 
@@ -28,7 +30,7 @@ struct TrainRung: Sendable {
         let process = TrainerProcess(
             settings: context.trainer, directory: directory, attempt: attempt, seconds: context.limit(of: work.seconds))
         let end = try await reporter.reporting { try await process.run(plan) { event, _ in try reporter.receive(event) } }
-        let seconds = end.started.duration(to: ContinuousClock.now).inSeconds
+        let seconds = began.elapsed
         if let failure = end.failure { throw LoggedFailure(failure, log: end.log) }
         if let problem = reporter.problem { throw LoggedFailure(.problem(problem), log: end.log, seconds: seconds) }
         guard let result = reporter.rung, checkpoint != nil || reporter.hasCheckpoint else {
@@ -47,6 +49,7 @@ struct Evaluate: Sendable {
     let context: JobContext
 
     func run(_ work: EvaluationWork, _ attempt: Attempt) async throws {
+        let began = ContinuousClock.now
         let task = try await attempt.reading { try $0.trainingTask(of: work.experiment, trials: work.trials) }
         let directory = try context.directory(for: attempt)
         let data = try await context.export(task.data, task.task, into: directory, attempt)
@@ -66,7 +69,7 @@ struct Evaluate: Sendable {
             work: .evaluate(
                 EvaluationPlan(
                     task: task.task, data: data, objective: task.objective, candidates: candidates,
-                    facts: Self.facts(of: task, work.experiment), seconds: work.seconds)),
+                    facts: Self.facts(of: task, work), seconds: work.seconds.map { max($0 - began.elapsed, 0) })),
             threads: context.threads)
         try await attempt.fenced { try $0.begin(work.experiment, trial: nil) }
 
@@ -83,7 +86,7 @@ struct Evaluate: Sendable {
             try result.files.map { (path: try directory.file($0.path), digest: nil as Digest?) })
         let files = zip(result.files, staged).map { NewModelFile(name: $0.name, digest: $1.digest, bytes: $1.bytes) }
         let (blobs, threads, build) = (context.blobs, context.threads, context.build)
-        let seconds = end.started.duration(to: ContinuousClock.now).inSeconds
+        let seconds = began.elapsed
         let recorded = try await attempt.fenced { transaction in
             try transaction.finish(attempt.job.lease, as: .succeeded, log: end.log)
             return try transaction.record(
@@ -94,10 +97,14 @@ struct Evaluate: Sendable {
         await context.collect(recorded.released)
     }
 
-    private static func facts(of task: TrainingTask, _ experiment: ExperimentID) -> [String: SlipwayDomain.JSON] {
+    private static func facts(of task: TrainingTask, _ work: EvaluationWork) -> [String: SlipwayDomain.JSON] {
         [
             "project": .string(task.projectName), "dataset": .string(task.datasetName), "version": .integer(task.data.version),
-            "experiment": .string(task.name), "experiment_id": .string(experiment.description),
+            "experiment": .string(task.name), "experiment_id": .string(work.experiment.description),
+            "trials": .integer(task.finishedTrials), "seconds_searched": .number(task.spentSeconds),
+            "budget_seconds": task.budgetSeconds.map { .number($0) } ?? .null,
+            "budget_trials": task.budgetTrials.map { .integer($0) } ?? .null,
+            "ended_because": work.why.map { .string($0) } ?? .null,
             "chosen": task.chosen.map { .object(["template": .string($0.template), "why": .string($0.why)]) } ?? .null,
             "considered": .array(
                 task.considered.map {
@@ -144,6 +151,11 @@ extension JobContext {
 
     /// When a trainer that has `seconds` hangs: it ends by itself before, unless it does.
     func limit(of seconds: Double?) -> Double? { seconds.map { $0 * 1.25 + 15 } }
+}
+
+extension ContinuousClock.Instant {
+    /// Seconds since then.
+    var elapsed: Double { duration(to: .now).inSeconds }
 }
 
 extension Duration {

@@ -97,10 +97,13 @@ package struct EvaluationWork: Codable, Hashable, Sendable {
     /// Best first.
     package var trials: [TrialID]
     package var seconds: Double?
+    /// Why the search has ended.
+    package var why: String?
 
-    package init(experiment: ExperimentID, trials: [TrialID], seconds: Double?) {
+    package init(experiment: ExperimentID, trials: [TrialID], seconds: Double?, why: String?) {
         self.experiment = experiment
         self.trials = trials
         self.seconds = seconds
+        self.why = why
     }
 }

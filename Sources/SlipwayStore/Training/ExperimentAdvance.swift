@@ -65,7 +65,7 @@ extension Transaction {
             try record([.log(level: "info", message: "The search ends: \(why).", trial: nil)], in: experiment.id)
             // Before any waiting rung: the end of an experiment is what its budget is kept for.
             try enqueue(
-                .evaluate(EvaluationWork(experiment: experiment.id, trials: ids, seconds: seconds)),
+                .evaluate(EvaluationWork(experiment: experiment.id, trials: ids, seconds: seconds, why: why)),
                 organisation: experiment.organisation, project: experiment.project, priority: 1, requestID: experiment.requestID)
         case .fail(let problem):
             try fail(experiment.id, with: problem)

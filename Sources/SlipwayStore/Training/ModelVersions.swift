@@ -102,7 +102,7 @@ extension Transaction {
         try execute(
             """
             UPDATE experiment SET status = 'succeeded', progress = 1, finished_at = now(), metrics = \(json: metrics),
-                best_trial = \(parts.first?.trial), chosen = \(json: Self.chosen(parts, task)), model_version_id = \(version),
+                best_trial = \(parts.first?.trial), chosen = \(json: Self.chosen(parts, task, work.why)), model_version_id = \(version),
                 spent_seconds = spent_seconds + \(seconds)
             WHERE id = \(work.experiment)
             """)
@@ -128,12 +128,13 @@ extension Transaction {
     }
 
     /// What the experiment chose in the end, in plain words.
-    private static func chosen(_ parts: [TrainingTask.Candidate], _ task: TrainingTask) -> ChosenTemplate? {
+    private static func chosen(_ parts: [TrainingTask.Candidate], _ task: TrainingTask, _ why: String?) -> ChosenTemplate? {
         guard let best = parts.first else { return task.chosen }
         let guess = task.considered.first { $0.template == best.recipe.template }?.why
         let result = parts.count > 1
             ? "a mix of the \(parts.count) best trials, led by this template, did best on the validation items"
             : "its trial \(best.number) did best on the validation items"
-        return ChosenTemplate(template: best.recipe.template, why: [guess, result].compactMap(\.self).joined(separator: "; "))
+        let end = why.map { "the search ended because \($0)" }
+        return ChosenTemplate(template: best.recipe.template, why: [guess, result, end].compactMap(\.self).joined(separator: "; "))
     }
 }

@@ -37,7 +37,7 @@ package enum ExperimentDecision {
     /// Trials of one generation: they are drawn without knowledge of each other.
     static let generation = 4
     /// The most trials that one evaluation may mix.
-    static let mixture = 5
+    static let mixture = 8
 }
 
 private struct Planner {
@@ -212,7 +212,10 @@ private struct Planner {
                         422, "train-no-result", title: "Training reached no result", detail: detail))
             ]
         }
-        let chosen = scored.prefix(ExperimentDecision.mixture).map(\.id)
+        // The best of each template comes first: models that differ in kind err differently, so they mix best.
+        let leaders = templates.compactMap { template in scored.first { $0.recipe.template == template.name } }
+        let others = scored.filter { trial in !leaders.contains { $0.id == trial.id } }
+        let chosen = (leaders + others).prefix(ExperimentDecision.mixture).sorted(by: isBetter).map(\.id)
         let left = state.trials.filter { $0.status == .paused && !chosen.contains($0.id) }
         let seconds = state.budgetSeconds.map { max($0 - state.spentSeconds, 1) }
         return left.map { .stopTrial($0.id) } + [.evaluate(chosen, seconds: seconds, why: why)]

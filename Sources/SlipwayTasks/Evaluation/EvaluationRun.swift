@@ -35,7 +35,11 @@ struct EvaluationRun {
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         try writeDurably(try encoder.encode(report), to: folder.appending(path: Self.reportFile))
         try writeDurably(
-            Data(ReportPage(report, items: data.test, directory: directory, deadline: deadline).html.utf8),
+            Data(
+                ReportPage(
+                    report, items: data.test, columns: data.columns, target: data.target, directory: directory,
+                    deadline: deadline
+                ).html.utf8),
             to: folder.appending(path: Self.pageFile))
         try writeDurably(try seen(data), to: folder.appending(path: Self.itemsFile))
         names += [Self.reportFile, Self.pageFile, Self.itemsFile]
@@ -93,7 +97,9 @@ struct EvaluationRun {
             let (candidate, recipe, checkpoint, _) = usable[index]
             parts.append(try part(data, candidate, recipe, checkpoint, weight: weights[index]))
             shares.append(
-                Report.Share(template: candidate.recipe.template, weight: weights[index], score: candidate.score))
+                Report.Share(
+                    template: candidate.recipe.template, weight: weights[index], score: candidate.score,
+                    made: parts.last?.description.encoder?.sumsInWords ?? []))
             trials.append(candidate.trial)
             for (name, points) in Dictionary(grouping: checkpoint.history, by: \.name).sorted(by: { $0.key < $1.key }) {
                 history.append(

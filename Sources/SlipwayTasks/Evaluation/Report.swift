@@ -8,6 +8,8 @@ struct Report: Codable, Sendable {
         var weight: Double
         /// On the items that judged the trials while training, larger is better.
         var score: Double?
+        /// Columns that were made of others, in words.
+        var made: [String] = []
     }
 
     struct Curve: Codable, Sendable {
@@ -44,6 +46,19 @@ struct Report: Codable, Sendable {
         var count: Int
         /// At most 50.
         var items: [Int64]
+    }
+
+    /// How many of a class are found (second number of a point) when so many of the others are taken for it (the first).
+    struct ROC: Codable, Sendable {
+        var name: String
+        var area: Double
+        var points: [[Double]]
+    }
+
+    /// This share of the held-out rows is estimated with no larger error.
+    struct Reach: Codable, Sendable {
+        var share: Double
+        var error: Double
     }
 
     struct Bin: Codable, Sendable {
@@ -87,9 +102,13 @@ struct Report: Codable, Sendable {
     var classes: [ClassLine]
     var confusion: [Cell]
     var calibration: [Bin]
+    /// Of two classes, the rarer one's; none beyond `mostCurves` classes.
+    var roc: [ROC]
     var mistakes: [Mistake]
     /// Of regression: at most 1,000 of the held-out items.
     var points: [Point]
+    /// Of regression.
+    var reach: [Reach]
     var mixture: [Share]
     var validation: [String: Double]
     var curves: [Curve]
@@ -98,12 +117,14 @@ struct Report: Codable, Sendable {
     var facts: [String: JSON]
 
     enum CodingKeys: String, CodingKey {
-        case format, task, objective, summary, baseline, warnings, metrics, counts, classes, confusion, calibration
-        case mistakes, points, mixture, validation, curves, inputs, facts
+        case format, task, objective, summary, baseline, warnings, metrics, counts, classes, confusion, calibration, roc
+        case mistakes, points, reach, mixture, validation, curves, inputs, facts
         case predictionMilliseconds = "prediction_milliseconds"
     }
 
     static let mistakesShown = 24, smallTest = 100, smallClass = 10
+    /// Curves that can still be told apart.
+    static let mostCurves = 6
 
     init(
         data: TrainingData, objective: Objective, facts: [String: JSON], mixture: [Share], validation: [String: Double],
@@ -139,7 +160,7 @@ struct Report: Codable, Sendable {
                     baseline: guessed[name])
             }
         }
-        (classes, confusion, calibration, mistakes, points) = ([], [], [], [], [])
+        (classes, confusion, calibration, roc, mistakes, points, reach) = ([], [], [], [], [], [], [])
         if task.isClassification {
             classes = Metrics.perClass(predictions, labels, names: data.classes).map {
                 ClassLine(
@@ -148,12 +169,17 @@ struct Report: Codable, Sendable {
             }
             confusion = Self.cells(predictions, labels, data)
             calibration = Self.bins(predictions, labels)
+            roc = Self.curves(predictions, labels, data.classes)
             mistakes = Self.mistakes(predictions, labels, data)
         } else {
             mistakes = Self.errors(predictions, values, data)
             let step = max(values.count / 1000, 1)
             points = stride(from: 0, to: values.count, by: step).map {
                 Point(value: Double(values[$0]), predicted: Double(predictions.values[$0]))
+            }
+            let errors = zip(predictions.values, values).map { abs(Double($0) - Double($1)) }.sorted()
+            reach = errors.isEmpty ? [] : [0.5, 0.8, 0.9, 0.95].map { share in
+                Reach(share: share, error: errors[Int((share * Double(errors.count - 1)).rounded())])
             }
         }
         warnings = Self.warnings(counts, classes)
@@ -208,6 +234,31 @@ struct Report: Codable, Sendable {
         }
         return bins.filter { $0.items > 0 }.map {
             Bin(confidence: $0.confidence / Double($0.items), accuracy: Double($0.correct) / Double($0.items), items: $0.items)
+        }
+    }
+
+    private static func curves(_ predictions: Predictions, _ labels: [Int], _ names: [String]) -> [ROC] {
+        let counts = names.indices.map { name in labels.count { $0 == name } }
+        var shown = Array(names.indices)
+        if names.count == 2 { shown = [counts[1] <= counts[0] ? 1 : 0] }
+        guard shown.count <= mostCurves else { return [] }
+        return shown.compactMap { name in
+            let (positives, negatives) = (counts[name], labels.count - counts[name])
+            guard positives > 0, negatives > 0 else { return nil }
+            let order = labels.indices.map { (score: predictions.values[$0 * predictions.width + name], isOfClass: labels[$0] == name) }
+                .sorted { $0.score > $1.score }
+            var points = [[0.0, 0.0]]
+            var (found, wrong) = (0, 0)
+            for (index, item) in order.enumerated() {
+                if item.isOfClass { found += 1 } else { wrong += 1 }
+                // Equal scores are one step.
+                guard index + 1 == order.count || order[index + 1].score < item.score else { continue }
+                points.append([Double(wrong) / Double(negatives), Double(found) / Double(positives)])
+            }
+            let step = max(points.count / 100, 1)
+            let kept = points.indices.filter { $0 % step == 0 || $0 == points.count - 1 }.map { points[$0] }
+            return ROC(
+                name: names[name], area: Metrics.rankingQuality(predictions, labels, Array(labels.indices), of: name), points: kept)
         }
     }
 
@@ -287,8 +338,8 @@ struct Report: Codable, Sendable {
             return text
         }
         guard let rmse = report.metric("rmse"), let mae = report.metric("mae"), let guess = rmse.baseline else { return "" }
-        var text = "On \(report.counts.test) rows that it never saw, the model is off by \(mae.value.rounded(digits: 4)) on average "
-            + "(root mean square \(rmse.value.rounded(digits: 4))); \(report.baseline) has a root mean square error of \(guess.rounded(digits: 4)). "
+        var text = "On \(report.counts.test) rows that it never saw, the model is off by \(mae.value.shown(digits: 4)) on average "
+            + "(root mean square \(rmse.value.shown(digits: 4))); \(report.baseline) has a root mean square error of \(guess.shown(digits: 4)). "
         if (rmse.high ?? rmse.value) < guess {
             text += "It explains \((1 - rmse.value * rmse.value / (guess * guess)).percent) of what guessing leaves open."
         } else {
@@ -313,7 +364,7 @@ private struct SimplestGuess {
         } else {
             let mean = data.values.reduce(0) { $0 + Double($1) } / Double(max(data.values.count, 1))
             answer = [Float(mean)]
-            words = "always answering \(mean.rounded(digits: 5)), the mean,"
+            words = "always answering \(mean.shown(digits: 5)), the mean,"
         }
     }
 
@@ -325,6 +376,19 @@ private struct SimplestGuess {
 extension Double {
     /// As people write shares: `97.2 %`.
     var percent: String { "\((self * 1000).rounded() / 10) %" }
+
+    /// For people: as `rounded(digits:)`, the thousands apart.
+    func shown(digits: Int) -> String {
+        let text = rounded(digits: digits)
+        let parts = text.split(separator: ".", maxSplits: 1)
+        guard abs(self) >= 1000, let whole = parts.first else { return text }
+        var grouped = ""
+        for (place, digit) in whole.reversed().enumerated() {
+            if place > 0, place % 3 == 0, digit != "-" { grouped.append(",") }
+            grouped.append(digit)
+        }
+        return ([String(grouped.reversed())] + parts.dropFirst().map(String.init)).joined(separator: ".")
+    }
 
     /// With so many significant digits.
     func rounded(digits: Int) -> String {

@@ -147,7 +147,7 @@ struct NetworkScorer: Scorer {
     let link: Link
 
     func predictions(_ inputs: ModelInputs) throws -> Predictions {
-        Predictions(width: max(link.kind == .identity ? 1 : link.classes, 1), values: link.answers(try margins(of: input.values(inputs))))
+        Predictions(width: link.width, values: link.answers(try margins(of: input.values(inputs))))
     }
 
     /// Raw outputs of prepared inputs, in batches that bound memory.

@@ -131,7 +131,7 @@ struct TrainedModel: Sendable {
         parts = []
         for (index, description) in manifest.parts.enumerated() {
             guard let network = NetworkKind(rawValue: description.network), description.weight.isFinite,
-                let link = description.link, link.kind == .identity || link.classes == classes.count,
+                let link = description.link, link.isRegression || link.classes == classes.count,
                 (1...100).contains(description.members)
             else { throw ModelFault("part \(index) can't be understood") }
             let members: [any Scorer] = try (0..<description.members).map { number in
@@ -140,13 +140,13 @@ struct TrainedModel: Sendable {
                 case .boostedTrees:
                     guard let encoder = description.encoder else { throw ModelFault("part \(index) has no encoder") }
                     let forest = try Forest(weights, prefix)
-                    guard encoder.columns.allSatisfy({ manifest.columns.indices.contains($0.index) }),
+                    guard encoder.isSound(columns: manifest.columns.count),
                         forest.isSound(features: encoder.treeWidth, outputs: link.outputs)
                     else { throw ModelFault("the trees of part \(index) point outside of themselves") }
                     return ForestScorer(forest: forest, encoder: encoder, link: link)
                 case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
                     guard let shape = description.shape, let input = description.input, shape.isSound,
-                        input.sizes[0] == shape.inputs, link.kind == .identity || shape.outputs == link.classes
+                        input.sizes[0] == shape.inputs, link.isRegression || shape.outputs == link.classes
                     else { throw ModelFault("part \(index) and its network don't fit each other") }
                     var layer = try shape.network(seed: 0)
                     try layer.load(from: weights, under: prefix, allowingMore: true)

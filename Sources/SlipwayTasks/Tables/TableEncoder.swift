@@ -25,7 +25,24 @@ struct TableEncoder: Codable, Sendable, Hashable {
         var feature: Feature
     }
 
+    /// A column made for trees: some number columns added up, others taken away.
+    struct Sum: Codable, Sendable, Hashable {
+        /// Places among `columns`.
+        var plus: [Int]
+        var minus: [Int]
+    }
+
     var columns: [Column]
+    private(set) var sums: [Sum] = []
+
+    private enum CodingKeys: String, CodingKey { case columns, sums }
+
+    /// Encoders that were stored before there were sums have none.
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        columns = try values.decode([Column].self, forKey: .columns)
+        sums = try values.decodeIfPresent([Sum].self, forKey: .sums) ?? []
+    }
 
     /// Values of one category column beyond these share one code.
     static let mostCategories = 256
@@ -80,23 +97,49 @@ struct TableEncoder: Codable, Sendable, Hashable {
         }
     }
 
+    /// Whether a stranger's encoder stays within a table of so many columns, and its sums within its own.
+    func isSound(columns count: Int) -> Bool {
+        columns.allSatisfy { (0..<count).contains($0.index) }
+            && sums.allSatisfy { sum in (sum.plus + sum.minus).allSatisfy(columns.indices.contains) }
+    }
+
+    /// `length + width − handle`.
+    var sumsInWords: [String] {
+        sums.map { sum in
+            let plus = sum.plus.map { columns[$0].name }.joined(separator: " + ")
+            return ([plus] + sum.minus.map { columns[$0].name }).joined(separator: " − ")
+        }
+    }
+
     // MARK: For trees
 
-    /// One float a number or category (its code), more for dates and texts; a missing value is NaN.
-    var treeWidth: Int { columns.reduce(0) { $0 + $1.feature.treeWidth } }
+    mutating func addSums(_ new: [Sum]) { sums += new }
+
+    /// One float a number or category (its code), more for dates and texts, then the sums; a missing value is NaN, and so
+    /// is a sum with one.
+    var treeWidth: Int { columns.reduce(0) { $0 + $1.feature.treeWidth } + sums.count }
+
+    /// Where each column begins among the trees' features.
+    var treeOffsets: [Int] {
+        var next = 0
+        return columns.map { column in
+            defer { next += column.feature.treeWidth }
+            return next
+        }
+    }
 
     /// Whether each of the trees' features is a category's code.
     var treeCategories: [Bool] {
         columns.flatMap { column in
             if case .category = column.feature { return [true] }
             return [Bool](repeating: false, count: column.feature.treeWidth)
-        }
+        } + sums.map { _ in false }
     }
 
     func treeMatrix(_ rows: [[String?]]) -> [Float] {
         var matrix = [Float](repeating: .nan, count: rows.count * treeWidth)
         let lookups = columns.map(\.feature.lookup)
-        let width = treeWidth
+        let (width, offsets) = (treeWidth, treeOffsets)
         for (row, fields) in rows.enumerated() {
             var at = row * width
             for (column, lookup) in zip(columns, lookups) {
@@ -120,6 +163,13 @@ struct TableEncoder: Codable, Sendable, Hashable {
                     }
                 }
                 at += column.feature.treeWidth
+            }
+            for sum in sums {
+                var total = 0.0
+                for column in sum.plus { total += Double(matrix[row * width + offsets[column]]) }
+                for column in sum.minus { total -= Double(matrix[row * width + offsets[column]]) }
+                matrix[at] = Float(total)
+                at += 1
             }
         }
         return matrix

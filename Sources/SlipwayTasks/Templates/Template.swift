@@ -71,6 +71,7 @@ package enum NetworkKind: String, Sendable, CaseIterable {
             [
                 "learning_rate": 0.001...1, "depth": 1...16, "rounds": 1...10_000, "patience": 1...1000,
                 "row_share": 0.1...1, "column_share": 0.1...1, "leaf_weight": 0...1000, "l2": 0...1000, "gamma": 0...1000,
+                "sums": 0...64,
             ]
         case .tableNetwork:
             [

@@ -32,17 +32,27 @@ final class BoostedTrees: Learner {
 
     init(_ data: TrainingData, _ recipe: Recipe, threads: Int, checkpoint: TrialCheckpoint?) throws {
         self.data = data
-        encoder = TableEncoder(profiles: data.columns, target: data.target, rows: data.train.map { $0.row ?? [] })
-        link = Link(data)
+        let rows = data.train.map { $0.row ?? [] }
+        let link = Link(data)
+        self.link = link
         rounds = recipe.integer("rounds")
         patience = recipe.integer("patience")
         // Several members keep the cores busy side by side; a lone one uses all of them for itself.
         lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "trees-\($0)") }
-        let width = encoder.treeWidth
-        guard width > 0 else { throw Problem.nothingToLearnFrom }
-        let matrix = encoder.treeMatrix(data.train.map { $0.row ?? [] })
-        let categories = encoder.treeCategories
         let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
+        if let checkpoint {
+            encoder = try Self.encoder(of: checkpoint)
+        } else {
+            var encoder = TableEncoder(profiles: data.columns, target: data.target, rows: rows)
+            guard encoder.treeWidth > 0 else { throw Problem.nothingToLearnFrom }
+            try encoder.addSums(
+                ColumnSums(rows: rows, labels: labels, link: link, seed: recipe.seed, lanes: lanes)
+                    .best(recipe.integer("sums"), of: encoder))
+            self.encoder = encoder
+        }
+        let width = encoder.treeWidth
+        let matrix = encoder.treeMatrix(rows)
+        let categories = encoder.treeCategories
         @Sendable func part(_ indices: [Int]) throws -> BoosterMatrix {
             var values: [Float] = []
             values.reserveCapacity(indices.count * width)
@@ -114,13 +124,19 @@ final class BoostedTrees: Learner {
     func validation() -> Predictions { Predictions(width: data.outputs, values: link.answers(best.margins)) }
 
     func checkpoint() throws -> TrialCheckpoint {
-        var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }]
+        var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }, "encoder": try JSONEncoder().encode(encoder)]
         let models = try onLanes(members.count) { [members] in try members[$0].booster.json() }
         for (index, model) in models.enumerated() { sections["member\(index)"] = model }
         return TrialCheckpoint(
             network: .boostedTrees,
             state: ["round": .integer(round), "best": .integer(best.round), "loss": .number(best.loss)],
             sections: sections)
+    }
+
+    /// With the sums that were found when the trial began.
+    private static func encoder(of checkpoint: TrialCheckpoint) throws -> TableEncoder {
+        guard let bytes = checkpoint.sections["encoder"] else { throw CheckpointMismatch() }
+        return try JSONDecoder().decode(TableEncoder.self, from: bytes)
     }
 
     private func restore(_ checkpoint: TrialCheckpoint) throws {
@@ -134,7 +150,7 @@ final class BoostedTrees: Learner {
 
     /// The members as a checkpoint holds them, at their best round, without anything of XGBoost's.
     static func scorers(_ data: TrainingData, _ checkpoint: TrialCheckpoint) throws -> [ForestScorer] {
-        let encoder = TableEncoder(profiles: data.columns, target: data.target, rows: data.train.map { $0.row ?? [] })
+        let encoder = try encoder(of: checkpoint)
         let link = Link(data)
         guard let best = checkpoint.state["best"]?.intValue else { throw CheckpointMismatch() }
         return try (0..<data.folds.members).map { member in
@@ -164,110 +180,6 @@ extension Data {
     }
 }
 
-/// Between a model's raw sums and its answers.
-struct Link: Codable, Sendable, Hashable {
-    enum Kind: String, Codable, Sendable { case logistic, softmax, identity }
-
-    var kind: Kind
-    var classes: Int
-    /// Of regression: sums are of targets with mean 0 and deviation 1.
-    var mean: Float
-    var deviation: Float
-
-    init(_ data: TrainingData) {
-        classes = data.classes.count
-        kind = data.task.isClassification ? (classes == 2 ? .logistic : .softmax) : .identity
-        (mean, deviation) = (0, 1)
-        if kind == .identity {
-            let values = data.values.map(Double.init)
-            let mean = values.reduce(0, +) / Double(max(values.count, 1))
-            let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(values.count, 1))
-            self.mean = Float(mean)
-            deviation = variance > 0 ? Float(variance.squareRoot()) : 1
-        }
-    }
-
-    /// Of networks: a softmax over two classes as well.
-    init(forNetworks data: TrainingData) {
-        self.init(data)
-        if kind == .logistic { kind = .softmax }
-    }
-
-    private init(kind: Kind, classes: Int) {
-        self.kind = kind
-        self.classes = classes
-        (mean, deviation) = (0, 1)
-    }
-
-    /// For raw sums only.
-    static let none = Link(kind: .identity, classes: 0)
-
-    /// Raw sums an item.
-    var outputs: Int { kind == .softmax ? classes : 1 }
-    var treesInRound: Int { outputs }
-
-    func scaled(_ value: Float) -> Float { (value - mean) / deviation }
-
-    /// XGBoost's parameters for this.
-    var parameters: [String: String] {
-        switch kind {
-        case .logistic: ["objective": "binary:logistic", "base_score": "0.5"]
-        case .softmax: ["objective": "multi:softprob", "num_class": "\(classes)", "base_score": "0"]
-        case .identity: ["objective": "reg:squarederror", "base_score": "0"]
-        }
-    }
-
-    var lossName: String { kind == .identity ? "validation_rmse" : "validation_log_loss" }
-
-    /// Mean negative log likelihood, or the root of the mean squared error in units of the target.
-    func loss(_ margins: [Float], _ labels: [Float]) -> Double {
-        guard !labels.isEmpty else { return 0 }
-        var sum = 0.0
-        switch kind {
-        case .identity:
-            for (margin, label) in zip(margins, labels) { sum += Double(margin - label) * Double(margin - label) }
-            return (sum / Double(labels.count)).squareRoot() * Double(deviation)
-        case .logistic:
-            for (margin, label) in zip(margins, labels) {
-                let signed = label > 0.5 ? -Double(margin) : Double(margin)
-                sum += signed > 30 ? signed : log1p(exp(signed))
-            }
-        case .softmax:
-            for (item, label) in labels.enumerated() {
-                let row = margins[item * classes..<(item + 1) * classes]
-                let top = Double(row.max() ?? 0)
-                let total = row.reduce(0) { $0 + exp(Double($1) - top) }
-                sum += log(total) + top - Double(margins[item * classes + Int(label)])
-            }
-        }
-        return sum / Double(labels.count)
-    }
-
-    /// A probability a class, or the value in units of the target.
-    func answers(_ margins: [Float]) -> [Float] {
-        switch kind {
-        case .identity: return margins.map { mean + deviation * $0 }
-        case .logistic:
-            return margins.flatMap { margin in
-                let p = 1 / (1 + expf(-margin))
-                return [1 - p, p]
-            }
-        case .softmax:
-            var result = margins
-            for start in stride(from: 0, to: margins.count, by: classes) {
-                let top = margins[start..<(start + classes)].max() ?? 0
-                var total: Float = 0
-                for at in start..<(start + classes) {
-                    result[at] = expf(margins[at] - top)
-                    total += result[at]
-                }
-                for at in start..<(start + classes) { result[at] /= total }
-            }
-            return result
-        }
-    }
-}
-
 /// A member of boosted trees, ready to predict.
 struct ForestScorer: Scorer {
     var forest: Forest
@@ -277,6 +189,6 @@ struct ForestScorer: Scorer {
     func predictions(_ inputs: ModelInputs) -> Predictions {
         let margins = forest.margins(
             encoder.treeMatrix(inputs.rows), width: encoder.treeWidth, outputs: link.outputs)
-        return Predictions(width: max(link.kind == .identity ? 1 : link.classes, 1), values: link.answers(margins))
+        return Predictions(width: link.width, values: link.answers(margins))
     }
 }
