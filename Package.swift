@@ -101,6 +101,7 @@ let package = Package(
         .target(name: "BadInputs", path: "Tests/BadInputs"),
         .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
         .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
+        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["golden.py", "golden.safetensors"]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(

@@ -1,7 +1,7 @@
 // keel-bench --workload NAMES [--threads N] [--repeat N]
 //
 // Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, micro,
-// dispatch, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
+// own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
 // `other_cores` how many cores others kept busy meanwhile: above about 0.2, distrust the wall times.
 import Foundation
 import Keel

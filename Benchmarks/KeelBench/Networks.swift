@@ -99,6 +99,33 @@ struct ResNet18: Layer {
     }
 }
 
+/// A stem and three blocks, each twice as wide and half as high as the one before. `[n, 3, h, w]` → logits `[n, classes]`.
+struct SmallResNet: Layer {
+    var stem: NormedConv
+    var blocks: Sequential
+    var head: Linear
+
+    init(_ width: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
+        stem = try NormedConv(3, width, 3, using: &generator)
+        blocks = Sequential([
+            try BasicBlock(width, width, stride: 1, using: &generator), try BasicBlock(width, 2 * width, stride: 2, using: &generator),
+            try BasicBlock(2 * width, 4 * width, stride: 2, using: &generator),
+        ])
+        head = try Linear(4 * width, classes, using: &generator)
+    }
+
+    func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
+        let x = try blocks(stem(images, in: context).relu(), in: context)
+        return try head(x.globalAveragePool2D(), in: context)
+    }
+
+    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        try stem.forEachState(body, under: "stem")
+        try blocks.forEachState(body, under: "blocks")
+        try head.forEachState(body, under: "head")
+    }
+}
+
 /// Expansion, depthwise convolution, projection, beside the input where the shape stays (Sandler et al., 2018).
 struct InvertedResidual: Layer {
     var expansion: NormedConv?

@@ -3,7 +3,7 @@ import KeelNN
 
 /// One thing that is timed.
 struct Workload: Sendable {
-    enum Group: String, Sendable { case train, infer, latency, micro, dispatch }
+    enum Group: String, Sendable { case train, infer, latency, micro, own }
 
     let name: String
     let group: Group
@@ -142,12 +142,18 @@ let workloads: [Workload] = [
             try (t * t).sum().backward()
         }
     },
-    // What one primitive costs beside its arithmetic. No peer has these.
-    Workload(name: "tiny-add-taped", group: .dispatch, work: 1, unit: "ops/s") {
+    // What no peer has: a network as small as those that small data sets are given, and what a primitive costs beside its arithmetic.
+    Workload(name: "small-resnet", group: .own, work: 64, unit: "images/s") {
+        var generator = Philox(seed: 0)
+        return try trainingStep(SmallResNet(16, 10, using: &generator), floats(64, 3, 28, 28), ids(below: 10, 64)) {
+            try AdamW($0, learningRate: 1e-3)
+        }
+    },
+    Workload(name: "tiny-add-taped", group: .own, work: 1, unit: "ops/s") {
         let (a, b) = (try floats(16).requiringGradient(), try floats(16))
         return { _ = try a + b }
     },
-    Workload(name: "chain-100-adds", group: .dispatch, work: 100, unit: "ops/s") {
+    Workload(name: "chain-100-adds", group: .own, work: 100, unit: "ops/s") {
         let (start, b) = (try floats(16).requiringGradient(), try floats(16))
         let seed = try Tensor.ones([16])
         return {
