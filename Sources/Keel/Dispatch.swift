@@ -191,9 +191,9 @@ private func makeTensor(_ spec: TensorSpec, _ layout: Layout, on place: Place) t
 private func located(_ error: TensorError, _ inputs: Operands) -> TensorError {
     guard error.layerPath == nil else { return error }
     for i in 0..<inputs.count {
-        guard let name = (inputs[i].node as? Leaf)?.name else { continue }
+        guard let name = (inputs[i].node as? Leaf)?.name, let dot = name.lastIndex(of: ".") else { continue }
         var located = error
-        located.layerPath = name.split(separator: ".").dropLast().joined(separator: ".")
+        located.layerPath = String(name[..<dot])
         return located
     }
     return error

@@ -51,6 +51,7 @@ private let goldenCases: [GoldenCase] = [
     GoldenCase("min", ["ReduceMin"]) { x throws(TensorError) in try x[0].min([1]) },
     GoldenCase("matmul", ["MatMul"]) { x throws(TensorError) in try x[0].matmul(x[1]) },
     GoldenCase("matmulStack", ["MatMul"]) { x throws(TensorError) in try x[0].matmul(x[1]) },
+    GoldenCase("affine", ["Affine"]) { x throws(TensorError) in try x[0].affine(x[1], bias: x[2]) },
     GoldenCase("conv", ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"]) { x throws(TensorError) in
         try x[0].conv2D(x[1], bias: x[2], sliding: Sliding(stride: 2, padding: 1))
     },

@@ -73,6 +73,7 @@ case("max", [drawn("max", 2, 5, 3)], lambda x: x.amax(1))
 case("min", [drawn("min", 2, 5, 3)], lambda x: x.amin(1))
 case("matmul", [drawn("matmul", 3, 4), drawn("matmulb", 4, 5)], torch.matmul)
 case("matmulStack", [drawn("matmulStack", 2, 3, 4), drawn("matmulStackb", 2, 4, 2)], torch.matmul)
+case("affine", [drawn("affine", 2, 3, 5), drawn("affineb", 4, 5), drawn("affinec", 4)], F.linear)
 case("conv", [drawn("conv", 2, 3, 6, 5), drawn("convb", 9, 3, 3, 3, low=-1, high=1), drawn("convc", 9)],
      lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1))
 case("convGrouped", [drawn("convGrouped", 1, 6, 7, 6), drawn("convGroupedb", 4, 3, 2, 3, low=-1, high=1)],

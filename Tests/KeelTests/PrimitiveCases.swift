@@ -94,6 +94,13 @@ let primitiveCases: [PrimitiveCase] = [
         shapes: [[[2, 3], [3, 4]], [[5, 2, 3], [3, 4]], [[5, 2, 3], [5, 3, 4]], [[1, 2, 3], [5, 3, 1]], [[2, 0], [0, 3]], [[0, 2], [2, 3]], [[3, 0, 2], [2, 4]], [[33, 65], [65, 17]]],
         rejects: [([[2, 3], [4, 5]], "inner dimensions"), ([[3], [3, 4]], "two axes")]
     ) { try $0[0].matmul($0[1]) },
+    // Matrices that lie transposed have gradients that do.
+    PrimitiveCase(names: ["MatMul"], shapes: [[[3, 2], [4, 3]], [[5, 3, 2], [5, 4, 3]]]) { try $0[0].transposed().matmul($0[1].transposed()) },
+    PrimitiveCase(
+        names: ["Affine"], shapes: [[[3, 5], [4, 5], [4]], [[2, 3, 5], [1, 5], [1]], [[7], [33, 7], [33]], [[0, 5], [4, 5], [4]], [[2, 0], [3, 0], [3]]],
+        rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]"), ([[3, 5], [4, 5], [5]], "a bias [4]"), ([[3, 5], [5], [4]], "weights [n, k]")]
+    ) { try $0[0].affine($0[1], bias: $0[2]) },
+    PrimitiveCase(names: ["Affine"], shapes: [[[3, 5], [4, 5]], [[2, 0], [3, 0]]]) { try $0[0].affine($0[1]) },
     PrimitiveCase(
         names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"],
         shapes: [
