@@ -82,6 +82,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        .executableTarget(name: "keel-bench", dependencies: ["Keel", "KeelNN"], path: "Benchmarks/KeelBench"),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
@@ -100,6 +101,7 @@ let package = Package(
         .target(name: "BadInputs", path: "Tests/BadInputs"),
         .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
         .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
+        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["golden.py", "golden.safetensors"]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(

@@ -27,25 +27,25 @@ public func applyMany<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(T
 
 func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> Tensor {
     do throws(TensorError) {
-        let device = try commonDevice(P.name, inputs)
+        let place = try commonPlace(P.name, inputs)
         let specs = SpecList(of: inputs)
         let outputs = try primitive.outputs(specs)
         let records = isRecording(inputs) && outputs[0].dtype.isFloat
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let view = try primitive.view(inputs[0]) {
             guard records else { return view }
             let node = PrimitiveNode(primitive, inputs)
-            if P.gradientReads.readsOutputs { node.keep(output: view, P.gradientReads) }
+            if P.gradientReads.readsOutputs { node.keep(output: view.detached()) }
             return Tensor(view.storage, view.descriptor, node: node)
         }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
         guard residuals.count == 0, !P.makesBlocked, !anyBlocked(inputs) else {
-            return try runMany(primitive, inputs, device, outputs, residuals, records)[0]
+            return try runMany(primitive, inputs, place, outputs, residuals, records)[0]
         }
-        let result = try makeOutput(outputs[0], like: inputs, on: device)
-            try execute(primitive, on: device, inputs, Operands(result))
+        let result = try makeOutput(outputs[0], like: inputs, on: place)
+        try execute(primitive, on: place, inputs, Operands(result))
         guard records else { return result }
         let node = PrimitiveNode(primitive, inputs)
-        if P.gradientReads.readsOutputs { node.keep(output: result, P.gradientReads) }
+        if P.gradientReads.readsOutputs { node.keep(output: result) }
         return Tensor(result.storage, result.descriptor, node: node)
     } catch {
         throw located(error, inputs)
@@ -58,27 +58,27 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorErro
         let outputs = try primitive.outputs(specs)
         let records = isRecording(inputs)
         let residuals = records ? try primitive.residuals(specs) : SpecList()
-        return try runMany(primitive, inputs, try commonDevice(P.name, inputs), outputs, residuals, records)
+        return try runMany(primitive, inputs, try commonPlace(P.name, inputs), outputs, residuals, records)
     } catch {
         throw located(error, inputs)
     }
 }
 
 private func runMany<P: Primitive>(
-    _ primitive: P, _ given: Operands, _ device: any Device, _ outputs: SpecList, _ residuals: SpecList, _ records: Bool
+    _ primitive: P, _ given: Operands, _ place: Place, _ outputs: SpecList, _ residuals: SpecList, _ records: Bool
 ) throws(TensorError) -> [Tensor] {
     var inputs: [Tensor] = []
     inputs.reserveCapacity(given.count)
     for i in 0..<given.count {
-        let keepsLayout = P.takesBlocked && device === CPU.shared
+        let keepsLayout = P.takesBlocked && place.isCPU
         inputs.append(given[i].descriptor.isBlocked && !keepsLayout ? try given[i].contiguous() : given[i])
     }
     let operands = Operands(inputs)
     var made: [Tensor] = []
     made.reserveCapacity(outputs.count + residuals.count)
-    for i in 0..<outputs.count { made.append(try makeTensor(outputs[i], primitive.layout(operands, output: outputs[i]), on: device)) }
-    for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(operands, output: residuals[i]), on: device)) }
-    try execute(primitive, on: device, operands, Operands(made))
+    for i in 0..<outputs.count { made.append(try makeTensor(outputs[i], primitive.layout(operands, output: outputs[i]), on: place)) }
+    for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(operands, output: residuals[i]), on: place)) }
+    try execute(primitive, on: place, operands, Operands(made))
     guard records else { return made }
     let node = PrimitiveNode(primitive, operands)
     node.keep(outputs: made, count: outputs.count, P.gradientReads)
@@ -93,7 +93,7 @@ private func runMany<P: Primitive>(
 public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
     let operands = Operands(inputs)
     let outputs = try primitive.outputs(SpecList(of: operands))
-    let device = try commonDevice(P.name, operands)
+    let place = try commonPlace(P.name, operands)
     var written: [Tensor] = []
     for i in 0..<outputs.count {
         let target = inputs[P.overwrites[i]]
@@ -101,12 +101,12 @@ public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(Tens
         target.storage.version &+= 1
         written.append(target)
     }
-    try execute(primitive, on: device, operands, Operands(written))
+    try execute(primitive, on: place, operands, Operands(written))
 }
 
 @inline(__always)
 private func execute<P: Primitive>(
-    _ primitive: P, on device: any Device, _ inputs: Operands, _ outputs: Operands
+    _ primitive: P, on place: Place, _ inputs: Operands, _ outputs: Operands
 ) throws(TensorError) {
     assert(primitives.contains { $0 == P.self } || !isOfKeel(P.self), "\(P.self) isn't in Primitives.swift")
     let state = ThreadState.current
@@ -114,15 +114,19 @@ private func execute<P: Primitive>(
     defer {
         state.kernelsRunning -= 1
         if state.kernelsRunning == 0, !state.heldBack.isEmpty {
-            for (block, token) in state.heldBack { CPU.shared.deallocate(block, token: token) }
+            for (block, token) in state.heldBack { MemoryPool.host.deallocate(block, sizeClass: token) }
             state.heldBack.removeAll(keepingCapacity: true)
         }
     }
-    if device === CPU.shared {
-        if try CPU.shared.run(primitive, inputs, outputs) { return }
+    switch place {
+    case .cpu:
+        if let kernel = P.kernels.cpu, try kernel(primitive, inputs, outputs) { return }
         Fallbacks.count(P.name)
         try P.kernels.reference(primitive, inputs, outputs)
-    } else if try !device.run(primitive, inputs, outputs) {
+    case .reference:
+        try P.kernels.reference(primitive, inputs, outputs)
+    case .elsewhere(let device):
+        if try device.run(primitive, inputs, outputs) { return }
         Fallbacks.count(P.name)
         try runOnHost(primitive, on: device, inputs, outputs)
     }
@@ -156,40 +160,40 @@ private func anyBlocked(_ inputs: Operands) -> Bool {
 }
 
 @inline(__always)
-private func commonDevice(_ name: @autoclosure () -> String, _ inputs: Operands) throws(TensorError) -> any Device {
-    let device = inputs[0].storage.device
+private func commonPlace(_ name: @autoclosure () -> String, _ inputs: Operands) throws(TensorError) -> Place {
+    let place = inputs[0].storage.place
     for i in 1..<inputs.count {
-        let other = inputs[i].storage.device
-        guard other === device else { throw TensorError(.devicesDiffer(primitive: name(), device.name, other.name)) }
+        let other = inputs[i].storage.place
+        guard other.isSame(as: place) else { throw TensorError(.devicesDiffer(primitive: name(), place.device.name, other.device.name)) }
     }
-    return device
+    return place
 }
 
 /// A dense tensor; one that is like an input shares that one's descriptor.
 @inline(__always)
-private func makeOutput(_ spec: TensorSpec, like inputs: Operands, on device: any Device) throws(TensorError) -> Tensor {
+private func makeOutput(_ spec: TensorSpec, like inputs: Operands, on place: Place) throws(TensorError) -> Tensor {
     for i in 0..<inputs.count {
         let descriptor = inputs[i].descriptor
         if descriptor.isDense, descriptor.offset == 0, descriptor.spec.dtype == spec.dtype, descriptor.spec.shape == spec.shape {
-            return Tensor(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+            return Tensor(try Storage(bytes: descriptor.storageBytes, on: place), descriptor)
         }
     }
-    return try Tensor(undefined: spec, on: device)
+    return try Tensor(undefined: spec, on: place)
 }
 
-private func makeTensor(_ spec: TensorSpec, _ layout: Layout, on device: any Device) throws(TensorError) -> Tensor {
-    guard case .blocked(let block) = layout else { return try Tensor(undefined: spec, on: device) }
+private func makeTensor(_ spec: TensorSpec, _ layout: Layout, on place: Place) throws(TensorError) -> Tensor {
+    guard case .blocked(let block) = layout else { return try Tensor(undefined: spec, on: place) }
     let descriptor = Descriptor(blocked: spec, block: block, count: try spec.shape.elementCount())
-    return Tensor(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+    return Tensor(try Storage(bytes: descriptor.storageBytes, on: place), descriptor)
 }
 
 /// The error with the layer that the inputs' parameter names tell.
 private func located(_ error: TensorError, _ inputs: Operands) -> TensorError {
     guard error.layerPath == nil else { return error }
     for i in 0..<inputs.count {
-        guard let name = (inputs[i].node as? Leaf)?.name else { continue }
+        guard let name = (inputs[i].node as? Leaf)?.name, let dot = name.lastIndex(of: ".") else { continue }
         var located = error
-        located.layerPath = name.split(separator: ".").dropLast().joined(separator: ".")
+        located.layerPath = String(name[..<dot])
         return located
     }
     return error

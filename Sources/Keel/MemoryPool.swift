@@ -17,13 +17,21 @@ public final class MemoryPool: Sendable {
 
     private struct State {
         /// First free block of each class; a free block begins with the next one's address. Addresses, 0 for none.
-        var free: [UInt]
+        let free: UnsafeMutablePointer<UInt>
         var used = 0
         var peak = 0
         var cached = 0
     }
 
-    private let state = Mutex(State(free: [UInt](repeating: 0, count: classes)))
+    private let state: Mutex<State>
+
+    private init() {
+        let free = UnsafeMutablePointer<UInt>.allocate(capacity: Self.classes)
+        free.initialize(repeating: 0, count: Self.classes)
+        state = Mutex(State(free: free))
+    }
+
+    deinit { state.withLock { $0.free.deallocate() } }
 
     /// Bytes in blocks that tensors hold.
     public var usedBytes: Int { state.withLock { $0.used } }

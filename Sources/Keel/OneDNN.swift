@@ -109,7 +109,7 @@ enum OneDNN {
                 arguments.append(dnnl_exec_arg_t(arg: argument.index, memory: own))
                 continue
             }
-            let storage = try Storage(bytes: dnnl_memory_desc_get_size(&wanted), on: CPU.shared)
+            let storage = try Storage(bytes: dnnl_memory_desc_get_size(&wanted), on: .cpu)
             temporaries.append(storage)
             let moved = try memory(wanted, at: storage.base)
             arguments.append(dnnl_exec_arg_t(arg: argument.index, memory: moved))
@@ -119,7 +119,7 @@ enum OneDNN {
                 try reorder(own, lies, to: moved, wanted, stream)
             }
         }
-        let scratch = try Storage(bytes: max(prepared.scratchpadBytes, 64), on: CPU.shared)
+        let scratch = try Storage(bytes: max(prepared.scratchpadBytes, 64), on: .cpu)
         temporaries.append(scratch)
         arguments.append(dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: try memory(prepared.scratchpad, at: scratch.base)))
         try check(dnnl_primitive_execute(prepared.primitive, stream, Int32(arguments.count), &arguments), "dnnl_primitive_execute")
@@ -159,7 +159,7 @@ enum OneDNN {
         }
         guard let found else { return }
         var scratchpad = found.scratchpad
-        let scratch = try Storage(bytes: max(dnnl_memory_desc_get_size(&scratchpad), 64), on: CPU.shared)
+        let scratch = try Storage(bytes: max(dnnl_memory_desc_get_size(&scratchpad), 64), on: .cpu)
         var memory: dnnl_memory_t?
         try check(dnnl_memory_create(&memory, &scratchpad, engine.handle, scratch.base), "dnnl_memory_create")
         defer { dnnl_memory_destroy(memory) }

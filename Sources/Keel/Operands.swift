@@ -2,14 +2,14 @@
 public struct Operands: Sendable {
     private let first: Tensor
     private let second, third: Tensor?
-    private let rest: [Tensor]
+    private let rest: [Tensor]?
     public let count: Int
 
     @inline(__always) public init(_ a: Tensor) {
         first = a
         second = nil
         third = nil
-        rest = []
+        rest = nil
         count = 1
     }
 
@@ -17,7 +17,7 @@ public struct Operands: Sendable {
         first = a
         second = b
         third = nil
-        rest = []
+        rest = nil
         count = 2
     }
 
@@ -25,7 +25,7 @@ public struct Operands: Sendable {
         first = a
         second = b
         third = c
-        rest = []
+        rest = nil
         count = 3
     }
 
@@ -35,7 +35,7 @@ public struct Operands: Sendable {
         first = tensors[0]
         second = tensors.count > 1 ? tensors[1] : nil
         third = tensors.count > 2 ? tensors[2] : nil
-        rest = tensors.count > 3 ? Array(tensors[3...]) : []
+        rest = tensors.count > 3 ? Array(tensors[3...]) : nil
         count = tensors.count
     }
 
@@ -45,7 +45,7 @@ public struct Operands: Sendable {
             case 0: return first
             case 1: if let second { return second }
             case 2: if let third { return third }
-            default: return rest[index - 3]
+            default: if let rest { return rest[index - 3] }
             }
             preconditionFailure("operand \(index) of \(count)")
         }

@@ -81,5 +81,6 @@ public struct Reads: OptionSet, Sendable {
     public static func output(_ index: Int) -> Reads { Reads(rawValue: 1 << UInt32(12 + index)) }
     public static func residual(_ index: Int) -> Reads { Reads(rawValue: 1 << UInt32(20 + index)) }
 
+    var readsInputs: Bool { rawValue & 0xfff != 0 }
     var readsOutputs: Bool { rawValue >> 12 != 0 }
 }

@@ -15,7 +15,7 @@ package let primitives: [any Primitive.Type] = [
     // Reductions
     Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self,
     // Products and pictures
-    MatMul.self, Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
+    MatMul.self, Affine.self, Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
     // Normalisation
     BatchNorm.self, BatchNormGradient.self, ChannelAffine.self, RunningStatistic.self, LayerNorm.self, LayerNormGradient.self,

@@ -3,60 +3,108 @@ import KeelKernels
 
 /// A step that a gradient goes back through: what made a tensor, or a variable.
 ///
-/// A graph belongs to the thread that made it. Unchecked because of that.
+/// A graph belongs to the thread that made it, and no access to a node's fields is open while another begins: so the class is
+/// unchecked, and so are the fields, whose checks would take longer than the work.
 class Node: @unchecked Sendable {
     struct Slot {
-        var parent: Node?
-        var parentOutput: Int
-        var descriptor: Descriptor
+        let parent: Node?
+        let descriptor: Descriptor
         /// The input itself, where the gradient reads it, and its storage's version then.
-        var saved: Tensor?
-        var version: UInt32
-    }
+        let saved: Tensor?
+        let parentOutput: Int32
+        let version: UInt32
 
-    /// Inputs; the first three lie inline.
-    fileprivate(set) var slot0: Slot?, slot1: Slot?, slot2: Slot?
-    fileprivate(set) var slots: [Slot] = []
-    fileprivate(set) var inputCount = 0
-
-    /// Whether a backward pass took the graph down behind this node.
-    fileprivate var isReleased = false
-    /// What has arrived for the outputs in the backward pass under way.
-    fileprivate var gradient: Tensor?
-    fileprivate var otherGradients: [Tensor?] = []
-    /// The pass that visited this node last, and whether anything wanted lies behind it.
-    fileprivate var pass: UInt64 = 0
-    fileprivate var isNeeded = false
-
-    var name: String { "variable" }
-
-    @inline(__always) fileprivate func slot(_ i: Int) -> Slot {
-        switch i {
-        case 0: slot0!
-        case 1: slot1!
-        case 2: slot2!
-        default: slots[i - 3]
+        @inline(__always) init(_ tensor: Tensor, isSaved: Bool) {
+            parent = tensor.node
+            descriptor = tensor.descriptor
+            saved = isSaved ? tensor : nil
+            parentOutput = Int32(tensor.body.output)
+            version = tensor.storage.version
         }
     }
 
-    @inline(__always) fileprivate func parent(_ i: Int) -> Node? {
+    /// Inputs; the first three lie inline.
+    @exclusivity(unchecked) fileprivate final var slot0: Slot?, slot1: Slot?, slot2: Slot?
+    @exclusivity(unchecked) fileprivate final var slots: [Slot]?
+    @exclusivity(unchecked) fileprivate(set) final var inputCount = 0
+
+    /// Whether gradients end here: a `Leaf`. Asking this is cheaper than asking for the class.
+    final let isLeaf: Bool
+    /// Whether a backward pass took the graph down behind this node.
+    @exclusivity(unchecked) fileprivate final var isReleased = false
+    /// Whether anything wanted lies behind this node, in the pass that visited it last.
+    @exclusivity(unchecked) fileprivate final var isNeeded = false
+    @exclusivity(unchecked) fileprivate final var pass: UInt64 = 0
+    /// What has arrived for the outputs in the backward pass under way.
+    @exclusivity(unchecked) fileprivate final var gradient: Tensor?
+    @exclusivity(unchecked) fileprivate final var otherGradients: [Tensor?]?
+
+    @inline(__always) fileprivate init(isLeaf: Bool) { self.isLeaf = isLeaf }
+
+    var name: String { "variable" }
+
+    @inline(__always) fileprivate final func parent(_ i: Int) -> Node? {
         switch i {
         case 0: slot0?.parent
         case 1: slot1?.parent
         case 2: slot2?.parent
-        default: slots[i - 3].parent
+        default: slots?[i - 3].parent
         }
+    }
+
+    @inline(__always) fileprivate final func parentOutput(_ i: Int) -> Int {
+        switch i {
+        case 0: Int(slot0?.parentOutput ?? 0)
+        case 1: Int(slot1?.parentOutput ?? 0)
+        case 2: Int(slot2?.parentOutput ?? 0)
+        default: Int(slots?[i - 3].parentOutput ?? 0)
+        }
+    }
+
+    @inline(__always) fileprivate final func saved(_ i: Int) -> Tensor? {
+        switch i {
+        case 0: slot0?.saved
+        case 1: slot1?.saved
+        case 2: slot2?.saved
+        default: slots?[i - 3].saved
+        }
+    }
+
+    @inline(__always) fileprivate final func slot(_ i: Int) -> Slot {
+        switch i {
+        case 0: if let slot0 { return slot0 }
+        case 1: if let slot1 { return slot1 }
+        case 2: if let slot2 { return slot2 }
+        default: if let slots { return slots[i - 3] }
+        }
+        preconditionFailure("input \(i) of \(name), whose graph was released")
     }
 
     fileprivate func runGradient(createsGraph: Bool) throws(TensorError) {}
 
-    fileprivate func receive(_ value: Tensor, output: Int, createsGraph: Bool) throws(TensorError) {
+    /// Output `i`, or residual `i - outputCount`, kept for the gradient.
+    fileprivate func keptOutput(_ i: Int) -> Tensor { preconditionFailure("a variable has no outputs") }
+    fileprivate var outputCount: Int { 1 }
+
+    fileprivate final func receive(_ value: Tensor, output: Int, createsGraph: Bool) throws(TensorError) {
         if output == 0 {
+            guard gradient != nil else {
+                gradient = value
+                return
+            }
             try Self.add(value, to: &gradient, createsGraph: createsGraph)
         } else {
-            while otherGradients.count < output { otherGradients.append(nil) }
-            try Self.add(value, to: &otherGradients[output - 1], createsGraph: createsGraph)
+            var others = otherGradients ?? []
+            otherGradients = nil
+            while others.count < output { others.append(nil) }
+            try Self.add(value, to: &others[output - 1], createsGraph: createsGraph)
+            otherGradients = others
         }
+    }
+
+    @inline(__always) fileprivate final func forgetGradients() {
+        gradient = nil
+        otherGradients = nil
     }
 
     private static func add(_ value: Tensor, to sum: inout Tensor?, createsGraph: Bool) throws(TensorError) {
@@ -64,9 +112,7 @@ class Node: @unchecked Sendable {
             sum = value
             return
         }
-        if !createsGraph, present.dtype == .float32, present.device === CPU.shared, present.descriptor.isDense,
-            value.descriptor.isDense, present.shape == value.shape
-        {
+        if !createsGraph, present.dtype == .float32, present.storage.place.isCPU, present.descriptor.liesLike(value.descriptor) {
             // The sum so far is nobody else's: add in place.
             sum = nil
             var own = present
@@ -84,7 +130,7 @@ class Node: @unchecked Sendable {
         slot0 = nil
         slot1 = nil
         slot2 = nil
-        slots = []
+        slots = nil
     }
 
     deinit {
@@ -94,7 +140,7 @@ class Node: @unchecked Sendable {
         Self.hand(&slot0, to: state)
         Self.hand(&slot1, to: state)
         Self.hand(&slot2, to: state)
-        for i in slots.indices { Self.hand(&slots[i], to: state) }
+        for slot in slots ?? [] { if let parent = slot.parent, !parent.isLeaf { state.doomed.append(parent) } }
         guard !state.isReleasing else { return }
         state.isReleasing = true
         while let last = state.doomed.popLast() { _ = consume last }
@@ -103,15 +149,8 @@ class Node: @unchecked Sendable {
 
     @inline(__always) private static func hand(_ slot: inout Slot?, to state: ThreadState) {
         guard let parent = slot?.parent else { return }
-        if !(parent is Leaf) { state.doomed.append(parent) }
+        if !parent.isLeaf { state.doomed.append(parent) }
         slot = nil
-    }
-
-    private static func hand(_ slot: inout Slot, to state: ThreadState) {
-        guard let parent = slot.parent else { return }
-        if !(parent is Leaf) { state.doomed.append(parent) }
-        slot.parent = nil
-        slot.saved = nil
     }
 }
 
@@ -123,7 +162,10 @@ final class Leaf: Node, @unchecked Sendable {
     /// Flat memory for `total`, where a store provides it.
     var destination: Tensor?
 
-    init(name: String?) { parameterName = name }
+    init(name: String?) {
+        parameterName = name
+        super.init(isLeaf: true)
+    }
 
     override var name: String { parameterName ?? "variable" }
 }
@@ -132,57 +174,72 @@ final class Leaf: Node, @unchecked Sendable {
 final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
     let primitive: P
     /// Outputs and residuals that the gradient reads.
-    private var keptOutput: Tensor?
-    private var kept: [Tensor?] = []
-    private var outputCount = 1
+    @exclusivity(unchecked) private final var onlyOutput: Tensor?
+    @exclusivity(unchecked) private final var kept: [Tensor?]?
+    @exclusivity(unchecked) private final var count = 1
 
     override var name: String { P.name }
+    fileprivate override var outputCount: Int { count }
 
-    @inline(__always) init(_ primitive: P, _ inputs: Operands) {
+    @inline(__always) init(_ primitive: P, _ a: Tensor) {
         self.primitive = primitive
-        super.init()
+        super.init(isLeaf: false)
+        slot0 = Slot(a, isSaved: P.gradientReads.contains(.input(0)))
+        inputCount = 1
+    }
+
+    @inline(__always) init(_ primitive: P, _ a: Tensor, _ b: Tensor) {
+        self.primitive = primitive
+        super.init(isLeaf: false)
+        slot0 = Slot(a, isSaved: P.gradientReads.contains(.input(0)))
+        slot1 = Slot(b, isSaved: P.gradientReads.contains(.input(1)))
+        inputCount = 2
+    }
+
+    init(_ primitive: P, _ inputs: Operands) {
+        self.primitive = primitive
+        super.init(isLeaf: false)
         inputCount = inputs.count
+        var others: [Slot] = []
         for i in 0..<inputs.count {
-            let tensor = inputs[i]
-            let reads = P.gradientReads.contains(.input(i))
-            let slot = Slot(
-                parent: tensor.node, parentOutput: tensor.body.output, descriptor: tensor.descriptor,
-                saved: reads ? tensor : nil, version: tensor.storage.version)
+            let slot = Slot(inputs[i], isSaved: P.gradientReads.contains(.input(i)))
             switch i {
             case 0: slot0 = slot
             case 1: slot1 = slot
             case 2: slot2 = slot
-            default: slots.append(slot)
+            default: others.append(slot)
             }
         }
+        if !others.isEmpty { slots = others }
     }
 
-    /// Keeps the only output. It is kept without its node, or it would keep itself alive.
-    @inline(__always) func keep(output: Tensor, _ reads: Reads) { keptOutput = output.detached() }
+    /// Keeps the only output, which has no node yet: with its node, it would keep itself alive.
+    @inline(__always) func keep(output: Tensor) { onlyOutput = output }
 
     func keep(outputs: [Tensor], count: Int, _ reads: Reads) {
-        outputCount = count
+        self.count = count
         guard reads.readsOutputs else { return }
         kept = outputs.indices.map { i in
             reads.contains(i < count ? .output(i) : .residual(i - count)) ? outputs[i].detached() : nil
         }
     }
 
-    fileprivate func keptOutput(_ i: Int) -> Tensor {
-        guard let tensor = kept.isEmpty ? keptOutput : kept[i] else {
+    fileprivate override func keptOutput(_ i: Int) -> Tensor {
+        guard let tensor = kept == nil ? onlyOutput : kept?[i] else {
             preconditionFailure("\(P.name) reads output \(i), which its gradientReads doesn't list")
         }
-        return i < outputCount ? Tensor(tensor.storage, tensor.descriptor, node: self, output: i) : tensor
+        return i < count ? Tensor(tensor.storage, tensor.descriptor, node: self, output: i) : tensor
     }
 
     fileprivate override func runGradient(createsGraph: Bool) throws(TensorError) {
-        for i in 0..<inputCount {
-            let slot = slot(i)
-            if let saved = slot.saved, saved.storage.version != slot.version {
-                throw TensorError(.changedInPlace(primitive: P.name, input: i))
+        if P.gradientReads.readsInputs {
+            for i in 0..<inputCount {
+                if let saved = saved(i), saved.storage.version != slot(i).version {
+                    throw TensorError(.changedInPlace(primitive: P.name, input: i))
+                }
             }
         }
-        let context = GradientContext(node: self, createsGraph: createsGraph, outputs: { self.keptOutput($0) }, outputCount: outputCount)
+        let context = GradientContext(node: self, createsGraph: createsGraph)
         if createsGraph, let inputs = try standIns(), let outputs = try primitive.decomposed(inputs) {
             var seeds: [(Tensor, Tensor)] = []
             for (i, output) in outputs.enumerated() {
@@ -201,7 +258,7 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
     private func standIns() throws(TensorError) -> [Tensor]? {
         var inputs: [Tensor] = []
         for i in 0..<inputCount {
-            guard let saved = slot(i).saved else { return nil }
+            guard let saved = saved(i) else { return nil }
             inputs.append(saved.node == nil ? saved : try apply(Identity(), saved))
         }
         return inputs
@@ -209,8 +266,8 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
 
     fileprivate override func release() {
         super.release()
-        keptOutput = nil
-        kept = []
+        onlyOutput = nil
+        kept = nil
         inputCount = 0
         isReleased = true
     }
@@ -222,8 +279,6 @@ public struct GradientContext: ~Copyable {
     fileprivate let node: Node
     /// Whether the gradient itself is being recorded, for derivatives of higher order.
     public let createsGraph: Bool
-    fileprivate let outputs: (Int) -> Tensor
-    fileprivate let outputCount: Int
 
     /// Whether anything wants the gradient of input `i`.
     public func wants(_ i: Int) -> Bool { i < node.inputCount && node.parent(i)?.isNeeded == true }
@@ -232,15 +287,15 @@ public struct GradientContext: ~Copyable {
 
     /// Input `i`, which `gradientReads` lists.
     public func input(_ i: Int) -> Tensor {
-        guard let saved = node.slot(i).saved else { preconditionFailure("\(node.name) reads input \(i), which its gradientReads doesn't list") }
+        guard let saved = node.saved(i) else { preconditionFailure("\(node.name) reads input \(i), which its gradientReads doesn't list") }
         return saved
     }
 
     public func shape(_ i: Int) -> Shape { node.slot(i).descriptor.shape }
 
     /// Output `i`, or residual `i - outputs`, which `gradientReads` lists.
-    public func output(_ i: Int) -> Tensor { outputs(i) }
-    public func residual(_ i: Int) -> Tensor { outputs(outputCount + i) }
+    public func output(_ i: Int) -> Tensor { node.keptOutput(i) }
+    public func residual(_ i: Int) -> Tensor { node.keptOutput(node.outputCount + i) }
 
     /// The gradient of a primitive's only output.
     public var outputGradient: Tensor {
@@ -250,15 +305,28 @@ public struct GradientContext: ~Copyable {
 
     /// The gradient of output `i`, or nil where nothing depends on that output.
     public func gradientOfOutput(_ i: Int) -> Tensor? {
-        i == 0 ? node.gradient : i - 1 < node.otherGradients.count ? node.otherGradients[i - 1] : nil
+        node.gradient(ofOutput: i)
     }
 
     /// Gives the gradient of input `i`.
     public func set(_ i: Int, _ gradient: Tensor) throws(TensorError) {
-        let slot = node.slot(i)
-        guard let parent = slot.parent, parent.isNeeded else { return }
-        assert(gradient.shape == slot.descriptor.shape, "\(node.name): gradient \(i) is \(gradient.shape), input \(slot.descriptor.shape)")
-        try parent.receive(gradient, output: slot.parentOutput, createsGraph: createsGraph)
+        guard let parent = node.parent(i), parent.isNeeded else { return }
+        assert(gradient.shape == shape(i), "\(node.name): gradient \(i) is \(gradient.shape), input \(shape(i))")
+        try parent.receive(gradient, output: node.parentOutput(i), createsGraph: createsGraph)
+    }
+
+    /// Gives the gradient of input `i` from one in the output's shape: its sum over the axes along which the input was stretched.
+    func setSummed(_ i: Int, _ gradient: Tensor) throws(TensorError) {
+        let descriptor = node.slot(i).descriptor
+        try set(i, descriptor === gradient.descriptor ? gradient : gradient.summed(to: descriptor.spec.shape))
+    }
+}
+
+extension Node {
+    fileprivate final func gradient(ofOutput i: Int) -> Tensor? {
+        if i == 0 { return gradient }
+        guard let otherGradients, i - 1 < otherGradients.count else { return nil }
+        return otherGradients[i - 1]
     }
 }
 
@@ -270,6 +338,7 @@ private let passes = PassCounter()
 /// - Parameters:
 ///   - stopsThere: go no further back than to what is wanted.
 ///   - isWanted: nil for every variable; else which nodes' gradients are asked for.
+///   - reached: is told of each wanted node when its gradients are complete.
 private func goBack(
     from seeds: [(Tensor, Tensor)], createsGraph: Bool, keepsGraph: Bool, stopsThere: Bool = false, isWanted: ((Node) -> Bool)?,
     reached: (Node) throws(TensorError) -> Void
@@ -282,33 +351,34 @@ private func goBack(
         guard let root = tensor.node, root.pass != pass else { continue }
         root.pass = pass
         stack.append((root, 0))
-        while let (node, next) = stack.last {
+        while let top = stack.indices.last {
+            let (node, next) = stack[top]
             guard !node.isReleased else { throw TensorError(.graphReleased(primitive: node.name)) }
-            if next == node.inputCount || stopsThere && isWanted?(node) == true {
-                stack.removeLast()
-                var isNeeded = isWanted?(node) ?? (node is Leaf)
-                if !isNeeded {
-                    for i in 0..<node.inputCount where node.parent(i)?.isNeeded == true { isNeeded = true }
-                }
-                node.isNeeded = isNeeded
-                node.gradient = nil
-                node.otherGradients = []
-                order.append(node)
-            } else {
-                stack[stack.count - 1].next += 1
-                if let parent = node.parent(next), parent.pass != pass {
+            let isEnd = stopsThere && isWanted?(node) == true
+            var place = isEnd ? node.inputCount : next
+            while place < node.inputCount {
+                if let parent = node.parent(place), parent.pass != pass {
                     parent.pass = pass
+                    stack[top].next = place + 1
                     stack.append((parent, 0))
+                    break
                 }
+                place += 1
             }
+            guard place == node.inputCount else { continue }
+            stack.removeLast()
+            var isNeeded = isWanted?(node) ?? node.isLeaf
+            var i = 0
+            while !isNeeded, i < node.inputCount {
+                isNeeded = node.parent(i)?.isNeeded == true
+                i += 1
+            }
+            node.isNeeded = isNeeded
+            node.forgetGradients()
+            order.append(node)
         }
     }
-    defer {
-        for node in order {
-            node.gradient = nil
-            node.otherGradients = []
-        }
-    }
+    defer { for node in order { node.forgetGradients() } }
     for (tensor, seed) in seeds {
         if let node = tensor.node { try node.receive(seed, output: tensor.body.output, createsGraph: createsGraph) }
     }
@@ -317,14 +387,10 @@ private func goBack(
     state.recordingIsOff = createsGraph ? 0 : before + 1
     defer { state.recordingIsOff = before }
     while let node = order.popLast() {
-        defer {
-            node.gradient = nil
-            node.otherGradients = []
-        }
-        let hasGradient = node.gradient != nil || !node.otherGradients.isEmpty
-        if hasGradient, node.isNeeded {
-            try reached(node)
-            if !(stopsThere && isWanted?(node) == true) { try node.runGradient(createsGraph: createsGraph) }
+        defer { node.forgetGradients() }
+        if node.isNeeded, node.gradient != nil || node.otherGradients != nil {
+            if isWanted == nil ? node.isLeaf : isWanted?(node) == true { try reached(node) }
+            if !node.isLeaf, !(stopsThere && isWanted?(node) == true) { try node.runGradient(createsGraph: createsGraph) }
         }
         if !keepsGraph { node.release() }
     }
@@ -348,8 +414,7 @@ private func gradients(
         from: seeds, createsGraph: createsGraph, keepsGraph: true, stopsThere: stopsThere, isWanted: { places[ObjectIdentifier($0)] != nil },
         reached: { node throws(TensorError) in
             for place in places[ObjectIdentifier(node)] ?? [] {
-                let output = variables[place].body.output
-                found[place] = output == 0 ? node.gradient : output - 1 < node.otherGradients.count ? node.otherGradients[output - 1] : nil
+                found[place] = node.gradient(ofOutput: variables[place].body.output)
             }
         })
     return found

@@ -15,7 +15,8 @@ public struct Tensor: @unchecked Sendable {
         let descriptor: Descriptor
         /// The first element.
         let pointer: UnsafeMutableRawPointer
-        var storage: Storage
+        /// Variable only for asking whether it is the last reference.
+        @exclusivity(unchecked) var storage: Storage
         /// What made this tensor, where a gradient is wanted of it; and which of that one's outputs it is.
         let node: Node?
         let output: Int
@@ -34,9 +35,11 @@ public struct Tensor: @unchecked Sendable {
     }
 
     /// A new tensor on `device` whose elements are undefined.
-    init(undefined spec: TensorSpec, on device: any Device) throws(TensorError) {
+    init(undefined spec: TensorSpec, on device: any Device) throws(TensorError) { try self.init(undefined: spec, on: Place(device)) }
+
+    init(undefined spec: TensorSpec, on place: Place) throws(TensorError) {
         let descriptor = Descriptor(dense: spec, count: try spec.shape.elementCount())
-        self.init(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+        self.init(try Storage(bytes: descriptor.storageBytes, on: place), descriptor)
     }
 
     var descriptor: Descriptor { @inline(__always) get { body.descriptor } }
@@ -140,7 +143,7 @@ extension Tensor {
             case .bool: bytes.storeBytes(of: value != 0, as: Bool.self)
             }
         }
-        if device === CPU.shared || device === Reference.shared {
+        if storage.place.isHost {
             keel_fill(Int32(dtype.width), Int64(count), bytes, &element)
         } else {
             let host = UnsafeMutableRawPointer.allocate(byteCount: count * dtype.width, alignment: 64)
@@ -177,7 +180,7 @@ extension Tensor {
     /// Reads the bytes of all elements in row-major order, in the host's memory.
     public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(TensorError) -> R) throws(TensorError) -> R {
         let plain = try contiguous()
-        if device === CPU.shared || device === Reference.shared {
+        if storage.place.isHost {
             defer { withExtendedLifetime(plain) {} }
             return try body(UnsafeRawBufferPointer(start: plain.bytes, count: count * dtype.width))
         }
@@ -190,10 +193,8 @@ extension Tensor {
     /// The same numbers on another device. The devices of the host share the bytes.
     public func moved(to device: any Device) throws(TensorError) -> Tensor {
         if device === self.device { return self }
-        let isHere = self.device === CPU.shared || self.device === Reference.shared
-        let isThere = device === CPU.shared || device === Reference.shared
         let plain = try contiguous()
-        if isHere, isThere {
+        if storage.place.isHost, Place(device).isHost {
             return Tensor(Storage(borrowing: plain.storage.base, from: plain.storage, on: device), plain.descriptor)
         }
         let result = try Tensor(undefined: spec, on: device)

@@ -13,30 +13,41 @@ public struct TensorSpec: Hashable, Sendable, CustomStringConvertible {
 
 /// A few specs; up to four lie inline, so that shape rules allocate nothing for the usual primitive.
 public struct SpecList: Sendable {
-    private var inline: InlineArray<4, TensorSpec>
-    private var rest: [TensorSpec] = []
+    private var first, second, third, fourth: TensorSpec?
+    private var rest: [TensorSpec]?
     public private(set) var count = 0
 
-    @inline(__always) public init() { inline = InlineArray(repeating: TensorSpec(Shape(), .float32)) }
+    @inline(__always) public init() {}
 
     @inline(__always) public init(_ spec: TensorSpec) {
-        inline = InlineArray(repeating: spec)
+        first = spec
         count = 1
     }
 
     public init(_ specs: [TensorSpec]) {
-        self.init()
         for spec in specs { append(spec) }
     }
 
     public mutating func append(_ spec: TensorSpec) {
-        if count < 4 { inline[count] = spec } else { rest.append(spec) }
+        switch count {
+        case 0: first = spec
+        case 1: second = spec
+        case 2: third = spec
+        case 3: fourth = spec
+        default: rest = (rest ?? []) + [spec]
+        }
         count += 1
     }
 
     public subscript(_ index: Int) -> TensorSpec {
-        precondition(index >= 0 && index < count, "spec \(index) of \(count)")
-        return index < 4 ? inline[index] : rest[index - 4]
+        switch index {
+        case 0: if let first { return first }
+        case 1: if let second { return second }
+        case 2: if let third { return third }
+        case 3: if let fourth { return fourth }
+        default: if let rest { return rest[index - 4] }
+        }
+        preconditionFailure("spec \(index) of \(count)")
     }
 }
 
@@ -60,6 +71,8 @@ final class Descriptor: Sendable {
     let count: Int
     /// Whether the elements lie in row-major order without gaps.
     let isDense: Bool
+    /// Whether the elements lie in one run without gaps, in whatever order: dense, or blocked without lanes of padding.
+    let isGapless: Bool
 
     var shape: Shape { spec.shape }
     var dtype: DType { spec.dtype }
@@ -72,6 +85,7 @@ final class Descriptor: Sendable {
         strides = spec.shape.denseStrides
         offset = 0
         isDense = true
+        isGapless = true
     }
 
     /// For a tensor that is being traced, whose elements nobody knows.
@@ -82,6 +96,7 @@ final class Descriptor: Sendable {
         strides = Strides(repeating: 0)
         offset = 0
         isDense = true
+        isGapless = false
     }
 
     init(blocked spec: TensorSpec, block: Int32, count: Int) {
@@ -91,6 +106,7 @@ final class Descriptor: Sendable {
         strides = Strides(repeating: 0)
         offset = 0
         isDense = false
+        isGapless = spec.shape.dimensions[1].bits % Int(block) == 0
     }
 
     init(_ spec: TensorSpec, strides: Strides, offset: Int, count: Int) {
@@ -107,6 +123,12 @@ final class Descriptor: Sendable {
             }
         }
         self.isDense = isDense
+        isGapless = isDense
+    }
+
+    /// Whether elements at equal distances from the start are the same elements here and there, every one of them.
+    @inline(__always) func liesLike(_ other: Descriptor) -> Bool {
+        isGapless && (self === other || other.isGapless && layout == other.layout && spec == other.spec)
     }
 
     /// Bytes of storage that a new tensor of this kind needs.

@@ -219,6 +219,34 @@ void keel_binary_f32(keel_binary_op op, const keel_walk *w, float *z, const floa
     else keel_parallel(keel_walk_rows(w), rows_a_part(w), binary_rows, &j);
 }
 
+static void unary_run(void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    unary_row(j->op, end - begin, j->out + begin, j->a + begin, j->p0, j->p1);
+}
+
+void keel_unary_run_f32(keel_unary_op op, int64_t count, float *y, const float *x, float p0, float p1) {
+    if (count < 2 * ELEMENTS_A_PART) {
+        unary_row(op, count, y, x, p0, p1);
+        return;
+    }
+    job j = {0, op, y, x, 0, p0, p1};
+    keel_parallel(count, ELEMENTS_A_PART, unary_run, &j);
+}
+
+static void binary_run(void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    binary_row_vv(j->op, end - begin, j->out + begin, j->a + begin, j->b + begin, j->p0, j->p1);
+}
+
+void keel_binary_run_f32(keel_binary_op op, int64_t count, float *z, const float *x, const float *y, float p0, float p1) {
+    if (count < 2 * ELEMENTS_A_PART) {
+        binary_row_vv(op, count, z, x, y, p0, p1);
+        return;
+    }
+    job j = {0, op, z, x, y, p0, p1};
+    keel_parallel(count, ELEMENTS_A_PART, binary_run, &j);
+}
+
 KEEL_CLONES static void accumulate(void *context, int64_t begin, int64_t end) {
     const job *j = context;
     float *restrict sum = j->out;

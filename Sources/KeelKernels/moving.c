@@ -10,7 +10,9 @@ typedef struct {
 } copy_job;
 
 KEEL_CLONES static void copy_row_4(int64_t n, uint32_t *restrict out, int64_t so, const uint32_t *restrict in, int64_t si) {
-    if (so == 1) for (int64_t i = 0; i < n; i++) out[i] = in[i * si];
+    const uint32_t only = *in;
+    if (so == 1 && si == 0) for (int64_t i = 0; i < n; i++) out[i] = only;
+    else if (so == 1) for (int64_t i = 0; i < n; i++) out[i] = in[i * si];
     else for (int64_t i = 0; i < n; i++) out[i * so] = in[i * si];
 }
 

@@ -15,8 +15,7 @@ public struct Linear: Layer {
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        let product = try x.matmul(weight.transposed())
-        return if let bias { try product + bias } else { product }
+        try x.affine(weight, bias: bias)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {

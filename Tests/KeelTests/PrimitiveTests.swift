@@ -98,3 +98,40 @@ func badShapesAreRefusedWithTheReason(_ row: PrimitiveCase) throws {
         #expect(error?.description.contains(text) == true, "\(error?.description ?? "nothing thrown") doesn't say '\(text)'")
     }
 }
+
+/// A convolution's result lies channel-blocked; whatever comes after it must treat the lanes past the last channel, and plain
+/// neighbours, as the plain loops do. Roundings add up over five layers.
+@Test(arguments: [1, 3, 7, 8, 9, 15, 16, 17, 24, 33, 40])
+func blockedNetworksAgreeWithPlainLoopsAtAnyChannelCount(_ channels: Int) throws {
+    var generator = Philox(seed: UInt64(channels))
+    let sizes: [Shape] = [[3, 2, 9, 7], [channels, 2, 3, 3], [channels], [channels], [channels, 1, 3, 3], [channels, channels, 1, 1], [5, channels]]
+    let inputs = try sizes.map { try Tensor.uniform(Shape($0.sizes ?? []), in: -1...1, using: &generator) }
+
+    func run(_ inputs: [Tensor]) throws -> (Tensor, [Tensor]) {
+        let v = inputs.map { $0.requiringGradient() }
+        let x = try v[0].conv2D(v[1], sliding: Sliding(stride: 2, padding: 1)).batchNormalised(scale: v[2], bias: v[3], epsilon: 1e-3).y.relu()
+        let deep = try x.conv2D(v[4], sliding: Sliding(padding: 1), groups: channels).clipped(from: -0.5, to: 6)
+        let joined = try (deep.conv2D(v[5]) + x).relu() + x.transposed().contiguous().transposed()
+        let pooled = try joined.maxPool2D(2, stride: 1) * 0.5 + joined.averagePool2D(2, stride: 1)
+        let y = try pooled.globalAveragePool2D().matmul(v[6].transposed())
+        return (y, try weighed(y).gradients(of: v))
+    }
+    let (y, gradients) = try run(inputs)
+    let (expected, wanted) = try run(inputs.map { try $0.moved(to: Reference.shared) })
+    try expectClose(y, expected.moved(to: CPU.shared), 1e-4, "\(channels) channels")
+    for (i, (a, b)) in zip(gradients, wanted).enumerated() {
+        try expectClose(a, b.moved(to: CPU.shared), 1e-3, "\(channels) channels, gradient \(i)")
+    }
+}
+
+/// Infinities, NaN, zeros of both signs and the ends of float32, wherever a polynomial stands for a function of the C library.
+@Test(arguments: primitiveCases.filter { $0.shapes == PrimitiveCase.unaryShapes })
+func specialNumbersGoThroughFastKernelsAsThroughPlainLoops(_ row: PrimitiveCase) throws {
+    let special: [Float] = [.nan, .infinity, -.infinity, 0, -0.0, .greatestFiniteMagnitude, -.greatestFiniteMagnitude, 88, -88, 104, -104, 1e-30, -1e-30, 20, -20]
+    let x = try Tensor(special)
+    let found = try row.function([x]).elements(), expected = try row.function([x.moved(to: Reference.shared)]).moved(to: CPU.shared).elements()
+    for (i, (a, b)) in zip(found, expected).enumerated() {
+        let isClose = a == b || a.isNaN && b.isNaN || abs(a - b) <= 2e-6 * max(abs(b), 1e-30)
+        #expect(isClose, "of \(special[i % special.count]): \(a), expected \(b)")
+    }
+}

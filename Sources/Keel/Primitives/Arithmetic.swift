@@ -12,8 +12,8 @@ struct Add: BinaryElementwise {
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let dy = g.outputGradient
-        if g.wants(0) { try g.set(0, try dy.summed(to: g.shape(0))) }
-        if g.wants(1) { try g.set(1, try dy.summed(to: g.shape(1))) }
+        if g.wants(0) { try g.setSummed(0, dy) }
+        if g.wants(1) { try g.setSummed(1, dy) }
     }
 }
 

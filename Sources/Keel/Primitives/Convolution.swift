@@ -44,7 +44,7 @@ struct Conv2D: Primitive {
 
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
         // An activation that is plain stays plain where convolution would gain nothing; errors surface when the kernel runs.
-        guard inputs[0].dtype == .float32, inputs[0].device === CPU.shared, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0,
+        guard inputs[0].dtype == .float32, inputs[0].storage.place.isCPU, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0,
             let prepared = try? OneDNN.convolution(
                 .forward, window(x: inputs[0].shape, weight: inputs[1].shape, y: output.shape), hasBias: inputs.count > 2)
         else { return .strided }
@@ -101,7 +101,7 @@ struct Conv2DInputGradient: Primitive {
     }
 
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
-        guard output.dtype == .float32, inputs[0].device === CPU.shared, inputs[0].count > 0, (try? output.shape.elementCount()) ?? 0 > 0,
+        guard output.dtype == .float32, inputs[0].storage.place.isCPU, inputs[0].count > 0, (try? output.shape.elementCount()) ?? 0 > 0,
             let prepared = try? OneDNN.convolution(
                 .inputGradient, convolution.window(x: input, weight: inputs[1].shape, y: inputs[0].shape))
         else { return .strided }

@@ -99,6 +99,41 @@ extension BinaryElementwise {
     }
 }
 
+// The short way of what networks run most: float32 numbers that lie alike in the host's memory, element beside element. The result lies
+// as they do, no shape rule and no walk has more to say, and a primitive costs its result and, if a gradient is wanted, one node.
+
+func apply<P: UnaryElementwise>(_ primitive: P, _ x: Tensor) throws(TensorError) -> Tensor {
+    let descriptor = x.descriptor
+    guard descriptor.isGapless, descriptor.spec.dtype == .float32, descriptor.offset == 0, x.storage.place.isCPU else {
+        return try run(primitive, Operands(x))
+    }
+    let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
+    let constants = primitive.constants
+    keel_unary_run_f32(
+        P.function, Int64(descriptor.count), storage.base.assumingMemoryBound(to: Float.self), x.pointer(Float.self), Float(constants.0),
+        Float(constants.1))
+    guard x.node != nil, ThreadState.current.recordingIsOff == 0 else { return Tensor(storage, descriptor) }
+    let node = PrimitiveNode(primitive, x)
+    if P.gradientReads.readsOutputs { node.keep(output: Tensor(storage, descriptor)) }
+    return Tensor(storage, descriptor, node: node)
+}
+
+func apply<P: BinaryElementwise>(_ primitive: P, _ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor {
+    let descriptor = a.descriptor
+    guard descriptor.liesLike(b.descriptor), descriptor.spec.dtype == .float32, descriptor.offset == 0, a.storage.place.isCPU,
+        b.storage.place.isCPU
+    else { return try run(primitive, Operands(a, b)) }
+    let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
+    let constants = primitive.constants
+    keel_binary_run_f32(
+        P.function, Int64(descriptor.count), storage.base.assumingMemoryBound(to: Float.self), a.pointer(Float.self), b.pointer(Float.self),
+        Float(constants.0), Float(constants.1))
+    guard a.node != nil || b.node != nil, ThreadState.current.recordingIsOff == 0 else { return Tensor(storage, descriptor) }
+    let node = PrimitiveNode(primitive, a, b)
+    if P.gradientReads.readsOutputs { node.keep(output: Tensor(storage, descriptor)) }
+    return Tensor(storage, descriptor, node: node)
+}
+
 /// The layout that all inputs have, if they are of one shape and layout; else plain.
 func sharedLayout(_ inputs: Operands) -> Layout {
     let (layout, shape) = (inputs[0].layout, inputs[0].shape)

@@ -35,37 +35,12 @@ struct MatMul: Primitive {
                     try outputs[0].fill(0)
                     return true
                 }
-                precondition(Threads.blasIsSingleThreaded, "OpenBLAS keeps to one thread")
-                inParallel(a, b, outputs[0])
+                let c = outputs[0]
+                Product(a: Matrix(a), b: Matrix(b), c: c.bytes, adds: false).run(batches: c.count / (c.size(-2) * c.size(-1))) { batch in
+                    offsets(a, b, c, batch)
+                }
                 return true
             })
-    }
-
-    /// One matrix of a stack, wherever its numbers lie.
-    struct Matrix {
-        let start: UnsafeMutableRawPointer
-        let rows, columns, rowStride, columnStride: Int
-        let isDouble: Bool
-    }
-
-    private static func product(_ a: Matrix, _ b: Matrix, _ c: UnsafeMutableRawPointer, rowLength: Int) {
-        let (m, n, k) = (Int32(a.rows), Int32(b.columns), Int32(a.columns))
-        // A matrix whose columns are dense is the transpose of one whose rows are.
-        guard m > 0, n > 0 else { return }
-        let aTransposed = a.columnStride != 1 && a.columns > 1
-        let bTransposed = b.columnStride != 1 && b.columns > 1
-        let lda = Int32(aTransposed ? Swift.max(a.columnStride, a.rows) : Swift.max(a.rowStride, a.columns))
-        let ldb = Int32(bTransposed ? Swift.max(b.columnStride, b.rows) : Swift.max(b.rowStride, b.columns))
-        let (ta, tb) = (aTransposed ? CblasTrans : CblasNoTrans, bTransposed ? CblasTrans : CblasNoTrans)
-        if a.isDouble {
-            cblas_dgemm(
-                CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Double.self), lda,
-                b.start.assumingMemoryBound(to: Double.self), ldb, 0, c.assumingMemoryBound(to: Double.self), Int32(rowLength))
-        } else {
-            cblas_sgemm(
-                CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Float.self), lda,
-                b.start.assumingMemoryBound(to: Float.self), ldb, 0, c.assumingMemoryBound(to: Float.self), Int32(rowLength))
-        }
     }
 
     /// Where matrix `batch` of each stack begins.
@@ -82,12 +57,6 @@ struct MatMul: Primitive {
         return (offsetA, offsetB)
     }
 
-    private static func matrix(_ t: Tensor, _ offset: Int) -> Matrix {
-        Matrix(
-            start: t.bytes + offset * t.dtype.width, rows: t.size(-2), columns: t.size(-1), rowStride: t.stride(t.rank - 2),
-            columnStride: t.stride(t.rank - 1), isDouble: t.dtype == .float64)
-    }
-
     private static func forEachMatrix(
         _ a: Tensor, _ b: Tensor, _ c: Tensor, _ body: (Matrix, Matrix, UnsafeMutableRawPointer) -> Void
     ) throws(TensorError) {
@@ -95,58 +64,7 @@ struct MatMul: Primitive {
         guard size > 0 else { return }
         for batch in 0..<(c.count / size) {
             let (offsetA, offsetB) = offsets(a, b, c, batch)
-            body(matrix(a, offsetA), matrix(b, offsetB), c.bytes + batch * size * c.dtype.width)
-        }
-    }
-
-    private struct Job {
-        let a, b, c: Tensor
-        /// Each product is cut into this many bands, of rows if there are more of them than columns, else of columns.
-        let bands: Int
-        let cutsRows: Bool
-    }
-
-    /// Hands batches, and bands of products where there are few, out to the team.
-    private static func inParallel(_ a: Tensor, _ b: Tensor, _ c: Tensor) {
-        let (m, n, k) = (c.size(-2), c.size(-1), a.size(-1))
-        let batches = c.count / (m * n), threads = Threads.count
-        // A band is worth a thread from about a million operations on.
-        let worthwhile = Swift.max(1, Swift.min(threads, 2 * m * n * k * batches / 1_000_000))
-        let cutsRows = m >= n
-        let bands = batches >= worthwhile ? 1 : Swift.min((worthwhile + batches - 1) / batches, Swift.max(1, (cutsRows ? m : n) / 16))
-        var job = Job(a: a, b: b, c: c, bands: bands, cutsRows: cutsRows)
-        let items = batches * bands
-        withUnsafeMutablePointer(to: &job) { pointer in
-            keel_parallel(
-                Int64(items), Int64((items + worthwhile - 1) / worthwhile),
-                { context, begin, end in
-                    guard let context else { return }
-                    let job = context.assumingMemoryBound(to: Job.self)
-                    for item in Int(begin)..<Int(end) { MatMul.band(job.pointee, item) }
-                }, pointer)
-        }
-    }
-
-    private static func band(_ job: Job, _ item: Int) {
-        let (m, n) = (job.c.size(-2), job.c.size(-1)), width = job.c.dtype.width
-        let batch = item / job.bands, band = item % job.bands
-        let (offsetA, offsetB) = offsets(job.a, job.b, job.c, batch)
-        let a = matrix(job.a, offsetA), b = matrix(job.b, offsetB)
-        let all = job.cutsRows ? m : n
-        // Bands begin at multiples of 16, where the product's own tiles do.
-        func start(_ band: Int) -> Int { band == job.bands ? all : all * band / job.bands / 16 * 16 }
-        let (from, to) = (start(band), start(band + 1))
-        let c = job.c.bytes + batch * m * n * width
-        if job.cutsRows {
-            let part = Matrix(
-                start: a.start + from * a.rowStride * width, rows: to - from, columns: a.columns, rowStride: a.rowStride,
-                columnStride: a.columnStride, isDouble: a.isDouble)
-            product(part, b, c + from * n * width, rowLength: n)
-        } else {
-            let part = Matrix(
-                start: b.start + from * b.columnStride * width, rows: b.rows, columns: to - from, rowStride: b.rowStride,
-                columnStride: b.columnStride, isDouble: b.isDouble)
-            product(a, part, c + from * width, rowLength: n)
+            body(Matrix(a, at: offsetA), Matrix(b, at: offsetB), c.bytes + batch * size * c.dtype.width)
         }
     }
 
@@ -167,22 +85,28 @@ struct MatMul: Primitive {
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let (a, b, dy) = (g.input(0), g.input(1), g.outputGradient)
-        if g.wants(0) { try g.set(0, try dy.matmul(b.transposed()).summed(to: a.shape)) }
+        if g.wants(0) { try g.set(0, try Self.slope(dy, b.transposed(), of: a).summed(to: a.shape)) }
         if g.wants(1) {
             if b.rank == 2, a.rank > 2 {
                 // One product instead of one a batch and a sum.
                 let rows = try a.flattened(from: 0, through: -2), slopes = try dy.flattened(from: 0, through: -2)
-                try g.set(1, try rows.transposed().matmul(slopes))
+                try g.set(1, try Self.slope(rows.transposed(), slopes, of: b))
             } else {
-                try g.set(1, try a.transposed().matmul(dy).summed(to: b.shape))
+                try g.set(1, try Self.slope(a.transposed(), dy, of: b).summed(to: b.shape))
             }
         }
+    }
+
+    /// `x · y`, lying as the matrix whose gradient it is: so one that was transposed needs no copy when that is undone.
+    private static func slope(_ x: Tensor, _ y: Tensor, of matrix: Tensor) throws(TensorError) -> Tensor {
+        guard !matrix.descriptor.isDense, matrix.stride(matrix.rank - 2) == 1 else { return try x.matmul(y) }
+        return try y.transposed().matmul(x.transposed()).transposed()
     }
 }
 
 extension Tensor {
     /// Whether BLAS can read the last two axes as they lie.
-    fileprivate var isBLASMatrix: Bool {
+    var isBLASMatrix: Bool {
         guard !descriptor.isBlocked else { return false }
         let (rows, columns, rowStride, columnStride) = (size(-2), size(-1), stride(rank - 2), stride(rank - 1))
         return columnStride == 1 && rowStride >= columns || rowStride == 1 && columnStride >= rows

@@ -340,7 +340,7 @@ private struct ChannelVectors {
     private let width: Int
 
     init(_ count: Int, _ width: Int) throws(TensorError) {
-        storage = try Storage(bytes: count * width * 4, on: CPU.shared)
+        storage = try Storage(bytes: count * width * 4, on: .cpu)
         self.width = width
         storage.base.initializeMemory(as: Float.self, repeating: 0, count: count * width)
     }

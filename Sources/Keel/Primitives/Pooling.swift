@@ -242,7 +242,7 @@ extension Tensor {
     fileprivate func sibling(_ dtype: DType) throws(TensorError) -> Tensor {
         guard case .blocked(let block) = layout else { return try Tensor(undefined: TensorSpec(shape, dtype), on: device) }
         let descriptor = Descriptor(blocked: TensorSpec(shape, dtype), block: block, count: count)
-        return Tensor(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+        return Tensor(try Storage(bytes: descriptor.storageBytes, on: storage.place), descriptor)
     }
 
     /// The same numbers lying another way.
@@ -251,7 +251,7 @@ extension Tensor {
         let plain = try contiguous()
         guard case .blocked(let block) = layout else { return plain }
         let descriptor = Descriptor(blocked: spec, block: block, count: count)
-        let result = Tensor(try Storage(bytes: descriptor.storageBytes, on: device), descriptor)
+        let result = Tensor(try Storage(bytes: descriptor.storageBytes, on: storage.place), descriptor)
         var positions = 1
         for axis in 2..<rank { positions *= size(axis) }
         keel_block_f32(Int64(size(0)), Int64(size(1)), Int64(positions), block, result.pointer(Float.self), plain.pointer(Float.self))

@@ -45,6 +45,9 @@ void keel_cast(keel_dtype to, keel_dtype from, int64_t count, void *y, const voi
 // Vectorised, on the calling thread's team.
 void keel_unary_f32(keel_unary_op op, const keel_walk *walk, float *y, const float *x, float p0, float p1);
 void keel_binary_f32(keel_binary_op op, const keel_walk *walk, float *z, const float *x, const float *y, float p0, float p1);
+// The same for operands without gaps.
+void keel_unary_run_f32(keel_unary_op op, int64_t count, float *y, const float *x, float p0, float p1);
+void keel_binary_run_f32(keel_binary_op op, int64_t count, float *z, const float *x, const float *y, float p0, float p1);
 /// sum[i] += x[i]; `sum` and `x` may not overlap.
 void keel_accumulate_f32(int64_t count, float *sum, const float *x);
 
