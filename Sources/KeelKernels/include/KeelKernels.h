@@ -11,6 +11,7 @@
 #include "moving.h"
 #include "normalisation.h"
 #include "optimisation.h"
+#include "packed.h"
 #include "parallel.h"
 #include "philox.h"
 #include "products.h"

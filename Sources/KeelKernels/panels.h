@@ -1,0 +1,67 @@
+// Products with a packed right-hand side: what a recurrent cell, which multiplies by the same weights at every step, and a convolution
+// over time are made of. BLAS would pack the weights again at each call.
+#ifndef KEEL_PANELS_H
+#define KEEL_PANELS_H
+
+#include "simd.h"
+
+/// Sixteen numbers: one register of AVX-512, two of AVX2.
+typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+
+#define LANES 16
+/// The most rows of a tile, and the most registers a row. 6 x 4 fill the 32 registers of AVX-512, 6 x 1 the 16 of AVX2.
+#define TILE_ROWS 6
+#define TILE_WIDTH 4
+
+// A tile's instruction set: where 512-bit registers are, it is as wide as they allow. Clang splits wide vectors unless told not to.
+#if defined(__x86_64__) && !defined(KEEL_PLAIN_C)
+#define KEEL_WIDE __attribute__((target("arch=x86-64-v4"), min_vector_width(512)))
+KEEL_INLINE bool keel_is_wide(void) { return __builtin_cpu_supports("x86-64-v4"); }
+#else
+#define KEEL_WIDE
+KEEL_INLINE bool keel_is_wide(void) { return false; }
+#endif
+
+/// sum[r][v] += Σ a[r, p] * b[p, v] over `k`; rows and width are constants where this is inlined.
+KEEL_INLINE void keel_tile(int rows, int width, lanes sum[TILE_ROWS][TILE_WIDTH], int64_t k, const float *a, int64_t a_row,
+                           int64_t a_column, const float *b, int64_t b_row) {
+    for (int64_t p = 0; p < k; p++, a += a_column, b += b_row) {
+        // Rows that are columns in memory: the next tiles read on in the same lines, which no hardware foresees.
+        if (a_row == 1) __builtin_prefetch(a + LANES);
+        lanes right[TILE_WIDTH];
+#pragma clang loop unroll(full)
+        for (int v = 0; v < width; v++) right[v] = *(const lanes *)(b + v * LANES);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; r++) {
+            const float left = a[r * a_row];
+#pragma clang loop unroll(full)
+            for (int v = 0; v < width; v++) sum[r][v] += left * right[v];
+        }
+    }
+}
+
+#define PANEL (TILE_WIDTH * LANES)
+
+KEEL_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+/// To whole registers.
+KEEL_INLINE int64_t rounded(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+/// The product of some rows with one panel of at most 64 columns.
+typedef struct {
+    int64_t k, c_row, a_row, a_column, b_row;
+    /// The sum is over so many stretches of k; those of a and b begin so many floats apart.
+    int64_t stretches, a_stretch, b_stretch;
+    /// Columns of the last register that exist.
+    int64_t last;
+    /// Where the sum begins; null for 0. As wide as the panel.
+    const float *bias;
+    int32_t adds;
+} keel_panel_product;
+
+/// c [m, count] from one panel; `last` is found here.
+void keel_multiply_panel(bool is_wide, int64_t m, int64_t count, keel_panel_product j, float *c, const float *a, const float *panel);
+
+/// The rows that are left after whole tiles: `CASE(n)` for each count that there may be.
+#define KEEL_TILE_CASES CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+
+#endif
