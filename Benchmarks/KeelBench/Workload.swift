@@ -15,18 +15,19 @@ struct Workload: Sendable {
 }
 
 /// The data is the same in each run: normal numbers, and labels spread evenly.
-private func floats(_ sizes: Int..., seed: UInt64 = 1) throws -> Tensor {
+func floats(_ sizes: Int..., seed: UInt64 = 1) throws -> Tensor {
     var generator = Philox(seed: seed)
     return try .normal(Shape(sizes), using: &generator)
 }
-private func ids(below limit: Int, _ count: Int) throws -> Tensor {
+func ids(below limit: Int, _ count: Int) throws -> Tensor {
     var generator = Philox(seed: 2)
     return try Tensor((0..<count).map { _ in Int64(generator.next() % UInt64(limit)) })
 }
 
 /// Clear gradients, forward, loss, backward, update.
-private func trainingStep<N: Layer>(
-    _ network: N, _ x: Tensor, _ labels: Tensor, _ optimizer: (ParameterStore) throws -> any Optimizer
+func trainingStep<N: Layer>(
+    _ network: N, _ x: Tensor, _ target: Tensor, loss: @escaping (Tensor, Tensor) throws -> Tensor = { try $0.softmaxCrossEntropy($1) },
+    _ optimizer: (ParameterStore) throws -> any Optimizer
 ) throws -> () throws -> Void {
     var network = network
     let parameters = try ParameterStore(&network)
@@ -34,7 +35,7 @@ private func trainingStep<N: Layer>(
     let context = try Context.training(seed: 1, step: 0)
     return {
         try parameters.clearGradients()
-        try trained(x, in: context).softmaxCrossEntropy(labels).backward()
+        try loss(trained(x, in: context), target).backward()
         try optimizer.step()
     }
 }
@@ -163,4 +164,4 @@ let workloads: [Workload] = [
             try x.backward(seed: seed)
         }
     },
-]
+] + sequenceWorkloads

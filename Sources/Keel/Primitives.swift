@@ -20,6 +20,8 @@ package let primitives: [any Primitive.Type] = [
     // Normalisation
     BatchNorm.self, BatchNormGradient.self, ChannelAffine.self, RunningStatistic.self, LayerNorm.self, LayerNormGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self,
+    // Sequences
+    LSTM.self, LSTMGradient.self, Attention.self, AttentionGradient.self, Conv1D.self, Conv1DWeightGradient.self,
     // Indexing
     Gather.self, ScatterAdd.self, OneHot.self,
     // Losses, dropout

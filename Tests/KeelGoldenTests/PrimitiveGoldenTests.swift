@@ -14,6 +14,16 @@ struct GoldenCase: Sendable, CustomStringConvertible {
     }
 }
 
+private func lstm(_ x: [Tensor], directions: Int) throws(TensorError) -> Tensor {
+    var weights: [(input: Tensor, recurrent: Tensor, bias: Tensor)] = []
+    for d in 0..<directions {
+        let first = 1 + 3 * d
+        weights.append((x[first], x[first + 1], x[first + 2]))
+    }
+    let made = try x[0].lstm(weights, state: (x[x.count - 2], x[x.count - 1]))
+    return try .concatenated([made.y.flattened(), made.h.flattened(), made.c.flattened()])
+}
+
 private let goldenCases: [GoldenCase] = [
     GoldenCase("exp", ["Exp"]) { x throws(TensorError) in try x[0].exp() },
     GoldenCase("log", ["Log"]) { x throws(TensorError) in try x[0].log() },
@@ -82,6 +92,20 @@ private let goldenCases: [GoldenCase] = [
     },
     GoldenCase("binaryCrossEntropy", ["LogisticLoss"]) { x throws(TensorError) in try x[0].binaryCrossEntropy(x[1]) },
     GoldenCase("meanSquaredError", ["Sub", "Mul", "ReduceMean"]) { x throws(TensorError) in try x[0].meanSquaredError(x[1]) },
+    GoldenCase("lstm", ["LSTM", "LSTMGradient"]) { x throws(TensorError) in try lstm(x, directions: 1) },
+    GoldenCase("lstmBoth", ["LSTM"]) { x throws(TensorError) in try lstm(x, directions: 2) },
+    GoldenCase("selfAttention", ["Attention", "AttentionGradient"]) { x throws(TensorError) in try x[0].selfAttention(heads: 2) },
+    GoldenCase("causalAttention", ["Attention"]) { x throws(TensorError) in try x[0].selfAttention(heads: 2, isCausal: true) },
+    GoldenCase("maskedAttention", ["Attention"]) { x throws(TensorError) in
+        let seen = try Tensor((0..<12).map { $0 / 4 % 3 != $0 % 4 % 2 }, [1, 3, 4]).moved(to: x[0].device)
+        return try x[0].attention(to: x[1], values: x[2], heads: 3, mask: seen)
+    },
+    GoldenCase("conv1D", ["Conv1D", "Conv1DWeightGradient"]) { x throws(TensorError) in
+        try x[0].conv1D(x[1], bias: x[2], padding: (before: 4, after: 0), dilation: 2)
+    },
+    GoldenCase("conv1DStride", ["Conv1D", "Unslice"]) { x throws(TensorError) in
+        try x[0].conv1D(x[1], padding: (before: 1, after: 1), stride: 2)
+    },
     GoldenCase("dropout", ["Dropout"]) { x throws(TensorError) in
         try x[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: x[0].device), draw: 2)
     },

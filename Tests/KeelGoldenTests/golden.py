@@ -100,6 +100,32 @@ case("binaryCrossEntropy", [drawn("binaryCrossEntropy", 7, low=-4, high=4), draw
 case("meanSquaredError", [drawn("meanSquaredError", 3, 4), drawn("meanSquaredErrorb", 3, 4)], F.mse_loss)
 case("dropout", [drawn("dropout", 4, 10)], lambda x: x * kept(40, 0.4, key=3, counter=9, draw=2).reshape(4, 10) / 0.6)
 
+def lstm(directions):
+    def run(x, *rest):
+        h, c, zeros = rest[-2], rest[-1], torch.zeros(rest[2].shape, dtype=torch.float64)
+        weights = [w for d in range(directions) for w in (*rest[3 * d:3 * d + 3], zeros)]
+        y, h, c = torch._VF.lstm(x, (h, c), weights, True, 1, 0.0, False, directions == 2, True)
+        return torch.cat([y.flatten(), h.flatten(), c.flatten()])
+    return run
+for name, directions, hidden in [("lstm", 1, 5), ("lstmBoth", 2, 17)]:
+    one = lambda d: [drawn(f"{name}i{d}", 4 * hidden, 3, low=-1, high=1), drawn(f"{name}r{d}", 4 * hidden, hidden, low=-0.5, high=0.5), drawn(f"{name}b{d}", 4 * hidden, low=-1, high=1)]
+    case(name, [drawn(name, 2, 4, 3)] + [w for d in range(directions) for w in one(d)]
+         + [drawn(f"{name}{s}", directions, 2, hidden, low=-1, high=1) for s in "hc"], lstm(directions))
+
+def split(x, heads): return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+def attention(q, k, v, heads, **options):
+    return F.scaled_dot_product_attention(split(q, heads), split(k, heads), split(v, heads), **options).transpose(1, 2).flatten(2)
+case("selfAttention", [drawn("selfAttention", 2, 5, 18)], lambda x: attention(*x.chunk(3, -1), 2))
+case("causalAttention", [drawn("causalAttention", 1, 7, 12)], lambda x: attention(*x.chunk(3, -1), 2, is_causal=True))
+seen = torch.tensor([[i % 3 != j % 2 for j in range(4)] for i in range(3)])
+case("maskedAttention", [drawn("maskedAttention", 2, 3, 6), drawn("maskedAttentionb", 2, 4, 6), drawn("maskedAttentionc", 2, 4, 6)],
+     lambda q, k, v: attention(q, k, v, 3, attn_mask=seen))
+
+case("conv1D", [drawn("conv1D", 2, 7, 3), drawn("conv1Db", 5, 3, 3, low=-1, high=1), drawn("conv1Dc", 5)],
+     lambda x, w, b: F.conv1d(F.pad(x.transpose(1, 2), (4, 0)), w, b, dilation=2).transpose(1, 2))
+case("conv1DStride", [drawn("conv1DStride", 2, 8, 3), drawn("conv1DStrideb", 5, 3, 3, low=-1, high=1)],
+     lambda x, w: F.conv1d(x.transpose(1, 2), w, stride=2, padding=1).transpose(1, 2))
+
 # Optimisers: three steps with given gradients.
 gradients = [drawn(f"step{i}", 11) for i in range(3)]
 for i, g in enumerate(gradients): store(f"optimizer/gradient{i}", g)

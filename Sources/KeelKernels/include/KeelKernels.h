@@ -2,6 +2,8 @@
 #ifndef KEEL_KERNELS_H
 #define KEEL_KERNELS_H
 
+#include "attention.h"
+#include "conv1d.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "host.h"
@@ -15,6 +17,7 @@
 #include "parallel.h"
 #include "philox.h"
 #include "products.h"
+#include "recurrent.h"
 #include "reduction.h"
 #include "rows.h"
 #include "walk.h"

@@ -1,0 +1,80 @@
+public import Keel
+
+/// Long short-term memory over sequences, in one or more layers, in one direction or in both; each layer reads what the one before it gave.
+///
+/// - Shapes: `x [batch, time, inFeatures]` → `[batch, time, directions * hidden]`, the last layer's output at every step. A direction has
+///   `input [4 * hidden, features]`, `recurrent [4 * hidden, hidden]` and two biases `[4 * hidden]`, which only their sum matters of; gates in
+///   the order input, forget, cell, output.
+/// - Initial values: all uniform in ±1/√hidden.
+/// - Source: Hochreiter and Schmidhuber, 1997; Gers et al., 2000; both directions: Schuster and Paliwal, 1997.
+public struct LSTM: Layer {
+    /// The weights of one layer in one direction.
+    public struct Direction: Sendable {
+        public var input, recurrent, inputBias, recurrentBias: Tensor
+    }
+
+    /// For each layer its directions: forwards, and backwards if there is one.
+    public var layers: [[Direction]]
+    public let hidden: Int
+
+    public init(
+        _ inFeatures: Int, _ hidden: Int, layers: Int = 1, isBidirectional: Bool = false, using generator: inout Philox
+    ) throws(TensorError) {
+        guard layers >= 1, hidden >= 1 else {
+            throw TensorError(.argument(primitive: "LSTM", name: "layers and hidden", given: "\(layers) and \(hidden)", allowed: "1 and more"))
+        }
+        let bound = 1 / Float(hidden).squareRoot(), directions = isBidirectional ? 2 : 1
+        var made: [[Direction]] = []
+        for layer in 0..<layers {
+            let features = layer == 0 ? inFeatures : directions * hidden
+            var both: [Direction] = []
+            for _ in 0..<directions {
+                both.append(
+                    Direction(
+                        input: try .uniform([4 * hidden, features], in: -bound...bound, using: &generator),
+                        recurrent: try .uniform([4 * hidden, hidden], in: -bound...bound, using: &generator),
+                        inputBias: try .uniform([4 * hidden], in: -bound...bound, using: &generator),
+                        recurrentBias: try .uniform([4 * hidden], in: -bound...bound, using: &generator)))
+            }
+            made.append(both)
+        }
+        self.layers = made
+        self.hidden = hidden
+    }
+
+    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try run(x).y }
+
+    /// The same, with the first states and the sequences' lengths, and giving the last states.
+    ///
+    /// - Parameters:
+    ///   - states: for each layer `h` and `c [directions, batch, hidden]`; zeros if nil.
+    ///   - lengths: `[batch]` int64; past a sequence's end the output is 0 and the state stays.
+    public func run(
+        _ x: Tensor, states: [(h: Tensor, c: Tensor)]? = nil, lengths: Tensor? = nil
+    ) throws(TensorError) -> (y: Tensor, states: [(h: Tensor, c: Tensor)]) {
+        guard states == nil || states?.count == layers.count else {
+            throw TensorError(.argument(primitive: "LSTM", name: "states", given: "\(states?.count ?? 0)", allowed: "one a layer, \(layers.count)"))
+        }
+        var y = x, last: [(h: Tensor, c: Tensor)] = []
+        for (place, layer) in layers.enumerated() {
+            var directions: [(input: Tensor, recurrent: Tensor, bias: Tensor)] = []
+            for direction in layer { directions.append((direction.input, direction.recurrent, try direction.inputBias + direction.recurrentBias)) }
+            let made = try y.lstm(directions, state: states?[place], lengths: lengths)
+            y = made.y
+            last.append((made.h, made.c))
+        }
+        return (y, last)
+    }
+
+    public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        for layer in layers.indices {
+            for direction in layers[layer].indices {
+                let name = "\(layer).\(direction == 0 ? "forward" : "backward")"
+                try body("\(name).input", .parameter, &layers[layer][direction].input)
+                try body("\(name).recurrent", .parameter, &layers[layer][direction].recurrent)
+                try body("\(name).inputBias", .parameter, &layers[layer][direction].inputBias)
+                try body("\(name).recurrentBias", .parameter, &layers[layer][direction].recurrentBias)
+            }
+        }
+    }
+}
