@@ -164,4 +164,4 @@ let workloads: [Workload] = [
             try x.backward(seed: seed)
         }
     },
-] + sequenceWorkloads
+] + sequenceWorkloads + recommendationWorkloads

@@ -27,5 +27,5 @@ package let primitives: [any Primitive.Type] = [
     // Losses, dropout
     SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, Dropout.self,
     // State updates
-    Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamWStep.self,
+    Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamWStep.self, LazyAdamStep.self,
 ]

@@ -34,6 +34,8 @@ class Node: @unchecked Sendable {
     @exclusivity(unchecked) fileprivate final var isReleased = false
     /// Whether anything wanted lies behind this node, in the pass that visited it last.
     @exclusivity(unchecked) fileprivate final var isNeeded = false
+    /// Whether that pass collects gradients at the variables, and so may leave rows there.
+    @exclusivity(unchecked) fileprivate final var isCollecting = false
     @exclusivity(unchecked) fileprivate final var pass: UInt64 = 0
     /// What has arrived for the outputs in the backward pass under way.
     @exclusivity(unchecked) fileprivate final var gradient: Tensor?
@@ -161,6 +163,9 @@ final class Leaf: Node, @unchecked Sendable {
     var total: Tensor?
     /// Flat memory for `total`, where a store provides it.
     var destination: Tensor?
+    /// Whether gradients of rows stay rows; and those that arrived since they were cleared.
+    var isTable = false
+    var rows: [RowGradient] = []
 
     init(name: String?) {
         parameterName = name
@@ -308,6 +313,18 @@ public struct GradientContext: ~Copyable {
         node.gradient(ofOutput: i)
     }
 
+    /// Whether the gradient of input `i` may be given as rows of it: so it is where the input is a table, in a backward pass.
+    func takesRows(_ i: Int) -> Bool {
+        guard !createsGraph, let leaf = node.parent(i) as? Leaf else { return false }
+        return leaf.isTable && leaf.isNeeded && leaf.isCollecting
+    }
+
+    /// Gives the gradient of input `i`, which takes rows, as what is to be added to its rows at `indices`.
+    func setRows(_ i: Int, _ rows: RowGradient) {
+        guard let leaf = node.parent(i) as? Leaf else { return }
+        leaf.rows.append(rows)
+    }
+
     /// Gives the gradient of input `i`.
     public func set(_ i: Int, _ gradient: Tensor) throws(TensorError) {
         guard let parent = node.parent(i), parent.isNeeded else { return }
@@ -374,6 +391,7 @@ private func goBack(
                 i += 1
             }
             node.isNeeded = isNeeded
+            node.isCollecting = isWanted == nil
             node.forgetGradients()
             order.append(node)
         }
@@ -470,8 +488,15 @@ extension Tensor {
     /// What `backward` has added up for this variable; nil before the first pass, and for what isn't a variable.
     public var gradient: Tensor? { (node as? Leaf)?.total }
 
+    /// The rows that `backward` has found for this table; see `table`.
+    public var rowGradients: [RowGradient] { (node as? Leaf)?.rows ?? [] }
+
     /// Forgets what `backward` has added up.
-    public func clearGradient() { (node as? Leaf)?.total = nil }
+    public func clearGradient() {
+        guard let leaf = node as? Leaf else { return }
+        leaf.total = nil
+        leaf.rows.removeAll(keepingCapacity: true)
+    }
 
     private func checkedSeed(_ seed: Tensor?) throws(TensorError) -> Tensor {
         if let seed {
@@ -500,4 +525,17 @@ extension Tensor {
         leaf.total = gradient
         return Tensor(storage, descriptor, node: leaf)
     }
+
+    /// This tensor as a variable whose rows are looked up: what `gathered` finds along its first axis stays rows and values in `rowGradients`
+    /// and is never spread over a table of zeros. Other gradients, and those that `gradients(of:)` gives, are dense.
+    public func table(named name: String? = nil) -> Tensor {
+        let leaf = Leaf(name: name)
+        leaf.isTable = true
+        return Tensor(storage, descriptor, node: leaf)
+    }
+}
+
+/// A gradient of some rows of a table: `values [n, ...]` is to be added at `indices [n]`. A row may be there more than once.
+public struct RowGradient: Sendable {
+    public let indices, values: Tensor
 }

@@ -56,6 +56,77 @@ void keel_adamw_f32(int64_t count, float *value, float *first, float *second, co
     keel_parallel(count, 16384, adamw, &j);
 }
 
+// Rows that are looked up lie far apart: they are asked for this many rows ahead.
+#define AHEAD 8
+#define PIECE 64
+
+typedef struct {
+    const keel_lazy_adam *j;
+    float rate, root_correction;
+} lazy_job;
+
+KEEL_INLINE int64_t row_at(const keel_lazy_adam *j, int64_t i) {
+    const int64_t index = j->is_64_bit ? ((const int64_t *)j->indices)[i] : ((const int32_t *)j->indices)[i];
+    return index < 0 ? index + j->n : index;
+}
+
+KEEL_CLONES static void move_row(const lazy_job *l, int64_t row, int64_t last) {
+    const keel_lazy_adam *j = l->j;
+    const float beta1 = j->beta1, beta2 = j->beta2, epsilon = j->epsilon, rate = l->rate, root = l->root_correction;
+    for (int64_t from = 0; from < j->features; from += PIECE) {
+        const int64_t width = j->features - from < PIECE ? j->features - from : PIECE;
+        float sum[PIECE];
+        memcpy(sum, j->gradient + last * j->features + from, (size_t)width * sizeof(float));
+        for (int64_t i = j->previous[last]; i >= 0; i = j->previous[i]) {
+            const float *more = j->gradient + i * j->features + from;
+            for (int64_t f = 0; f < width; f++) sum[f] += more[f];
+        }
+        float *restrict value = j->value + row * j->features + from, *restrict first = j->first + row * j->features + from;
+        float *restrict second = j->second + row * j->features + from;
+        for (int64_t f = 0; f < width; f++) {
+            const float m = beta1 * first[f] + (1.0f - beta1) * sum[f];
+            const float v = beta2 * second[f] + (1.0f - beta2) * sum[f] * sum[f];
+            first[f] = m;
+            second[f] = v;
+            value[f] -= rate * m / (__builtin_elementwise_sqrt(v) * root + epsilon);
+        }
+    }
+}
+
+// A part owns a range of the table's rows and looks at every index. It chains the gradients of a row, last one first; the last one of
+// a row moves it.
+static void lazy_adam(void *context, int64_t begin, int64_t end) {
+    const lazy_job *l = context;
+    const keel_lazy_adam *j = l->j;
+    for (int64_t i = 0; i < j->count; i++) {
+        if (i + 2 * AHEAD < j->count) __builtin_prefetch(j->marks + row_at(j, i + 2 * AHEAD), 1);
+        const int64_t row = row_at(j, i);
+        if (row < begin || row >= end) continue;
+        j->previous[i] = j->marks[row];
+        j->marks[row] = (int32_t)i;
+    }
+    for (int64_t i = 0; i < j->count; i++) {
+        if (i + AHEAD < j->count) {
+            const int64_t next = row_at(j, i + AHEAD);
+            if (next >= begin && next < end) {
+                __builtin_prefetch(j->value + next * j->features, 1);
+                __builtin_prefetch(j->first + next * j->features, 1);
+                __builtin_prefetch(j->second + next * j->features, 1);
+            }
+        }
+        const int64_t row = row_at(j, i);
+        if (row < begin || row >= end || j->marks[row] != i) continue;
+        move_row(l, row, i);
+        j->marks[row] = -1;
+    }
+}
+
+void keel_lazy_adam_f32(const keel_lazy_adam *j) {
+    const double correction1 = 1.0 - pow(j->beta1, (double)j->step), correction2 = 1.0 - pow(j->beta2, (double)j->step);
+    lazy_job l = {j, (float)(j->rate / correction1), (float)(1.0 / sqrt(correction2))};
+    keel_parallel(j->n, j->count < 512 ? j->n : 1, lazy_adam, &l);
+}
+
 KEEL_CLONES static void scale(void *context, int64_t begin, int64_t end) {
     const update_job *j = context;
     float *restrict x = j->value;

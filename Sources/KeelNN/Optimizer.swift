@@ -31,6 +31,9 @@ public struct SGD: Optimizer {
     public init(
         _ parameters: ParameterStore, learningRate: Double, momentum: Double = 0, weightDecay: Double = 0, isNesterov: Bool = false
     ) throws(TensorError) {
+        guard parameters.tables.isEmpty else {
+            throw TensorError(.argument(primitive: "SGD", name: "parameters", given: "sparse tables", allowed: "dense parameters; AdamW takes tables"))
+        }
         try check("SGD", learningRate: learningRate, shares: [("momentum", momentum)], weightDecay: weightDecay)
         self.parameters = parameters
         self.learningRate = try Tensor(Float(learningRate))
@@ -54,6 +57,8 @@ public struct SGD: Optimizer {
 
 /// Adam with decoupled weight decay; with `weightDecay: 0` it is Adam.
 ///
+/// Of a sparse table only the rows that have a gradient move, without decay, and only their moments change.
+///
 /// - Source: Loshchilov and Hutter, 2019; Kingma and Ba, 2015.
 public struct AdamW: Optimizer {
     public let parameters: ParameterStore
@@ -61,6 +66,8 @@ public struct AdamW: Optimizer {
     private let stepNumber, first, second: Tensor
     private let one: Tensor
     private let steps: [(range: Range<Int>, step: AdamWStep)]
+    /// For each table: its moments, and scratch.
+    private let tables: [(first: Tensor, second: Tensor, marks: Tensor, step: LazyAdamStep)]
 
     public init(
         _ parameters: ParameterStore, learningRate: Double, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8,
@@ -81,6 +88,16 @@ public struct AdamW: Optimizer {
                     beta1: beta1, beta2: beta2, epsilon: epsilon, decay: run.group.decays ? weightDecay : 0, rateFactor: run.group.rateFactor)
             )
         }
+        var tables: [(first: Tensor, second: Tensor, marks: Tensor, step: LazyAdamStep)] = []
+        for table in parameters.tables {
+            let shape = table.parameter.shape
+            tables.append(
+                (
+                    try .zeros(shape), try .zeros(shape), try .full(-1, [try shape.size(0)], .int32),
+                    LazyAdamStep(beta1: beta1, beta2: beta2, epsilon: epsilon, rateFactor: table.group.rateFactor)
+                ))
+        }
+        self.tables = tables
     }
 
     public func step() throws(TensorError) {
@@ -93,6 +110,17 @@ public struct AdamW: Optimizer {
                     learningRate, stepNumber,
                 ])
         }
+        for (table, own) in zip(parameters.tables, tables) {
+            let found = table.parameter.rowGradients
+            guard table.parameter.gradient == nil else {
+                throw TensorError(.custom("AdamW: the sparse table '\(table.name)' has a dense gradient: it was used otherwise than by looking up rows"))
+            }
+            guard let only = found.first else { continue }
+            let isOne = found.count == 1
+            let indices = isOne ? only.indices : try Tensor.concatenated(found.map { $0.indices })
+            let rows = isOne ? only.values : try Tensor.concatenated(found.map { $0.values })
+            try update(own.step, [table.parameter, own.first, own.second, own.marks, indices, rows, learningRate, stepNumber])
+        }
     }
 
     public func forEachState(_ body: (_ name: String, _ tensor: Tensor) throws(TensorError) -> Void) throws(TensorError) {
@@ -101,6 +129,10 @@ public struct AdamW: Optimizer {
         for part in parameters.parts {
             try body("first.\(part.name)", try parameters.view(of: first, part))
             try body("second.\(part.name)", try parameters.view(of: second, part))
+        }
+        for (table, own) in zip(parameters.tables, tables) {
+            try body("first.\(table.name)", own.first)
+            try body("second.\(table.name)", own.second)
         }
     }
 }

@@ -14,7 +14,16 @@ public final class ParameterStore {
         let group: ParameterGroup
     }
 
+    /// A parameter whose rows are looked up, in memory of its own; its gradients are rows.
+    public struct Table: Sendable {
+        public let name: String
+        /// The parameter, as the layer has it.
+        public let parameter: Tensor
+        let group: ParameterGroup
+    }
+
     public let parts: [Part]
+    public let tables: [Table]
     /// All parameters, flat. Between two there may be a few numbers that belong to none and stay 0.
     public let values: Tensor
     /// The sums of their gradients since they were last cleared, flat.
@@ -26,11 +35,15 @@ public final class ParameterStore {
     public init<L: Layer>(
         _ layer: inout L, groups: (_ name: String, _ shape: Shape) -> ParameterGroup? = { _, _ in ParameterGroup() }
     ) throws(TensorError) {
-        var parts: [Part] = [], length = 0
+        var parts: [Part] = [], length = 0, sparse: [String: ParameterGroup] = [:]
         for state in try layer.state() where state.kind == .parameter {
             guard let group = groups(state.name, state.tensor.shape) else { continue }
             guard state.tensor.dtype == .float32 else {
                 throw TensorError(.dtype(primitive: "ParameterStore", expected: "float32 for '\(state.name)'", state.tensor.dtype))
+            }
+            guard !group.isSparse else {
+                sparse[state.name] = group
+                continue
             }
             parts.append(Part(name: state.name, shape: state.tensor.shape, start: length, count: state.tensor.count, group: group))
             length += (state.tensor.count + 15) / 16 * 16  // whole cache lines
@@ -39,13 +52,20 @@ public final class ParameterStore {
         self.parts = parts
         self.values = values
         self.gradients = gradients
-        var next = 0
+        var next = 0, tables: [Table] = []
         try layer.forEachState { (name, kind, tensor) throws(TensorError) in
             guard kind == .parameter else {
                 // Buffers are updated in place too, so they need memory of their own.
                 let own = try Tensor.zeros(tensor.shape, tensor.dtype, on: tensor.device)
                 try own.assign(tensor)
                 tensor = own
+                return
+            }
+            if let group = sparse[name] {
+                let own = try Tensor.zeros(tensor.shape)
+                try own.assign(tensor)
+                tensor = own.table(named: name)
+                tables.append(Table(name: name, parameter: tensor, group: group))
                 return
             }
             guard next < parts.count, parts[next].name == name else {
@@ -59,14 +79,18 @@ public final class ParameterStore {
             let gradient = try gradients.sliced(0, from: part.start, to: part.start + part.count).reshaped(part.shape)
             tensor = view.parameter(named: name, gradient: gradient)
         }
+        self.tables = tables
     }
 
     /// How many numbers are trained.
-    public var count: Int { parts.reduce(0) { $0 + $1.count } }
+    public var count: Int { parts.reduce(0) { $0 + $1.count } + tables.reduce(0) { $0 + $1.parameter.count } }
 
-    public func clearGradients() throws(TensorError) { try gradients.setInPlace(to: 0) }
+    public func clearGradients() throws(TensorError) {
+        try gradients.setInPlace(to: 0)
+        for table in tables { table.parameter.clearGradient() }
+    }
 
-    /// The length of all gradients taken as one vector.
+    /// The length of all gradients taken as one vector; rows of tables don't count, and aren't clipped.
     public func gradientNorm() throws(TensorError) -> Double { try gradients.norm() }
 
     /// Shortens the gradients to a length of at most `norm`.
@@ -105,9 +129,13 @@ public struct ParameterGroup: Hashable, Sendable {
     public var rateFactor: Double
     /// Whether weight decay applies; often it doesn't to biases and normalisations.
     public var decays: Bool
+    /// Whether this is a table of which each batch looks up a few rows, as of an embedding: its gradients stay rows, and an optimiser moves
+    /// those rows only, without weight decay.
+    public var isSparse: Bool
 
-    public init(rateFactor: Double = 1, decays: Bool = true) {
+    public init(rateFactor: Double = 1, decays: Bool = true, isSparse: Bool = false) {
         self.rateFactor = rateFactor
         self.decays = decays
+        self.isSparse = isSparse
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Keel
 import KeelNN
 import Testing
@@ -59,4 +60,75 @@ func noStepOfACausalEncoderSeesALaterOne(isPreNorm: Bool) throws {
     let a = try layer(x, in: .prediction), b = try layer(other, in: .prediction)
     #expect(a.shape == [2, 9, 20])
     #expect(try a.sliced(1, to: 6).elements() == b.sliced(1, to: 6).elements())
+}
+
+/// An embedding, its mean, and a linear map; the embedding as a sparse table or not.
+private struct Words: Layer {
+    var words: Embedding
+    var head: Linear
+
+    init() throws {
+        var generator = Philox(seed: 4)
+        words = try Embedding(50, 6, using: &generator)
+        head = try Linear(6, 3, using: &generator)
+    }
+
+    func callAsFunction(_ ids: Tensor, in context: Context) throws(TensorError) -> Tensor { try head(words(ids, in: context).mean([1]), in: context) }
+
+    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        try words.forEachState(body, under: "words")
+        try head.forEachState(body, under: "head")
+    }
+}
+
+private func step(_ net: Words, _ parameters: ParameterStore, _ optimizer: some Optimizer, _ ids: [Int64]) throws {
+    try parameters.clearGradients()
+    try net(Tensor(ids, [2, 3]), in: .training(seed: 1, step: 0)).softmaxCrossEntropy(Tensor([Int64(0), 2])).backward()
+    try optimizer.step()
+}
+
+@Test func aSparseTableMovesOnlyTheRowsThatWereLookedUp() throws {
+    var sparse = try Words(), dense = try Words()
+    let before = try sparse.words.weight.elements()
+    let some = try ParameterStore(&sparse) { name, _ in ParameterGroup(isSparse: name == "words.weight") }, all = try ParameterStore(&dense)
+    #expect(some.count == all.count)
+    let ids: [Int64] = [4, 9, 4, 4, 0, 31]
+    try step(sparse, some, AdamW(some, learningRate: 0.1, weightDecay: 0), ids)
+    try step(dense, all, AdamW(all, learningRate: 0.1, weightDecay: 0), ids)
+    let moved = try sparse.words.weight.elements(), expected = try dense.words.weight.elements()
+    for row in 0..<50 {
+        let range = row * 6..<row * 6 + 6
+        if ids.contains(Int64(row)) {
+            // Adam's first step is about the learning rate whatever the gradient is; sums in another order change its last digits.
+            #expect(zip(moved[range], expected[range]).allSatisfy { abs($0 - $1) <= 1e-5 })
+        } else {
+            #expect(moved[range] == before[range])
+        }
+    }
+    #expect(try sparse.head.weight.elements() == dense.head.weight.elements())
+}
+
+@Test func aSparseTableIsPartOfTheCheckpoint() throws {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("keel-\(UUID().uuidString).safetensors").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    func made() throws -> (Words, ParameterStore, AdamW) {
+        var net = try Words()
+        let store = try ParameterStore(&net) { name, _ in ParameterGroup(isSparse: name == "words.weight") }
+        return (net, store, try AdamW(store, learningRate: 0.1, weightDecay: 0))
+    }
+    let (net, store, optimizer) = try made()
+    try step(net, store, optimizer, [1, 2, 3, 4, 5, 6])
+    try Checkpoint.save(net, optimizer, to: path)
+    try step(net, store, optimizer, [1, 2, 3, 4, 5, 6])
+    let (fresh, other, second) = try made()
+    var resumed = fresh
+    try Checkpoint.load(&resumed, second, from: path)
+    try step(resumed, other, second, [1, 2, 3, 4, 5, 6])
+    #expect(try resumed.state().flatMap { try $0.tensor.elements() } == net.state().flatMap { try $0.tensor.elements() })
+}
+
+@Test func descentWithMomentumRefusesSparseTables() throws {
+    var net = try Words()
+    let store = try ParameterStore(&net) { _, shape in ParameterGroup(isSparse: shape == [50, 6]) }
+    #expect(throws: TensorError.self) { try SGD(store, learningRate: 0.1) }
 }

@@ -1,8 +1,8 @@
 import Keel
 import Testing
 
-/// Primitives that write in place; `UpdateTests` has their rows.
-private let updates: Set<String> = ["Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "RunningStatistic"]
+/// Primitives that write in place; `UpdateTests` and `TableTests` have their rows.
+private let updates: Set<String> = ["Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic"]
 
 @Test func everyPrimitiveHasARow() {
     let covered = Set(primitiveCases.flatMap(\.names)).union(updates)

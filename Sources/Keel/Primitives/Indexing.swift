@@ -3,7 +3,7 @@ import KeelKernels
 /// The parts of `x` at `indices` along an axis. Negative indices count from the end.
 ///
 /// - Shapes: `x [..., n, ...]`, `indices [i...]` int64 or int32 → the axis replaced by `[i...]`.
-/// - Gradient: `dy` added up where it was taken from; indices have none.
+/// - Gradient: `dy` added up where it was taken from; for a table, rows and indices as they are. Indices have none.
 /// - Errors: `TensorError.indexOutOfRange` with position and index.
 /// - Source: ONNX `Gather`, opset 13.
 struct Gather: Primitive {
@@ -39,7 +39,13 @@ struct Gather: Primitive {
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
-        try g.set(0, try apply(ScatterAdd(axis: axis, input: g.shape(0)), g.outputGradient, g.input(1)))
+        let (dy, indices) = (g.outputGradient, g.input(1))
+        if axis == 0, g.takesRows(0) {
+            let values = try dy.reshaped(Shape(Dimension(indices.count)) + g.shape(0).axes(1..<g.shape(0).rank))
+            g.setRows(0, RowGradient(indices: try indices.detached().flattened(), values: values))
+            return
+        }
+        try g.set(0, try apply(ScatterAdd(axis: axis, input: g.shape(0)), dy, indices))
     }
 }
 
@@ -126,12 +132,12 @@ struct OneHot: Primitive {
     }
 }
 
-private func checkIndices(_ dtype: DType, _ name: String) throws(TensorError) {
+func checkIndices(_ dtype: DType, _ name: String) throws(TensorError) {
     guard dtype == .int64 || dtype == .int32 else { throw .dtype(primitive: name, expected: "int64 or int32 indices", dtype) }
 }
 
 extension Tensor {
-    fileprivate func checkIndices(below n: Int, _ name: String) throws(TensorError) {
+    func checkIndices(below n: Int, _ name: String) throws(TensorError) {
         let bad = keel_first_bad_index(dtype == .int64 ? 1 : 0, Int64(count), bytes, Int64(n))
         guard bad >= 0 else { return }
         let index = dtype == .int64 ? Int(pointer(Int64.self)[Int(bad)]) : Int(pointer(Int32.self)[Int(bad)])

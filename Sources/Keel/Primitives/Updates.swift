@@ -1,5 +1,11 @@
 import KeelKernels
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 // The only primitives that write in place: optimiser steps, and sums of gradients. They run through `update`.
 
 /// `sum += x`.
@@ -149,6 +155,84 @@ public struct AdamWStep: Primitive {
                     Int64(inputs[0].count), outputs[0].pointer(Float.self), outputs[1].pointer(Float.self), outputs[2].pointer(Float.self),
                     inputs[3].pointer(Float.self), Float(p.rateFactor) * inputs[4].pointer(Float.self).pointee, Float(p.beta1), Float(p.beta2),
                     Float(p.epsilon), Float(p.decay), inputs[5].pointer(Int64.self).pointee)
+                return true
+            })
+    }
+}
+
+/// One step of Adam for those rows of a table that have a gradient; the others stay as they are, with their moments.
+///
+/// - Shapes: `(value, first, second) [n, ...]`, `marks [n]` int32 with -1 everywhere, `indices [m]` int64 or int32, their gradients `[m, ...]`,
+///   `rate []` float32, `step []` int64, counted from 1; written over value and moments. A row that is there more than once moves once, by the sum.
+/// - Errors: `TensorError.indexOutOfRange`; at most 2^31 - 1 indices.
+/// - Source: Kingma and Ba, 2015; lazily as torch's `SparseAdam` and Paddle's `lazy_mode` have it.
+public struct LazyAdamStep: Primitive {
+    let beta1, beta2, epsilon, rateFactor: Double
+
+    public init(beta1: Double, beta2: Double, epsilon: Double, rateFactor: Double) {
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.rateFactor = rateFactor
+    }
+
+    public static var overwrites: [Int] { [0, 1, 2, 3] }
+    public func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        let value = inputs[0], indices = inputs[4]
+        guard value.dtype == .float32 else { throw .dtype(primitive: Self.name, expected: "float32", value.dtype) }
+        guard value.shape.rank >= 1 else { throw .rank(primitive: Self.name, expected: "a table [n, ...]", value.shape) }
+        for i in 1...2 where inputs[i] != value { throw .shape(primitive: Self.name, expected: "float32 \(value.shape)", inputs[i].shape) }
+        guard inputs[3] == TensorSpec(Shape(value.shape[0]), .int32) else { throw .shape(primitive: Self.name, expected: "int32 marks [\(value.shape[0])]", inputs[3].shape) }
+        try Keel.checkIndices(indices.dtype, Self.name)
+        guard indices.shape.rank == 1, try indices.shape.size(0) <= Int(Int32.max) else { throw .rank(primitive: Self.name, expected: "indices [m]", indices.shape) }
+        let rows = TensorSpec(indices.shape + value.shape.axes(1..<value.shape.rank), .float32)
+        guard inputs[5] == rows else { throw .shape(primitive: Self.name, expected: "\(rows)", inputs[5].shape) }
+        guard inputs[6] == TensorSpec(Shape(), .float32), inputs[7] == TensorSpec(Shape(), .int64) else {
+            throw .shape(primitive: Self.name, expected: "a float32 rate and an int64 step", inputs[6].shape)
+        }
+        return SpecList([value, value, value, inputs[3]])
+    }
+
+    public static var kernels: Kernels<LazyAdamStep> {
+        Kernels(
+            reference: { p, inputs, outputs throws(TensorError) in
+                let indices = try inputs[4].contiguous(), rows = try inputs[5].contiguous()
+                let n = inputs[0].size(0), features = n == 0 ? 0 : inputs[0].count / n
+                try indices.checkIndices(below: n, Self.name)
+                let (value, first, second) = (outputs[0].pointer(Float.self), outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
+                let rate = p.rateFactor * Double(inputs[6].pointer(Float.self).pointee)
+                let step = Double(inputs[7].pointer(Int64.self).pointee)
+                let (correction1, correction2) = (1 - pow(p.beta1, step), 1 - pow(p.beta2, step))
+                var sums: [Int: [Double]] = [:]
+                for i in 0..<indices.count {
+                    let index = indices.dtype == .int64 ? Int(indices.pointer(Int64.self)[i]) : Int(indices.pointer(Int32.self)[i])
+                    let row = index < 0 ? index + n : index
+                    for f in 0..<features { sums[row, default: [Double](repeating: 0, count: features)][f] += Double(rows.pointer(Float.self)[i * features + f]) }
+                }
+                for (row, sum) in sums {
+                    for f in 0..<features {
+                        let at = row * features + f
+                        let m = p.beta1 * Double(first[at]) + (1 - p.beta1) * sum[f], v = p.beta2 * Double(second[at]) + (1 - p.beta2) * sum[f] * sum[f]
+                        first[at] = Float(m)
+                        second[at] = Float(v)
+                        value[at] = Float(Double(value[at]) - rate * m / correction1 / ((v / correction2).squareRoot() + p.epsilon))
+                    }
+                }
+            },
+            cpu: { p, inputs, outputs throws(TensorError) in
+                let indices = try inputs[4].contiguous(), rows = try inputs[5].contiguous()
+                let n = inputs[0].size(0)
+                try indices.checkIndices(below: n, Self.name)
+                guard inputs[0].count > 0, indices.count > 0 else { return true }
+                let previous = try Tensor(undefined: TensorSpec([indices.count], .int32), on: indices.device)
+                var job = keel_lazy_adam(
+                    n: Int64(n), features: Int64(inputs[0].count / n), count: Int64(indices.count), value: outputs[0].pointer(Float.self),
+                    first: outputs[1].pointer(Float.self), second: outputs[2].pointer(Float.self), is_64_bit: indices.dtype == .int64 ? 1 : 0,
+                    indices: indices.bytes, gradient: rows.pointer(Float.self), marks: outputs[3].pointer(Int32.self),
+                    previous: previous.pointer(Int32.self), rate: Float(p.rateFactor) * inputs[6].pointer(Float.self).pointee, beta1: Float(p.beta1),
+                    beta2: Float(p.beta2), epsilon: Float(p.epsilon), step: inputs[7].pointer(Int64.self).pointee)
+                keel_lazy_adam_f32(&job)
+                withExtendedLifetime((indices, rows, previous)) {}
                 return true
             })
     }
