@@ -19,6 +19,7 @@ package let primitives: [any Primitive.Type] = [
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
     // Normalisation
     BatchNorm.self, BatchNormGradient.self, ChannelAffine.self, RunningStatistic.self, LayerNorm.self, LayerNormGradient.self,
+    GroupNorm.self, GroupNormGradient.self, RMSNorm.self, RMSNormGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self,
     // Indexing
     Gather.self, ScatterAdd.self, OneHot.self,

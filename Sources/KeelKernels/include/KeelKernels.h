@@ -4,6 +4,7 @@
 
 #include "dropout.h"
 #include "elementwise.h"
+#include "group_norm.h"
 #include "host.h"
 #include "image.h"
 #include "indexing.h"
@@ -15,6 +16,7 @@
 #include "philox.h"
 #include "products.h"
 #include "reduction.h"
+#include "rms_norm.h"
 #include "rows.h"
 #include "walk.h"
 

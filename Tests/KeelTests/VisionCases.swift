@@ -1,0 +1,25 @@
+import Keel
+
+/// Normalisation, pooling, convolution, interpolation and detection beyond what `PrimitiveCases` has.
+let visionCases: [PrimitiveCase] = [
+    PrimitiveCase(
+        names: ["GroupNormalization", "GroupNormGradient", "Identity"],  // the second derivative goes through its decomposition
+        shapes: [[[3, 6, 4, 2], [6], [6]], [[2, 3, 5], [3], [3]], [[4, 9], [9], [9]], [[0, 3, 2], [3], [3]], [[2, 33, 3, 1], [33], [33]], [[2, 48, 9, 5], [48], [48]]],
+        tolerance: 2e-4, rejects: [([[3, 4, 2], [4], [4]], "divisor of the 4 channels"), ([[3, 3, 2], [4], [3]], "[3]"), ([[3, 3, 0], [3], [3]], "one number at least"), ([[3], [3], [3]], "[n, c, ...]")]
+    ) { try $0[0].groupNormalised(groups: 3, scale: $0[1], bias: $0[2], epsilon: 1e-3) },
+    PrimitiveCase(
+        names: ["GroupNormalization"], shapes: [[[3, 5, 4, 2], [5], [5]], [[1, 1, 7], [1], [1]], [[2, 20, 6], [20], [20]]], tolerance: 2e-4,
+        rejects: [([[3, 3], [3], [3]], "with positions")]
+    ) { try $0[0].instanceNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3) },
+    // A convolution's result stays channel-blocked; a group may end within a block of lanes, and lanes are left over.
+    PrimitiveCase(
+        names: ["Conv", "GroupNormalization", "GroupNormGradient"], shapes: [[[2, 4, 8, 8], [20, 4, 3, 3], [20], [20]]], isTwiceDifferentiable: false, tolerance: 1e-3
+    ) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1)).groupNormalised(groups: 5, scale: $0[2], bias: $0[3]).sigmoid()
+        return try x.instanceNormalised(scale: $0[3], bias: $0[2])
+    },
+    PrimitiveCase(
+        names: ["RMSNormalization", "RMSNormGradient"], shapes: [[[3, 5], [5]], [[2, 3, 70], [70]], [[1, 1], [1]], [[0, 4], [4]], [[7], [7]], [[70, 130], [130]]],
+        tolerance: 2e-4, rejects: [([[3, 5], [4]], "[5]"), ([[3, 0], [0]], "one number at least")]
+    ) { try $0[0].rmsNormalised(scale: $0[1], epsilon: 1e-3) },
+]
