@@ -16,10 +16,31 @@ let visionCases: [PrimitiveCase] = [
         names: ["Conv", "GroupNormalization", "GroupNormGradient"], shapes: [[[2, 4, 8, 8], [20, 4, 3, 3], [20], [20]]], isTwiceDifferentiable: false, tolerance: 1e-3
     ) {
         let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1)).groupNormalised(groups: 5, scale: $0[2], bias: $0[3]).sigmoid()
-        return try x.instanceNormalised(scale: $0[3], bias: $0[2])
+        return try (x.adaptiveMaxPool2D(to: (3, 5)) + x.adaptiveAveragePool2D(to: (3, 5))).instanceNormalised(scale: $0[3], bias: $0[2])
     },
     PrimitiveCase(
         names: ["RMSNormalization", "RMSNormGradient"], shapes: [[[3, 5], [5]], [[2, 3, 70], [70]], [[1, 1], [1]], [[0, 4], [4]], [[7], [7]], [[70, 130], [130]]],
         tolerance: 2e-4, rejects: [([[3, 5], [4]], "[5]"), ([[3, 0], [0]], "one number at least")]
     ) { try $0[0].rmsNormalised(scale: $0[1], epsilon: 1e-3) },
+
+    PrimitiveCase(
+        names: ["AdaptiveMaxPool2D", "MaxPool2DGradient", "MaxPool2DPick"],
+        shapes: [[[2, 3, 7, 5]], [[1, 1, 1, 1]], [[0, 2, 4, 4]], [[2, 2, 9, 4]], [[1, 3, 40, 33]]],
+        rejects: [([[2, 3, 4]], "picture [n, c, h, w]"), ([[2, 3, 0, 4]], "one number at least")]
+    ) { try $0[0].adaptiveMaxPool2D(to: (3, 2)) },
+    PrimitiveCase(
+        names: ["MatMul", "AveragePool"], shapes: [[[2, 3, 7, 5]], [[1, 1, 1, 1]], [[0, 2, 4, 4]], [[2, 2, 9, 4]], [[1, 3, 40, 33]]],
+        rejects: [([[2, 3, 4]], "picture [n, c, h, w]"), ([[2, 3, 0, 4]], "one number at least")]
+    ) { try $0[0].adaptiveAveragePool2D(to: (3, 2)) + $0[0].adaptiveAveragePool2D(to: (1, 1)) },
+    PrimitiveCase(
+        names: ["MaxPool", "AveragePool"], shapes: [[[2, 3, 9]], [[1, 1, 4]], [[0, 2, 4]]], rejects: [([[2, 3]], "sequence [n, c, l]"), ([[1, 1, 0]], "window is 3 long")]
+    ) {
+        let windows = try $0[0].maxPool1D(3, stride: 2, padding: 1) * $0[0].averagePool1D(3, stride: 2, padding: 1, countsPadding: false)
+        let few = try $0[0].adaptiveMaxPool1D(to: 2) + $0[0].adaptiveAveragePool1D(to: 2)
+        return try Tensor.concatenated([windows, few, $0[0].globalAveragePool1D().withAxis(2), $0[0].globalMaxPool1D().withAxis(2)], axis: 2)
+    },
+    PrimitiveCase(names: ["MaxPool", "AveragePool"], shapes: [[[2, 3, 6, 9]], [[1, 1, 2, 3]]], rejects: [([[1, 1, 1, 3]], "window is 2 long")]) {
+        let sliding = Sliding(stride: (2, 1), padding: (0, 1, 0, 1))
+        return try $0[0].maxPool2D(kernel: (2, 3), sliding: sliding) * $0[0].averagePool2D(kernel: (2, 3), sliding: sliding)
+    },
 ]

@@ -2,6 +2,7 @@
 #ifndef KEEL_KERNELS_H
 #define KEEL_KERNELS_H
 
+#include "adaptive_pool.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "group_norm.h"
