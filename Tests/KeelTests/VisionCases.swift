@@ -43,4 +43,33 @@ let visionCases: [PrimitiveCase] = [
         let sliding = Sliding(stride: (2, 1), padding: (0, 1, 0, 1))
         return try $0[0].maxPool2D(kernel: (2, 3), sliding: sliding) * $0[0].averagePool2D(kernel: (2, 3), sliding: sliding)
     },
+
+    PrimitiveCase(
+        names: ["Conv2DInputGradient", "ChannelAffine"],
+        shapes: [[[2, 4, 5, 3], [4, 3, 3, 3], [3]], [[1, 17, 2, 2], [17, 19, 2, 4], [19]], [[1, 1, 1, 1], [1, 1, 3, 2], [1]], [[0, 2, 4, 4], [2, 3, 3, 3], [3]]],
+        tolerance: 1e-4,
+        rejects: [
+            ([[2, 4, 5, 3], [3, 3, 3, 3], [3]], "c a multiple of 1"), ([[2, 4], [4, 3, 3, 3], [3]], "picture [n, c, h, w]"), ([[2, 4, 5, 3], [4, 3, 3], [3]], "kh, kw]"),
+            ([[2, 4, 5, 3], [4, 3, 3, 3], [4]], "a bias [3]"), ([[2, 4, 0, 3], [4, 3, 3, 3], [3]], "something is left"), ([[2, 4, 1, 3], [4, 3, 1, 3], [3]], "something is left"),
+        ]
+    ) { try $0[0].convTranspose2D($0[1], bias: $0[2], sliding: Sliding(stride: 2, padding: 1), outputPadding: (1, 1)) },
+    PrimitiveCase(names: ["Conv2DInputGradient"], shapes: [[[2, 6, 4, 5], [6, 2, 3, 2]], [[1, 3, 3, 1], [3, 3, 2, 3]]], tolerance: 1e-4) {
+        try $0[0].convTranspose2D($0[1], sliding: Sliding(stride: (1, 2), padding: (0, 1, 1, 0), dilation: (3, 2)), outputPadding: (2, 1), groups: 3)
+    },
+    PrimitiveCase(
+        names: ["Conv", "Conv2DInputGradient"], shapes: [[[2, 4, 9], [6, 2, 3], [6], [6, 2, 4]], [[1, 2, 5], [2, 1, 1], [2], [2, 1, 1]]], tolerance: 1e-4,
+        rejects: [([[2, 9], [6, 2, 3], [6], [6, 2, 4]], "sequence [n, c, l]"), ([[2, 4, 9], [6, 2, 3, 1], [6], [6, 2, 4]], "groups, kl]"), ([[2, 4, 9], [6, 2, 3], [6], [6, 2]], "groups, kl]")]
+    ) {
+        let hidden = try $0[0].conv1D($0[1], bias: $0[2], stride: 2, padding: (4, 0), dilation: 2, groups: 2)
+        return try hidden.convTranspose1D($0[3], stride: 2, padding: (0, 1), outputPadding: 1, groups: 2)
+    },
+    // Depthwise and dilated, forwards and back, at channel counts that leave lanes over.
+    PrimitiveCase(
+        names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"], shapes: [[[2, 11, 9, 8], [11, 1, 3, 3]], [[1, 24, 7, 7], [24, 1, 2, 3]], [[1, 1, 5, 5], [1, 1, 1, 1]]],
+        tolerance: 1e-4
+    ) {
+        let groups = try $0[0].shape.size(1)
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(stride: (2, 1), padding: (2, 2, 2, 2), dilation: (2, 3)), groups: groups)
+        return try x.convTranspose2D($0[1], sliding: Sliding(stride: (2, 1), padding: (0, 1, 0, 1), dilation: (2, 3)), groups: groups)
+    },
 ]
