@@ -17,7 +17,7 @@ package let primitives: [any Primitive.Type] = [
     // Products and pictures
     MatMul.self, Affine.self, Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
-    AdaptiveMaxPool2D.self,
+    AdaptiveMaxPool2D.self, Resize.self, ResizeGradient.self,
     // Normalisation
     BatchNorm.self, BatchNormGradient.self, ChannelAffine.self, RunningStatistic.self, LayerNorm.self, LayerNormGradient.self,
     GroupNorm.self, GroupNormGradient.self, RMSNorm.self, RMSNormGradient.self,

@@ -72,4 +72,27 @@ let visionCases: [PrimitiveCase] = [
         let x = try $0[0].conv2D($0[1], sliding: Sliding(stride: (2, 1), padding: (2, 2, 2, 2), dilation: (2, 3)), groups: groups)
         return try x.convTranspose2D($0[1], sliding: Sliding(stride: (2, 1), padding: (0, 1, 0, 1), dilation: (2, 3)), groups: groups)
     },
+    PrimitiveCase(
+        names: ["Resize", "ResizeGradient"], shapes: [[[2, 3, 4, 5]], [[1, 1, 1, 1]], [[0, 2, 4, 4]], [[1, 2, 9, 17]]],
+        rejects: [([[2, 3, 4]], "picture [n, c, h, w]"), ([[2, 3, 0, 4]], "one number at least")]
+    ) {
+        let parts = [
+            try $0[0].resized(to: (6, 11)), try $0[0].resized(to: (6, 11), coordinates: .alignCorners), try $0[0].resized(to: (6, 11), coordinates: .asymmetric),
+            try $0[0].resized(to: (3, 1), coordinates: .alignCorners).expanded(to: [$0[0].shape.size(0), $0[0].shape.size(1), 3, 11]),
+            try $0[0].upsampled(by: 3, .linear).resized(to: (2, 11)),
+        ]
+        return try Tensor.concatenated(parts, axis: 2)
+    },
+    PrimitiveCase(names: ["Resize", "ResizeGradient"], shapes: [[[2, 3, 4, 5]], [[1, 1, 1, 1]], [[1, 2, 9, 17]]]) { x in
+        let roundings: [Interpolation.Rounding] = [.floor, .ceil, .roundPreferFloor, .roundPreferCeil]
+        var parts: [Tensor] = []
+        for coordinates in [Interpolation.Coordinates.halfPixel, .alignCorners, .asymmetric] {
+            for rounding in roundings { parts.append(try x[0].resized(to: (7, 11), .nearest(rounding), coordinates: coordinates)) }
+        }
+        return try Tensor.concatenated(parts + [x[0].upsampled(by: 2).resized(to: (3, 11), .nearest, coordinates: .asymmetric)], axis: 2)
+    },
+    PrimitiveCase(names: ["Conv", "Resize"], shapes: [[[2, 3, 5, 4], [20, 3, 3, 3]]], isTwiceDifferentiable: false, tolerance: 1e-4) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
+        return try x.upsampled(by: 2) * x.resized(to: (10, 8)) + x.convTranspose2D($0[1].resized(to: (4, 4)).expanded(to: [20, 3, 4, 4]), sliding: Sliding(stride: 2, padding: 1)).sum([1], keepingAxes: true)
+    },
 ]

@@ -17,6 +17,7 @@
 #include "philox.h"
 #include "products.h"
 #include "reduction.h"
+#include "resize.h"
 #include "rms_norm.h"
 #include "rows.h"
 #include "walk.h"
