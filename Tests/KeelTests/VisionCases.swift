@@ -1,7 +1,21 @@
 import Keel
 
+/// Boxes within, across and far beyond a small picture; empty and turned ones; and what isn't a number.
+private func aligned(_ x: Tensor, samples: Int?, scale: Double = 1, isHalfPixel: Bool) throws -> Tensor {
+    let sides: [Float] = [0.5, 1, 6.5, 5, -3, -2, 2, 3.3, 2, 2, 2, 2, 4, 1, 3000, 9, 5, 5, 1, 2, .nan, 1, 2, .infinity]
+    let boxes = try Tensor(sides, [6, 4]).cast(to: x.dtype).moved(to: x.device)
+    let pictures = try Tensor([Int64(0), 1, -1, 0, 1, 0]).moved(to: x.device)
+    return try x.regionAligned(boxes: boxes, pictures: pictures, to: (2, 3), scale: scale, samples: samples, isHalfPixel: isHalfPixel)
+}
+
+/// Boxes of some size around any four numbers' first two.
+private func boxes(_ x: Tensor) throws -> Tensor {
+    try Tensor.concatenated([x.sliced(-1, to: 2), x.sliced(-1, from: 2).magnitude() + 0.3], axis: -1).cornersFromCentres()
+}
+
 /// Normalisation, pooling, convolution, interpolation and detection beyond what `PrimitiveCases` has.
 let visionCases: [PrimitiveCase] = [
+    .unary(["Atan"]) { try $0.arctangent() },
     PrimitiveCase(
         names: ["GroupNormalization", "GroupNormGradient", "Identity"],  // the second derivative goes through its decomposition
         shapes: [[[3, 6, 4, 2], [6], [6]], [[2, 3, 5], [3], [3]], [[4, 9], [9], [9]], [[0, 3, 2], [3], [3]], [[2, 33, 3, 1], [33], [33]], [[2, 48, 9, 5], [48], [48]]],
@@ -95,4 +109,50 @@ let visionCases: [PrimitiveCase] = [
         let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
         return try x.upsampled(by: 2) * x.resized(to: (10, 8)) + x.convTranspose2D($0[1].resized(to: (4, 4)).expanded(to: [20, 3, 4, 4]), sliding: Sliding(stride: 2, padding: 1)).sum([1], keepingAxes: true)
     },
+
+    PrimitiveCase(
+        names: ["RoiAlign", "RegionAlignGradient"], shapes: [[[2, 3, 7, 6]], [[2, 1, 1, 1]], [[2, 20, 12, 9]], [[2, 0, 3, 3]]],
+        rejects: [([[1, 3, 7, 6]], "index 1 at position 1"), ([[2, 3, 7]], "picture [n, c, h, w]"), ([[2, 3, 0, 6]], "one number at least")]
+    ) {
+        try Tensor.concatenated([
+            aligned($0[0], samples: 2, scale: 0.5, isHalfPixel: true), aligned($0[0], samples: nil, isHalfPixel: true), aligned($0[0], samples: nil, isHalfPixel: false),
+        ])
+    },
+    PrimitiveCase(
+        names: ["NonMaximumSuppression"], shapes: [[[2, 40, 4], [2, 3, 40]], [[1, 1, 4], [1, 1, 1]], [[1, 0, 4], [1, 2, 0]], [[0, 3, 4], [0, 2, 3]], [[3, 700, 4], [3, 40, 700]]],
+        isDifferentiable: false,
+        rejects: [([[2, 40, 3], [2, 3, 40]], "boxes [n, count, 4]"), ([[2, 40, 4], [2, 3, 30]], "scores [2, classes, 40]"), ([[40, 4], [2, 3, 40]], "boxes [n, count, 4]")]
+    ) {
+        let boxes = try boxes($0[0]), (n, count) = (try $0[0].shape.size(0), try $0[0].shape.size(1))
+        let labels = try Tensor((0..<(n * count)).map { Int64($0 * 7 % 3) }, [n, count]).moved(to: boxes.device)
+        let all = try boxes.nonMaximumSuppression(scores: $0[1], overlap: 0.3, leastScore: -1, most: 25)
+        let apart = try boxes.nonMaximumSuppression(scores: $0[1], labels: labels, overlap: 0.1, most: 9)
+        return try Tensor.concatenated([all.chosen, all.counts.withAxis(2), apart.chosen, apart.counts.withAxis(2)], axis: 2).cast(to: .float32)
+    },
+    PrimitiveCase(
+        names: ["Max", "Min", "Relu", "Div"], shapes: [[[6, 4], [6, 4]], [[0, 4], [0, 4]], [[2, 3, 4], [2, 3, 4]]],
+        rejects: [([[6, 4], [5, 4]], "targets [6, 4]")]
+    ) {
+        let (a, b) = (try boxes($0[0]), try boxes($0[1]))
+        return try Tensor.stacked([a.boxLoss(b, .overlap), a.boxLoss(b, .generalized), a.boxLoss(b, .distance), a.boxAreas()])
+    },
+    // The weight of the aspect's part counts as a constant, so that differences don't tell the gradient; golden values do.
+    PrimitiveCase(names: ["Atan"], shapes: [[[6, 4], [6, 4]]], isDifferentiable: false) { try boxes($0[0]).boxLoss(boxes($0[1]), .complete) },
+    PrimitiveCase(names: ["Div"], shapes: [[[6, 4], [5, 4]], [[1, 4], [0, 4]]], rejects: [([[2, 6, 4], [5, 4]], "boxes [n, 4]")]) {
+        try boxes($0[0]).boxOverlaps(with: boxes($0[1])) + boxes($0[0]).centresFromCorners().sum()
+    },
+    PrimitiveCase(names: ["LogisticLoss", "Pow"], shapes: [[[7], [7]], [[2, 3], [2, 3]], [[0], [0]]], rejects: [([[3], [2]], "targets [3]")]) {
+        let targets = try $0[1].sigmoid()
+        let balanced = try $0[0].sigmoidFocalLoss(targets) + $0[0].sigmoidFocalLoss(targets, balance: nil, focus: 1)
+        return try balanced + $0[0].sigmoidFocalLoss(targets, balance: 0.5, focus: 1.5) * $0[0].sigmoidFocalLoss(targets, focus: 0)
+    },
+    PrimitiveCase(names: ["LogSoftmax", "Pow"], shapes: [[[6, 4]], [[1, 2]]], rejects: [([[6]], "logits [rows, classes]")]) {
+        let (rows, classes) = (try $0[0].shape.size(0), try $0[0].shape[-1].value())
+        let labels = try Tensor((0..<rows).map { Int64($0 * 7 % classes) }).moved(to: $0[0].device)
+        return try $0[0].softmaxFocalLoss(labels) + $0[0].softmaxFocalLoss(labels, focus: 0.5) + $0[0].softmaxFocalLoss(labels, focus: 0)
+    },
+    PrimitiveCase(
+        names: ["Div"], shapes: [[[2, 3, 4, 2], [2, 3, 4, 2]], [[1, 1, 0], [1, 1, 0]], [[1, 2, 1], [1, 2, 1]]],
+        rejects: [([[2, 3], [2, 3]], "probabilities [n, c, ...]"), ([[2, 3, 1], [2, 3, 2]], "targets [2, 3, 1]")]
+    ) { try $0[0].sigmoid().diceLoss($0[1].sigmoid()) },
 ]

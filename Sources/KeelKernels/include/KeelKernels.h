@@ -3,6 +3,8 @@
 #define KEEL_KERNELS_H
 
 #include "adaptive_pool.h"
+#include "arctangent.h"
+#include "detection.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "group_norm.h"
