@@ -67,13 +67,13 @@ struct EncoderClassifier: Layer {
 
 /// Two causal convolutions with ReLU beside a shortcut, and ReLU (Bai et al., 2018).
 struct TCNBlock: Layer {
-    var first, second: Conv1D
-    var shortcut: Conv1D?
+    var first, second: TemporalConv
+    var shortcut: TemporalConv?
 
     init(_ from: Int, _ to: Int, taps: Int, dilation: Int, using generator: inout Philox) throws(TensorError) {
-        first = try Conv1D(from, to, taps: taps, padding: .causal, dilation: dilation, using: &generator)
-        second = try Conv1D(to, to, taps: taps, padding: .causal, dilation: dilation, using: &generator)
-        shortcut = from == to ? nil : try Conv1D(from, to, taps: 1, using: &generator)
+        first = try TemporalConv(from, to, taps: taps, padding: .causal, dilation: dilation, using: &generator)
+        second = try TemporalConv(to, to, taps: taps, padding: .causal, dilation: dilation, using: &generator)
+        shortcut = from == to ? nil : try TemporalConv(from, to, taps: 1, using: &generator)
     }
 
     func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {

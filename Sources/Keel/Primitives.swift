@@ -4,7 +4,7 @@ package let primitives: [any Primitive.Type] = [
     // Arithmetic
     Add.self, Subtract.self, Multiply.self, Divide.self, Power.self, Maximum.self, Minimum.self, Scale.self, Negate.self,
     // Functions
-    Exp.self, Log.self, Sqrt.self, Abs.self, Sign.self, Reciprocal.self, Erf.self, Clip.self, ClipGradient.self,
+    Exp.self, Log.self, Sqrt.self, Abs.self, Sign.self, Reciprocal.self, Erf.self, Arctangent.self, Clip.self, ClipGradient.self,
     // Activations
     Relu.self, ReluGradient.self, LeakyRelu.self, LeakyReluGradient.self, Tanh.self, TanhGradient.self, Sigmoid.self,
     SigmoidGradient.self, Silu.self, SiluGradient.self, Gelu.self, GeluGradient.self,
@@ -17,11 +17,13 @@ package let primitives: [any Primitive.Type] = [
     // Products and pictures
     MatMul.self, Affine.self, Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
+    AdaptiveMaxPool2D.self, Resize.self, ResizeGradient.self, RegionAlign.self, RegionAlignGradient.self, NonMaximumSuppression.self,
     // Normalisation
     BatchNorm.self, BatchNormGradient.self, ChannelAffine.self, RunningStatistic.self, LayerNorm.self, LayerNormGradient.self,
+    GroupNorm.self, GroupNormGradient.self, RMSNorm.self, RMSNormGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self,
     // Sequences
-    LSTM.self, LSTMGradient.self, Attention.self, AttentionGradient.self, Conv1D.self, Conv1DWeightGradient.self,
+    LSTM.self, LSTMGradient.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
     // Indexing
     Gather.self, ScatterAdd.self, OneHot.self,
     // Losses, dropout

@@ -1,45 +1,35 @@
 public import Keel
 
-/// Convolution over time.
+/// One-dimensional convolution.
 ///
-/// - Shapes: `x [batch, time, inFeatures]` → `[batch, steps, outFeatures]`; `weight [outFeatures, inFeatures, taps]`, `bias [outFeatures]`.
-/// - Initial values: all uniform in ±1/√(inFeatures * taps).
+/// - Shapes: `x [n, inChannels, l]` → `[n, outChannels, ol]` with `ol = ⌊(l + before + after - dilation·(kernel - 1) - 1) / stride⌋ + 1`;
+///   `weight [outChannels, inChannels / groups, kernel]`, `bias [outChannels]`.
+/// - Initial values: weights normal with variance `2 / (inChannels / groups · kernel)` (He et al., 2015), bias 0.
 public struct Conv1D: Layer {
     public var weight: Tensor
     public var bias: Tensor?
-    public let padding: Padding
-    public let dilation, stride: Int
+    public let stride, dilation, groups: Int
+    public let padding: (before: Int, after: Int)
 
-    /// Where zeros are put.
-    public enum Padding: Sendable, Hashable {
-        /// Nowhere: the result is shorter.
-        case none
-        /// Before and after, alike; with stride 1 and an odd number of taps the result is as long as the input.
-        case same
-        /// All before: no step sees a later one.
-        case causal
-    }
-
+    /// - Parameters:
+    ///   - padding: zeros before and after the sequence; `(dilation·(kernel - 1), 0)` makes it causal: no result depends on a later number.
+    ///   - hasBias: leave it out before a normalisation, which has its own.
+    ///   - groups: `inChannels` for a depthwise convolution.
     public init(
-        _ inFeatures: Int, _ outFeatures: Int, taps: Int, padding: Padding = .none, dilation: Int = 1, stride: Int = 1, hasBias: Bool = true,
-        using generator: inout Philox
+        _ inChannels: Int, _ outChannels: Int, kernel: Int, stride: Int = 1, padding: (before: Int, after: Int) = (0, 0), dilation: Int = 1,
+        groups: Int = 1, hasBias: Bool = true, using generator: inout Philox
     ) throws(TensorError) {
-        let bound = 1 / Float(max(inFeatures * taps, 1)).squareRoot()
-        weight = try .uniform([outFeatures, inFeatures, taps], in: -bound...bound, using: &generator)
-        bias = hasBias ? try .uniform([outFeatures], in: -bound...bound, using: &generator) : nil
+        let fan = inChannels / groups * kernel
+        weight = try .normal([outChannels, inChannels / groups, kernel], deviation: (2 / Float(max(fan, 1))).squareRoot(), using: &generator)
+        bias = hasBias ? try .zeros([outChannels]) : nil
+        self.stride = stride
         self.padding = padding
         self.dilation = dilation
-        self.stride = stride
+        self.groups = groups
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        let span = (try weight.shape.size(2) - 1) * dilation
-        let zeros = switch padding {
-        case .none: (before: 0, after: 0)
-        case .same: (before: span / 2, after: span - span / 2)
-        case .causal: (before: span, after: 0)
-        }
-        return try x.conv1D(weight, bias: bias, padding: zeros, dilation: dilation, stride: stride)
+        try x.conv1D(weight, bias: bias, stride: stride, padding: padding, dilation: dilation, groups: groups)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {

@@ -2,12 +2,12 @@ import Foundation
 import Keel
 import Testing
 
-/// What `golden.py` wrote, read by Keel's own reader.
+/// What `golden.py`, or one like it, wrote, read by Keel's own reader.
 struct GoldenFile {
     private let file: Safetensors
 
-    init() throws {
-        file = try Safetensors(reading: URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "golden.safetensors").path)
+    init(_ name: String = "golden") throws {
+        file = try Safetensors(reading: URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "\(name).safetensors").path)
     }
 
     var names: [String] { file.entries.map(\.name) }

@@ -1,10 +1,11 @@
 import Keel
 import Testing
 
-/// A case of `golden.py`, and the primitives that it runs forwards and backwards.
+/// A case of `golden.py`, or one like it, and the primitives that it runs forwards and backwards.
 struct GoldenCase: Sendable, CustomStringConvertible {
     let description: String
     let primitives: [String]
+    var file = "golden"
     let function: @Sendable ([Tensor]) throws(TensorError) -> Tensor
 
     init(_ name: String, _ primitives: [String], _ function: @escaping @Sendable ([Tensor]) throws(TensorError) -> Tensor) {
@@ -100,20 +101,20 @@ private let goldenCases: [GoldenCase] = [
         let seen = try Tensor((0..<12).map { $0 / 4 % 3 != $0 % 4 % 2 }, [1, 3, 4]).moved(to: x[0].device)
         return try x[0].attention(to: x[1], values: x[2], heads: 3, mask: seen)
     },
-    GoldenCase("conv1D", ["Conv1D", "Conv1DWeightGradient"]) { x throws(TensorError) in
-        try x[0].conv1D(x[1], bias: x[2], padding: (before: 4, after: 0), dilation: 2)
+    GoldenCase("conv1D", ["TemporalConv", "TemporalConvWeightGradient"]) { x throws(TensorError) in
+        try x[0].temporalConv(x[1], bias: x[2], padding: (before: 4, after: 0), dilation: 2)
     },
-    GoldenCase("conv1DStride", ["Conv1D", "Unslice"]) { x throws(TensorError) in
-        try x[0].conv1D(x[1], padding: (before: 1, after: 1), stride: 2)
+    GoldenCase("conv1DStride", ["TemporalConv", "Unslice"]) { x throws(TensorError) in
+        try x[0].temporalConv(x[1], padding: (before: 1, after: 1), stride: 2)
     },
     GoldenCase("dropout", ["Dropout"]) { x throws(TensorError) in
         try x[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: x[0].device), draw: 2)
     },
-]
+] + visionGoldenCases
 
 @Test(arguments: goldenCases)
 func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
-    let file = try GoldenFile(), name = golden.description
+    let file = try GoldenFile(golden.file), name = golden.description
     let given = try file.tensors(name + "/in")
     let out = try file.tensor(name + "/out"), seed = try file.tensor(name + "/seed"), gradients = try file.tensors(name + "/grad")
     for device in [CPU.shared, Reference.shared] as [any Device] {
@@ -135,12 +136,13 @@ func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
 /// What has no golden values of its own: whole numbers and bools, copies, the second derivative of max pooling, what
 /// `TrainingGoldenTests` covers, and lazy Adam, which moves rows as AdamW does.
 private let others: Set<String> = [
-    "Identity", "Cast", "ArgMax", "OneHot", "MaxPool2DPick", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic",
+    "Identity", "Cast", "ArgMax", "OneHot", "MaxPool2DPick", "NonMaximumSuppression", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic",
 ]
 
 @Test func everyFloatPrimitiveHasGoldenValues() throws {
     let covered = Set(goldenCases.flatMap(\.primitives))
     #expect(Set(primitives.map { $0.name }).subtracting(others) == covered)
-    let written = Set(try GoldenFile().names.filter { $0.hasSuffix("/out") }.map { String($0.dropLast(4)) })
+    let files = Set(goldenCases.map(\.file))
+    let written = Set(try files.flatMap { try GoldenFile($0).names }.filter { $0.hasSuffix("/out") }.map { String($0.dropLast(4)) })
     #expect(written == Set(goldenCases.map(\.description)))
 }

@@ -68,7 +68,7 @@ let sequenceCases: [PrimitiveCase] = [
         return try $0[0].attention(to: $0[1], values: $0[2], heads: 1, mask: mask, isCausal: true)
     },
     PrimitiveCase(
-        names: ["Conv1D", "Conv1DWeightGradient"],
+        names: ["TemporalConv", "TemporalConvWeightGradient"],
         shapes: [
             [[2, 7, 3], [4, 3, 3], [4]], [[1, 1, 1], [1, 1, 3], [1]], [[0, 5, 2], [3, 2, 3], [3]], [[3, 20, 70], [35, 70, 3], [35]],
             [[2, 11, 16], [80, 16, 3], [80]],
@@ -78,9 +78,9 @@ let sequenceCases: [PrimitiveCase] = [
             ([[2, 7], [4, 3, 3], [4]], "[batch, time, features]"), ([[2, 7, 2], [4, 3, 3], [4]], "weights [filters, 2, taps]"),
             ([[2, 7, 3], [4, 3, 3], [3]], "a bias [4]"), ([[2, 7, 3], [4, 3, 1], [4]], "padding"),
         ]
-    ) { try $0[0].conv1D($0[1], bias: $0[2], padding: (before: 4, after: 0), dilation: 2) },
+    ) { try $0[0].temporalConv($0[1], bias: $0[2], padding: (before: 4, after: 0), dilation: 2) },
     PrimitiveCase(
-        names: ["Conv1D", "Conv1DWeightGradient", "Unslice"], shapes: [[[2, 9, 3], [4, 3, 4]], [[2, 50, 18], [33, 18, 4]]], tolerance: 5e-5,
+        names: ["TemporalConv", "TemporalConvWeightGradient", "Unslice"], shapes: [[[2, 9, 3], [4, 3, 4]], [[2, 50, 18], [33, 18, 4]]], tolerance: 5e-5,
         rejects: [([[2, 1, 3], [4, 3, 4]], "steps at least")]
-    ) { try $0[0].conv1D($0[1], padding: (before: 1, after: 1), stride: 2) },
+    ) { try $0[0].temporalConv($0[1], padding: (before: 1, after: 1), stride: 2) },
 ]

@@ -230,16 +230,16 @@ private func window(_ kernel: Pair, _ sliding: Sliding, _ x: Shape, _ y: Shape) 
 
 extension Tensor {
     /// Blocked, or dense.
-    fileprivate func poolable() throws(TensorError) -> Tensor { descriptor.isBlocked ? self : try contiguous() }
+    func poolable() throws(TensorError) -> Tensor { descriptor.isBlocked ? self : try contiguous() }
 
     /// How many pictures there are, and how many channels of each lie side by side.
-    fileprivate var planes: (Int64, Int32) {
+    var planes: (Int64, Int32) {
         guard case .blocked(let block) = layout else { return (Int64(size(0) * size(1)), 1) }
         return (Int64(size(0) * ((size(1) + Int(block) - 1) / Int(block))), block)
     }
 
     /// A new tensor of this shape and layout.
-    fileprivate func sibling(_ dtype: DType) throws(TensorError) -> Tensor {
+    func sibling(_ dtype: DType) throws(TensorError) -> Tensor {
         guard case .blocked(let block) = layout else { return try Tensor(undefined: TensorSpec(shape, dtype), on: device) }
         let descriptor = Descriptor(blocked: TensorSpec(shape, dtype), block: block, count: count)
         return Tensor(try Storage(bytes: descriptor.storageBytes, on: storage.place), descriptor)

@@ -2,10 +2,14 @@
 #ifndef KEEL_KERNELS_H
 #define KEEL_KERNELS_H
 
+#include "adaptive_pool.h"
+#include "arctangent.h"
 #include "attention.h"
 #include "conv1d.h"
+#include "detection.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "group_norm.h"
 #include "host.h"
 #include "image.h"
 #include "indexing.h"
@@ -19,6 +23,8 @@
 #include "products.h"
 #include "recurrent.h"
 #include "reduction.h"
+#include "resize.h"
+#include "rms_norm.h"
 #include "rows.h"
 #include "walk.h"
 

@@ -1,15 +1,15 @@
 import KeelKernels
 
-/// Convolution over time; see `Tensor.conv1D`.
+/// Convolution over time; see `Tensor.temporalConv`.
 ///
 /// - Shapes: `x [batch, time, features]`, `weight [filters, features, taps]`, optionally `bias [filters]` → `[batch, steps, filters]` with
 ///   `steps = (time + before + after - (taps - 1) * dilation - 1) / stride + 1`. With `isTransposed` the weights are
 ///   `[features, filters, taps]` and their taps run backwards: what a gradient goes back through.
-/// - Gradient: `dx` is such a convolution of `dy` with the other padding; `dweight` is `Conv1DWeightGradient`; `dbias` the sum over batch and steps.
+/// - Gradient: `dx` is such a convolution of `dy` with the other padding; `dweight` is `TemporalConvWeightGradient`; `dbias` the sum over batch and steps.
 /// - Errors: `TensorError.rank`, `.shape`, `.dtype`, `.dtypesDiffer`; `.argument` for a stride or dilation below 1, or for padding that goes
 ///   beyond the taps.
 /// - Source: ONNX `Conv` with one spatial axis, opset 11, but for the order of axes.
-struct Conv1D: Primitive {
+struct TemporalConv: Primitive {
     let stride, dilation, before, after: Int
     let isTransposed: Bool
     static var gradientReads: Reads { [.input(0), .input(1), .input(2)] }
@@ -36,7 +36,7 @@ struct Conv1D: Primitive {
         return SpecList(TensorSpec(Shape(x.shape[0], Dimension(rest / stride + 1), filters), x.dtype))
     }
 
-    static var kernels: Kernels<Conv1D> {
+    static var kernels: Kernels<TemporalConv> {
         Kernels(
             reference: { p, inputs, outputs throws(TensorError) in
                 let x = try inputs[0].contiguous(), weight = try p.isTransposed ? inputs[1].turned() : inputs[1].contiguous()
@@ -79,8 +79,8 @@ struct Conv1D: Primitive {
         let (x, weight, dy) = (g.input(0), g.input(1), g.outputGradient)
         if g.wants(0) { try g.set(0, try slope(dy, weight, time: x.shape.size(1))) }
         if g.wants(1) {
-            let forward = isTransposed ? Conv1D(stride: stride, dilation: dilation, before: before, after: after, isTransposed: false) : self
-            let found = try apply(Conv1DWeightGradient(forward: forward, taps: weight.shape.size(2)), dy, x)
+            let forward = isTransposed ? TemporalConv(stride: stride, dilation: dilation, before: before, after: after, isTransposed: false) : self
+            let found = try apply(TemporalConvWeightGradient(forward: forward, taps: weight.shape.size(2)), dy, x)
             try g.set(1, try isTransposed ? found.turned() : found)
         }
         if g.wants(2) { try g.set(2, try dy.sum([0, 1])) }
@@ -91,14 +91,14 @@ struct Conv1D: Primitive {
         let span = (try weight.shape.size(2) - 1) * dilation, length = time + before + after - span
         var spread = dy
         if length != (try dy.shape.size(1)) { spread = try apply(Unslice(axis: 1, start: 0, step: stride, size: length), dy) }
-        let back = Conv1D(stride: 1, dilation: dilation, before: span - before, after: span - after, isTransposed: !isTransposed)
+        let back = TemporalConv(stride: 1, dilation: dilation, before: span - before, after: span - after, isTransposed: !isTransposed)
         return try apply(back, spread, weight)
     }
 }
 
 /// The gradient of a convolution's weights, `[filters, features, taps]`, of `(dy, x)`.
-struct Conv1DWeightGradient: Primitive {
-    let forward: Conv1D
+struct TemporalConvWeightGradient: Primitive {
+    let forward: TemporalConv
     let taps: Int
     static var gradientReads: Reads { [.input(0), .input(1)] }
 
@@ -106,7 +106,7 @@ struct Conv1DWeightGradient: Primitive {
         SpecList(TensorSpec(Shape(inputs[0].shape[2], inputs[1].shape[2], Dimension(taps)), inputs[1].dtype))
     }
 
-    static var kernels: Kernels<Conv1DWeightGradient> {
+    static var kernels: Kernels<TemporalConvWeightGradient> {
         Kernels(
             reference: { p, inputs, outputs throws(TensorError) in
                 let dy = try inputs[0].contiguous(), x = try inputs[1].contiguous()
@@ -156,10 +156,10 @@ extension Tensor {
     /// - Parameters:
     ///   - padding: how many zeros are before and after each sequence: at most `(taps - 1) * dilation`. All before make it causal: then no step
     ///     sees a later one.
-    public func conv1D(
+    public func temporalConv(
         _ weight: Tensor, bias: Tensor? = nil, padding: (before: Int, after: Int) = (0, 0), dilation: Int = 1, stride: Int = 1
     ) throws(TensorError) -> Tensor {
-        let conv = Conv1D(stride: stride, dilation: dilation, before: padding.before, after: padding.after, isTransposed: false)
+        let conv = TemporalConv(stride: stride, dilation: dilation, before: padding.before, after: padding.after, isTransposed: false)
         return if let bias { try apply(conv, self, weight, bias) } else { try apply(conv, self, weight) }
     }
 }
