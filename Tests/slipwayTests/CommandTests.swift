@@ -85,6 +85,26 @@ import Testing
         #expect(try outcome.json["code"] == "not-reachable")
     }
 
+    @Test func aTakenPortIsRefusedBeforeAnythingIsMade() throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(INADDR_LOOPBACK).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        try withUnsafeMutablePointer(to: &address) { pointer in
+            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try #require(bind(listener, $0, length) == 0 && listen(listener, 1) == 0 && getsockname(listener, $0, &length) == 0)
+            }
+        }
+        let port = String(UInt16(bigEndian: address.sin_port))
+        let directory = FileManager.default.temporaryDirectory.path + "/slipway-port-\(UUID())"
+        let outcome = try slipway(["up", "--data-dir", directory, "--port", port], withErrors: true)
+        #expect(outcome.code == 1)
+        #expect(outcome.output.contains("127.0.0.1:\(port)") && outcome.output.contains("--port"), "\(outcome.output)")
+        #expect(!FileManager.default.fileExists(atPath: directory))
+    }
+
     /// The flags and the table are two lists; this holds them to each other.
     @Test func everySettingHasItsFlag() throws {
         let help = try slipway(["config", "--help"]).output

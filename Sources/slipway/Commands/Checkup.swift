@@ -21,7 +21,7 @@ struct Checkup {
     let configuration: Configuration
 
     func all() async -> [Check] {
-        [version, settings, share, postgres, numerics, folder, disk] + [await port, await platform]
+        [version, settings, share, postgres, numerics, folder, disk, port, await platform]
     }
 
     private var version: Check {
@@ -111,19 +111,16 @@ struct Checkup {
     }
 
     private var port: Check {
-        get async {
-            let (host, port) = (configuration[Settings.host], configuration[Settings.port])
-            guard port != 0 else { return Check(name: "port", state: .good, found: "any free one") }
-            guard let client = try? HTTPClient(base: "http://\(host):\(port)"),
-                let answer = try? await client.send(.init("GET", "/healthz", timeout: .seconds(3)))
-            else { return Check(name: "port", state: .good, found: "\(host):\(port) is free") }
-            let isOurs = address?.hasSuffix(":\(port)") ?? false
-            return isOurs
-                ? Check(name: "port", state: .good, found: "\(host):\(port), this platform")
-                : Check(
-                    name: "port", state: .doubtful, found: "\(host):\(port) is taken by another program (it answered \(answer.status))",
-                    remedy: "choose another with --port")
+        let (host, port) = (configuration[Settings.host], configuration[Settings.port])
+        guard port != 0 else { return Check(name: "port", state: .good, found: "any free one") }
+        guard let obstacle = ListenAddress(host: host, port: port).obstacle else {
+            return Check(name: "port", state: .good, found: "\(host):\(port) is free")
         }
+        let isOurs = address?.hasSuffix(":\(port)") ?? false
+        return isOurs
+            ? Check(name: "port", state: .good, found: "\(host):\(port), this platform")
+            : Check(
+                name: "port", state: .doubtful, found: "\(host):\(port): \(obstacle)", remedy: "choose another with --port")
     }
 
     private var platform: Check {

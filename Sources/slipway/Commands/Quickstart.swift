@@ -60,8 +60,8 @@ struct Quickstart: AsyncParsableCommand {
         let place = isKept ? " --data-dir \(folder.shellQuoted)" : ""
         for (text, what) in [
             ("\(command) up\(place)", "keeps a platform running"),
-            ("\(command) train PHOTOS.zip --deploy", "a zip or a folder with one folder of pictures a class"),
-            ("\(command) train TABLE.csv --deploy", "a table; the last column is what to predict"),
+            ("\(command) train PHOTOS.zip --deploy\(place)", "a zip or a folder with one folder of pictures a class"),
+            ("\(command) train TABLE.csv --deploy\(place)", "a table; the last column is what to predict"),
             ("\(command) --help", "everything else"),
         ] {
             terminal.note("  \(terminal.styled(text, .cyan))")

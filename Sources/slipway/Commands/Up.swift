@@ -27,6 +27,7 @@ struct Up: ParsableCommand {
         platform.environment = configuration.environment
         platform.environment[Settings.share.environmentVariable] = share.path
         platform.drainTime = configuration[Settings.drain]
+        try ListenAddress(host: configuration[Settings.host], port: configuration[Settings.port]).check()
         let supervisor = try Supervisor(platform, logger: logger) { key in
             let path = try AdminKey(in: directory).write(key)
             logger.notice("the administrator's key is in \(path)")
