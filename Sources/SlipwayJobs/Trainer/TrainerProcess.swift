@@ -52,7 +52,7 @@ struct TrainerProcess: Sendable {
             "LANG": "C.UTF-8", "HOME": directory.path, "TMPDIR": directory.path, "OMP_NUM_THREADS": "\(threads)",
             "OPENBLAS_NUM_THREADS": "\(threads)", "OMP_DYNAMIC": "false",
             // Teams spin between two kernels (waking costs a hundred microseconds), but not for long.
-            "GOMP_SPINCOUNT": "20000",
+            "GOMP_SPINCOUNT": "3000",
         ]
         for name in ["PATH", "LD_LIBRARY_PATH", "SLIPWAY_SHARE", "TZ"] {
             if let value = ProcessInfo.processInfo.environment[name] { environment[name] = value }
