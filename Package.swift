@@ -123,7 +123,9 @@ let package = Package(
             dependencies: [
                 "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
+        .testTarget(
+            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "KeelData", "BadInputs"],
+            exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
