@@ -107,7 +107,12 @@ let package = Package(
         .target(
             name: "SlipwayTestSupport",
             dependencies: ["SlipwayStore", "SlipwaySystem", .product(name: "Logging", package: "swift-log")], path: "Tests/Support"),
-        .testTarget(name: "SlipwayServingTests", dependencies: ["SlipwayServing", "SlipwayDomain"]),
+        .testTarget(
+            name: "SlipwayServingTests",
+            dependencies: [
+                "SlipwayServing", "SlipwayStore", "SlipwayBlobs", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(name: "slipwayTests", dependencies: ["SlipwayDomain", "SlipwaySystem"]),
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .executableTarget(
