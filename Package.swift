@@ -71,7 +71,7 @@ let package = Package(
         .target(
             name: "SlipwayHTTP",
             dependencies: [
-                "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -6,6 +6,8 @@ package struct APIConfiguration: Sendable {
         /// Of a JSON body, unless its route says otherwise.
         package var jsonBytes = 1 << 20
         package var jsonDepth = 64
+        /// Of all JSON bodies that are in memory.
+        package var allJSONBytes = 64 << 20
         /// Of an uploaded file.
         package var uploadBytes = 8 << 30
         /// Of what is sent to predict.
@@ -15,6 +17,10 @@ package struct APIConfiguration: Sendable {
         /// Of the path with the query.
         package var targetBytes = 8 << 10
         package var connections = 1000
+        /// Requests a second of one key, predict calls aside, which wait in line at their model; 0: no limit.
+        package var keyRate = 500
+        /// Keys a second that one address may try, those that were let in lately aside; 0: no limit.
+        package var addressRate = 100
         package var eventStreams = 200
         /// From the connection's start to the end of the first request's header.
         package var headTime = Duration.seconds(10)
@@ -39,6 +45,8 @@ package struct APIConfiguration: Sendable {
         package var keyMemory = Duration.seconds(3)
 
         package init() {}
+        /// How long what `/readyz` has found is told again.
+        package var readinessMemory = Duration.seconds(1)
     }
 
     package var host = "127.0.0.1"
@@ -51,7 +59,7 @@ package struct APIConfiguration: Sendable {
     package var importLimits = ImportLimits()
     /// The serve process's unix socket.
     package var servePath: String
-    /// What collectors of `/metrics` send as a bearer token. Without it, `/metrics` is open on loopback and closed elsewhere.
+    /// What collectors of `/metrics` may send as a bearer token, instead of an API key with the scope `platform`.
     package var metricsKey: String?
     /// Whether the server ends when its standard input closes, because its parent is gone.
     package var endsWithStandardInput = false

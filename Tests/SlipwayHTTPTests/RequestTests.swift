@@ -137,3 +137,33 @@ import Testing
         }
     }
 }
+
+    @Test func bodiesHaveABudgetForAll() async throws {
+        try await withRunningServer({ $0.limits.allJSONBytes = 10_000 }) { server in
+            let long = try await server.call("POST", "/v1/projects", json: #"{"name": "a", "description": "\#(String(repeating: "a", count: 20_000))"}"#)
+            #expect(long.status == 503)
+            #expect(try long.problem.code == "too-many-bodies")
+            #expect(long[header: "Retry-After"] == "1")
+            // What was taken is given back.
+            for number in 0..<5 {
+                let short = try await server.call("POST", "/v1/projects", json: #"{"name": "\#(number)", "description": "\#(String(repeating: "a", count: 5000))"}"#)
+                #expect(short.status == 201)
+            }
+        }
+    }
+
+    /// A large body is read on a thread of its own, and what is wrong with it is told in twenty places at most.
+    @Test func aLargeBodyIsJudgedLikeAnyOther() async throws {
+        try await withRunningServer { server in
+            let made = try await server.furnish()
+            let unknown = (0..<50_000).map { #""x\#($0)": 0"# }.joined(separator: ", ")
+            let answer = try await server.call(
+                "POST", "/v1/datasets/\(made.dataset)/versions/1/annotations", json: #"[{"item": "1", "annotation": null, \#(unknown)}]"#)
+            #expect(answer.status == 422)
+            #expect(try answer.problem.errors.count == 20)
+            #expect(try answer.problem.errors.allSatisfy { $0.code == "member-unknown" })
+            let broken = try await server.call(
+                "POST", "/v1/datasets/\(made.dataset)/versions/1/annotations", json: #"[{\#(unknown), }]"#)
+            #expect(broken.status == 400)
+        }
+    }

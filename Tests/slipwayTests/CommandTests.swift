@@ -67,7 +67,8 @@ import Testing
     }
 
     @Test func secretsAreMasked() throws {
-        let outcome = try slipway(["config", "--json"], environment: ["SLIPWAY_DATABASE_URL": "postgres://me:hunter2@db/x"])
+        let outcome = try slipway(
+            ["config", "--json"], environment: ["SLIPWAY_DATABASE_URL": "postgres://me:hunter2@db/x", "SLIPWAY_METRICS_KEY": "hunter2"])
         #expect(!outcome.output.contains("hunter2"))
         #expect(try setting("database_url", in: outcome)["value"] == "********")
     }

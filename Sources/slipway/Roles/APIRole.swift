@@ -17,9 +17,13 @@ struct APIRole: AsyncParsableCommand {
         api.host = configuration[Settings.host]
         // A free port, once taken, is kept for as long as the platform runs.
         api.port = configuration[Settings.port] == 0 ? role.files.lastPort : configuration[Settings.port]
+        api.hosts = configuration[Settings.hosts].names
+        api.metricsKey = configuration[Settings.metricsKey]
         api.endsWithStandardInput = true
         api.limits.uploadBytes = configuration[Settings.uploadBytes].bytes
         api.importLimits = role.importLimits
+        api.limits.keyRate = configuration[Settings.keyRate]
+        api.limits.addressRate = configuration[Settings.addressRate]
         api.limits.drainTime = configuration[Settings.drain]
         api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
         let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
