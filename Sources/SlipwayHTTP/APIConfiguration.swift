@@ -22,6 +22,9 @@ package struct APIConfiguration: Sendable {
         /// Keys a second that one address may try, those that were let in lately aside; 0: no limit.
         package var addressRate = 100
         package var eventStreams = 200
+        package var organisationEventStreams = 50
+        /// How often an event stream says that it is alive, and asks whether its key is.
+        package var heartbeat = Duration.seconds(2)
         /// From the connection's start to the end of the first request's header.
         package var headTime = Duration.seconds(10)
         /// From one request's end to the end of the next one's header.

@@ -24,8 +24,8 @@ package struct APIServer: Sendable {
         self.configuration = configuration
         self.logger = logger
         let metrics = Metrics()
-        let authenticator = Authenticator(database, memory: configuration.limits.keyMemory)
-        hub = EventHub(database, logger: logger)
+        let authenticator = Authenticator(database, configuration.limits)
+        hub = EventHub(database, heartbeat: configuration.limits.heartbeat, logger: logger)
         sweep = AnswerSweep(database: database, logger: logger)
         serve = ServeClient(path: configuration.servePath, limits: configuration.limits)
         let table = RouteTable.all(
@@ -91,7 +91,7 @@ extension RouteTable {
             UploadRoutes(database: database, blobs: blobs, metrics: metrics).routes,
             ItemRoutes(database: database, blobs: blobs).routes,
             ExperimentRoutes(database: database, library: library).routes,
-            EventRoutes(database: database, hub: hub, metrics: metrics).routes,
+            EventRoutes(database: database, hub: hub, authenticator: authenticator, metrics: metrics).routes,
             ModelRoutes(database: database, blobs: blobs).routes,
             DeploymentRoutes(database: database).routes,
             PredictRoutes(database: database, serve: serve, metrics: metrics).routes,

@@ -54,6 +54,12 @@ final class Authenticator: Sendable {
         return Identity(organisation: key.organisation, key: key.id, publicID: key.publicID, scopes: Set(key.scopes))
     }
 
+    /// Whether who called may still do so: long answers ask again.
+    func isStillValid(_ identity: Identity, for scope: Scope) async throws -> Bool {
+        guard let key = try await key(identity.publicID) else { return false }
+        return key.isValid(at: Date()) && key.scopes.contains(scope)
+    }
+
     private static let nobody = [UInt8](repeating: 0, count: Digest.byteCount)
 
     static func bearer(_ value: String) -> String? {
