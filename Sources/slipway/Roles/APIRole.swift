@@ -25,6 +25,9 @@ struct APIRole: AsyncParsableCommand {
         api.limits.keyRate = configuration[Settings.keyRate]
         api.limits.addressRate = configuration[Settings.addressRate]
         api.limits.drainTime = configuration[Settings.drain]
+        // A predict call has one to the serve process, a download a file.
+        api.limits.connections = role.connections(atMost: api.limits.connections, each: 2)
+        api.limits.predictBytes = max(configuration[Settings.servePictureBytes].bytes, configuration[Settings.serveJSONBytes].bytes) + 1 << 20
         api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
         let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
         let server = APIServer(

@@ -20,6 +20,7 @@ struct ServeRole: AsyncParsableCommand {
         serve.jsonBytes = configuration[Settings.serveJSONBytes].bytes
         serve.bodyBytes = max(serve.bodyBytes, 2 * max(serve.pictureBytes, serve.jsonBytes))
         serve.queue = configuration[Settings.serveQueue]
+        serve.connections = role.connections(atMost: serve.connections, each: 1)
         serve.deadline = configuration[Settings.serveDeadline]
         serve.drainTime = configuration[Settings.drain]
         let process = ServeProcess(
