@@ -36,7 +36,8 @@ package struct APIConfiguration: Sendable {
         /// Bytes that an upload brings each `uploadPaceTime` at least, while we wait for it.
         package var uploadPaceBytes = 4 << 10
         package var uploadPaceTime = Duration.seconds(20)
-        /// How long a client may take nothing of an answer.
+        /// Bytes of an answer that a client takes each `writeTime` at least, while we wait for it.
+        package var writePaceBytes = 128 << 10
         package var writeTime = Duration.seconds(60)
         /// How long requests in flight may go on once the server is to stop.
         package var drainTime = Duration.seconds(20)

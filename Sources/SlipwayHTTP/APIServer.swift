@@ -43,7 +43,7 @@ package struct APIServer: Sendable {
         let application = Application(
             responder: responder,
             server: .http1(configuration: .init(
-                additionalChannelHandlers: [ConnectionGuard(limits)],
+                additionalChannelHandlers: [ConnectionGuard(limits, responder.table)],
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes, maxHeaderFieldCount: limits.headerFields))),
             configuration: ApplicationConfiguration(

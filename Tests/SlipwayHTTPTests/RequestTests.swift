@@ -53,8 +53,9 @@ import Testing
     @Test func pathsMethodsTypesAndParametersAreChecked() async throws {
         try await withRunningServer { server in
             #expect(try await server.call("GET", "/v1/nothing").problem.code == "not-found")
-            #expect(try await server.call("FOO", "/v1/projects").status == 405)
-            for method in ["PUT", "PATCH", "TRACE"] {
+            #expect(try await server.call("FOO", "/v1/nothing").status == 404)
+            #expect(try await server.call("FOO", "/v1/models/1?a=b")[header: "Allow"] == "DELETE, GET, HEAD")
+            for method in ["PUT", "PATCH", "TRACE", "FOO"] {
                 let answer = try await server.call(method, "/v1/projects")
                 #expect(answer.status == 405)
                 #expect(answer[header: "Allow"] == "GET, HEAD, POST")

@@ -33,8 +33,6 @@ extension Refusal {
         case .headerOverflow:
             Refusal(problem: Problem(
                 431, "header-too-large", title: "The request's header is too large", detail: "send fewer or shorter header fields"))
-        // The parser knows all methods that there are; the path isn't known here.
-        case .invalidMethod: .methodNotAllowed("a method that HTTP doesn't have", allowed: ["DELETE", "GET", "HEAD", "POST"])
         default: .malformedRequest("the bytes aren't HTTP/1.1 as RFC 9112 has it")
         }
     }

@@ -162,22 +162,23 @@ struct Responder: HTTPResponder {
     // MARK: The request's line
 
     private func noting(_ response: Response, _ trace: Trace, _ logger: Logger) -> Response {
-        guard response.body.contentLength == nil else {
+        guard response.body.contentLength != 0 else {
             note(response.status.code, trace, logger)
             return response
         }
-        // A stream's line is written at its end.
+        // The line is written at the body's end.
         var response = response
         let body = response.body
         let status = response.status.code
-        response.body = ResponseBody { writer in
+        response.body = ResponseBody(contentLength: body.contentLength) { writer in
             do {
                 try await body.write(writer)
                 note(status, trace, logger)
             } catch {
                 var trace = trace
                 trace.code = "client-gone"
-                note(status, trace, logger)
+                // As nginx says it: the client closed the connection before it had the answer.
+                note(499, trace, logger)
                 throw error
             }
         }
