@@ -71,6 +71,7 @@ package struct APIServer: Sendable {
             }
             Task { await group.triggerGracefulShutdown() }
         }
+        let deployments = KnownDeployments()
         thread.name = "stdin"
         thread.start()
     }
@@ -93,8 +94,8 @@ extension RouteTable {
             ExperimentRoutes(database: database, library: library).routes,
             EventRoutes(database: database, hub: hub, authenticator: authenticator, metrics: metrics).routes,
             ModelRoutes(database: database, blobs: blobs).routes,
-            DeploymentRoutes(database: database).routes,
-            PredictRoutes(database: database, serve: serve, metrics: metrics).routes,
+            DeploymentRoutes(database: database, known: deployments).routes,
+            PredictRoutes(database: database, serve: serve, metrics: metrics, known: deployments).routes,
             JobRoutes(database: database).routes,
             OperationRoutes(database: database, blobs: blobs, serve: serve, metrics: metrics, logger: logger).routes,
         ].flatMap(\.self)

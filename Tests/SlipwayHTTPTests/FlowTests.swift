@@ -319,6 +319,15 @@ extension RunningServer {
             for path in ["/v1/projects", "/v1/datasets/{dataset}/versions", "/v1/deployments/{deployment}/predict", "/v1/experiments/{experiment}/events", "/readyz"] {
                 #expect(paths[path] != nil)
             }
+            func members(of schema: JSON?) -> Set<String> {
+                guard case .object(let members)? = schema?["properties"] else { return [] }
+                return Set(members.keys)
+            }
+            let lineage = paths["/v1/model-versions/{version}/lineage"]?["get"]?["responses"]?["200"]?["content"]?["application/json"]?["schema"]
+            #expect(members(of: lineage).isSuperset(of: [
+                "dataset", "dataset_name", "version", "task", "objective", "target", "experiment", "template", "hyperparameters", "seed", "trials",
+                "split", "threads", "binary", "items", "next_cursor",
+            ]))
             // A described record has what its description requires.
             let made = try await server.furnish()
             for (name, path) in [

@@ -168,4 +168,25 @@ final class ServeSocket: Sendable {
             #expect(tooLarge.status == 503)
         }
     }
+
+    @Test func readinessIsFoundOutOnceAMoment() async throws {
+        try await withRunningServer({ $0.limits.readinessMemory = .seconds(3600) }) { server in
+            #expect(try await server.call("GET", "/readyz").status == 503)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in ServeSocket.json("{}") }
+            #expect(try await server.call("GET", "/readyz").status == 503)
+            #expect(serve.connections == 0)
+        }
+    }
+
+    @Test func aStoppedDeploymentSaysSoAtOnce() async throws {
+        try await withRunningServer { server in
+            let id = try await deployment(server)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in ServeSocket.json("{}") }
+            #expect(try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}").status == 200)
+            #expect(try await server.call("POST", "/v1/deployments/\(id)/stop").status == 202)
+            let stopped = try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}")
+            #expect(try stopped.problem.code == "deployment-stopped")
+            #expect(serve.seen.count == 1)
+        }
+    }
 }

@@ -54,7 +54,14 @@ extension Refusal {
     }
 
     private init(_ error: BlobError) {
-        if case .diskFull = error { self = .storageFull } else { self = .internalError }
+        switch error {
+        case .diskFull: self = .storageFull
+        case .missing, .corrupt:
+            self.init(problem: Problem(
+                500, "artifact-corrupt", title: "The stored bytes are damaged",
+                detail: "what was stored is missing or isn't what it was; the request id leads to the cause in the service's log"))
+        case .unexpected: self = .internalError
+        }
     }
 
     static let storageFull = Refusal(problem: Problem(
