@@ -45,12 +45,12 @@ package struct APIConfiguration: Sendable {
         package var serveTime = Duration.seconds(10)
         /// How long an answer of the serve process may take.
         package var predictTime = Duration.seconds(60)
+        /// How long what `/readyz` has found is told again.
+        package var readinessMemory = Duration.seconds(1)
         /// How long a key is believed after it was looked up: revocation is felt within this time.
         package var keyMemory = Duration.seconds(3)
 
         package init() {}
-        /// How long what `/readyz` has found is told again.
-        package var readinessMemory = Duration.seconds(1)
     }
 
     package var host = "127.0.0.1"

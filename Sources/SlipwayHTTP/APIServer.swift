@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Hummingbird
 package import Logging
 internal import NIOCore
@@ -6,6 +5,7 @@ internal import ServiceLifecycle
 package import SlipwayBlobs
 internal import SlipwayDomain
 package import SlipwayPostgres
+internal import SlipwaySystem
 package import SlipwayTasks
 internal import UnixSignals
 
@@ -56,24 +56,12 @@ package struct APIServer: Sendable {
             services: [application, sweep, hub] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = limits.drainTime
         let group = ServiceGroup(configuration: configuration)
-        if self.configuration.endsWithStandardInput { Self.endWithStandardInput(group) }
+        if self.configuration.endsWithStandardInput {
+            // From a thread, without a task to be the parent of this one.
+            whenParentIsGone { Task { await group.triggerGracefulShutdown() } }
+        }
         defer { serve.close() }
         try await group.run()
-    }
-
-    /// The parent holds the other end of the pipe; when that closes, the parent is gone.
-    private static func endWithStandardInput(_ group: ServiceGroup) {
-        let thread = Thread {
-            var byte: UInt8 = 0
-            while true {
-                let count = read(STDIN_FILENO, &byte, 1)
-                if count == 0 || count < 0 && errno != EINTR { break }
-            }
-            Task { await group.triggerGracefulShutdown() }
-        }
-        let deployments = KnownDeployments()
-        thread.name = "stdin"
-        thread.start()
     }
 }
 
@@ -83,6 +71,7 @@ extension RouteTable {
         database: Database, blobs: BlobStore, library: TemplateLibrary, importLimits: ImportLimits, hub: EventHub, serve: ServeClient, authenticator: Authenticator,
         metrics: Metrics, logger: Logger
     ) -> RouteTable {
+        let deployments = KnownDeployments()
         let routes = [
             OrganisationRoutes(database: database, authenticator: authenticator).routes,
             ProjectRoutes(database: database).routes,

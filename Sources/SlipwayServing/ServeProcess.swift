@@ -48,14 +48,9 @@ package struct ServeProcess: Sendable {
         services.maximumGracefulShutdownDuration = configuration.drainTime
         let group = ServiceGroup(configuration: services)
         if configuration.endsWithStandardInput {
-            _ = OSThread(name: "parent-watch") { [logger] in
-                var byte: UInt8 = 0
-                while true {
-                    let count = read(STDIN_FILENO, &byte, 1)
-                    if count > 0 || (count < 0 && errno == EINTR) { continue }
-                    break
-                }
+            whenParentIsGone { [logger] in
                 logger.notice("the parent is gone")
+                // From a thread, without a task to be the parent of this one.
                 Task { await group.triggerGracefulShutdown() }
             }
         }

@@ -348,7 +348,6 @@ extension RunningServer {
             #expect(metrics.contains("process_resident_memory_bytes"))
         }
     }
-}
 
     @Test(.timeLimit(.minutes(1))) func anEventStreamEndsWithItsKey() async throws {
         try await withRunningServer({
@@ -387,3 +386,4 @@ extension RunningServer {
             #expect(try await server.call("GET", path).problem.code == "artifact-corrupt")
         }
     }
+}

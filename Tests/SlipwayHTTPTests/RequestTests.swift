@@ -137,7 +137,6 @@ import Testing
             #expect(try await server.call("GET", "/v1/projects/\(made[0])/datasets?cursor=\(first)").status == 400)
         }
     }
-}
 
     @Test func bodiesHaveABudgetForAll() async throws {
         try await withRunningServer({ $0.limits.allJSONBytes = 10_000 }) { server in
@@ -168,3 +167,4 @@ import Testing
             #expect(broken.status == 400)
         }
     }
+}
