@@ -71,7 +71,7 @@ let package = Package(
         .target(
             name: "SlipwayHTTP",
             dependencies: [
-                "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
+                "SlipwaySystem", "SlipwayStore", "SlipwayBlobs", "SlipwayTasks",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -107,7 +107,12 @@ let package = Package(
         .target(
             name: "SlipwayTestSupport",
             dependencies: ["SlipwayStore", "SlipwaySystem", .product(name: "Logging", package: "swift-log")], path: "Tests/Support"),
-        .testTarget(name: "SlipwayServingTests", dependencies: ["SlipwayServing", "SlipwayDomain"]),
+        .testTarget(
+            name: "SlipwayServingTests",
+            dependencies: [
+                "SlipwayServing", "SlipwayStore", "SlipwayBlobs", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(name: "slipwayTests", dependencies: ["SlipwayDomain", "SlipwaySystem"]),
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .executableTarget(

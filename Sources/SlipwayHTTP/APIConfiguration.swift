@@ -6,6 +6,8 @@ package struct APIConfiguration: Sendable {
         /// Of a JSON body, unless its route says otherwise.
         package var jsonBytes = 1 << 20
         package var jsonDepth = 64
+        /// Of all JSON bodies that are in memory.
+        package var allJSONBytes = 64 << 20
         /// Of an uploaded file.
         package var uploadBytes = 8 << 30
         /// Of what is sent to predict.
@@ -15,7 +17,14 @@ package struct APIConfiguration: Sendable {
         /// Of the path with the query.
         package var targetBytes = 8 << 10
         package var connections = 1000
+        /// Requests a second of one key, predict calls aside, which wait in line at their model; 0: no limit.
+        package var keyRate = 500
+        /// Keys a second that one address may try, those that were let in lately aside; 0: no limit.
+        package var addressRate = 100
         package var eventStreams = 200
+        package var organisationEventStreams = 50
+        /// How often an event stream says that it is alive, and asks whether its key is.
+        package var heartbeat = Duration.seconds(2)
         /// From the connection's start to the end of the first request's header.
         package var headTime = Duration.seconds(10)
         /// From one request's end to the end of the next one's header.
@@ -27,7 +36,8 @@ package struct APIConfiguration: Sendable {
         /// Bytes that an upload brings each `uploadPaceTime` at least, while we wait for it.
         package var uploadPaceBytes = 4 << 10
         package var uploadPaceTime = Duration.seconds(20)
-        /// How long a client may take nothing of an answer.
+        /// Bytes of an answer that a client takes each `writeTime` at least, while we wait for it.
+        package var writePaceBytes = 128 << 10
         package var writeTime = Duration.seconds(60)
         /// How long requests in flight may go on once the server is to stop.
         package var drainTime = Duration.seconds(20)
@@ -35,6 +45,8 @@ package struct APIConfiguration: Sendable {
         package var serveTime = Duration.seconds(10)
         /// How long an answer of the serve process may take.
         package var predictTime = Duration.seconds(60)
+        /// How long what `/readyz` has found is told again.
+        package var readinessMemory = Duration.seconds(1)
         /// How long a key is believed after it was looked up: revocation is felt within this time.
         package var keyMemory = Duration.seconds(3)
 
@@ -51,7 +63,7 @@ package struct APIConfiguration: Sendable {
     package var importLimits = ImportLimits()
     /// The serve process's unix socket.
     package var servePath: String
-    /// What collectors of `/metrics` send as a bearer token. Without it, `/metrics` is open on loopback and closed elsewhere.
+    /// What collectors of `/metrics` may send as a bearer token, instead of an API key with the scope `platform`.
     package var metricsKey: String?
     /// Whether the server ends when its standard input closes, because its parent is gone.
     package var endsWithStandardInput = false

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Hummingbird
 package import Logging
 internal import NIOCore
@@ -6,6 +5,7 @@ internal import ServiceLifecycle
 package import SlipwayBlobs
 internal import SlipwayDomain
 package import SlipwayPostgres
+internal import SlipwaySystem
 package import SlipwayTasks
 internal import UnixSignals
 
@@ -24,8 +24,8 @@ package struct APIServer: Sendable {
         self.configuration = configuration
         self.logger = logger
         let metrics = Metrics()
-        let authenticator = Authenticator(database, memory: configuration.limits.keyMemory)
-        hub = EventHub(database, logger: logger)
+        let authenticator = Authenticator(database, configuration.limits)
+        hub = EventHub(database, heartbeat: configuration.limits.heartbeat, logger: logger)
         sweep = AnswerSweep(database: database, logger: logger)
         serve = ServeClient(path: configuration.servePath, limits: configuration.limits)
         let table = RouteTable.all(
@@ -43,7 +43,7 @@ package struct APIServer: Sendable {
         let application = Application(
             responder: responder,
             server: .http1(configuration: .init(
-                additionalChannelHandlers: [ConnectionGuard(limits)],
+                additionalChannelHandlers: [ConnectionGuard(limits, responder.table)],
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes, maxHeaderFieldCount: limits.headerFields))),
             configuration: ApplicationConfiguration(
@@ -56,23 +56,12 @@ package struct APIServer: Sendable {
             services: [application, sweep, hub] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = limits.drainTime
         let group = ServiceGroup(configuration: configuration)
-        if self.configuration.endsWithStandardInput { Self.endWithStandardInput(group) }
+        if self.configuration.endsWithStandardInput {
+            // From a thread, without a task to be the parent of this one.
+            whenParentIsGone { Task { await group.triggerGracefulShutdown() } }
+        }
         defer { serve.close() }
         try await group.run()
-    }
-
-    /// The parent holds the other end of the pipe; when that closes, the parent is gone.
-    private static func endWithStandardInput(_ group: ServiceGroup) {
-        let thread = Thread {
-            var byte: UInt8 = 0
-            while true {
-                let count = read(STDIN_FILENO, &byte, 1)
-                if count == 0 || count < 0 && errno != EINTR { break }
-            }
-            Task { await group.triggerGracefulShutdown() }
-        }
-        thread.name = "stdin"
-        thread.start()
     }
 }
 
@@ -82,6 +71,7 @@ extension RouteTable {
         database: Database, blobs: BlobStore, library: TemplateLibrary, importLimits: ImportLimits, hub: EventHub, serve: ServeClient, authenticator: Authenticator,
         metrics: Metrics, logger: Logger
     ) -> RouteTable {
+        let deployments = KnownDeployments()
         let routes = [
             OrganisationRoutes(database: database, authenticator: authenticator).routes,
             ProjectRoutes(database: database).routes,
@@ -91,10 +81,10 @@ extension RouteTable {
             UploadRoutes(database: database, blobs: blobs, metrics: metrics).routes,
             ItemRoutes(database: database, blobs: blobs).routes,
             ExperimentRoutes(database: database, library: library).routes,
-            EventRoutes(database: database, hub: hub, metrics: metrics).routes,
+            EventRoutes(database: database, hub: hub, authenticator: authenticator, metrics: metrics).routes,
             ModelRoutes(database: database, blobs: blobs).routes,
-            DeploymentRoutes(database: database).routes,
-            PredictRoutes(database: database, serve: serve, metrics: metrics).routes,
+            DeploymentRoutes(database: database, known: deployments).routes,
+            PredictRoutes(database: database, serve: serve, metrics: metrics, known: deployments).routes,
             JobRoutes(database: database).routes,
             OperationRoutes(database: database, blobs: blobs, serve: serve, metrics: metrics, logger: logger).routes,
         ].flatMap(\.self)

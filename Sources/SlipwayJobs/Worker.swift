@@ -74,9 +74,9 @@ package struct Worker: Sendable {
         let group = ServiceGroup(
             configuration: .init(services: [Life(worker: self)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         if configuration.endsWithStandardInput {
-            _ = OSThread(name: "parent-watch") { [logger] in
-                waitForEndOfStandardInput()
+            whenParentIsGone { [logger] in
                 logger.notice("the parent is gone")
+                // From a thread, without a task to be the parent of this one.
                 Task { await group.triggerGracefulShutdown() }
             }
         }
@@ -263,15 +263,5 @@ package struct Worker: Sendable {
             // The sweeper ends what we couldn't.
             attempt.logger.error("an attempt's end isn't recorded", metadata: ["error": "\(error)"])
         }
-    }
-}
-
-/// Reads standard input until it ends; what comes is of no interest.
-func waitForEndOfStandardInput() {
-    var byte: UInt8 = 0
-    while true {
-        let count = read(STDIN_FILENO, &byte, 1)
-        if count > 0 || (count < 0 && errno == EINTR) { continue }
-        return
     }
 }

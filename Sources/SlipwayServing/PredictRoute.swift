@@ -4,23 +4,27 @@ internal import Hummingbird
 internal import Logging
 internal import NIOCore
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// `POST /predict/<deployment id>`: reads what the client sent, finds the revision that serves, and answers on a lane.
 struct PredictRoute: Sendable {
     let configuration: ServeConfiguration
     let live: LiveRevisions<ServedRevision>
     let lanes: CallLanes
+    let budget: ByteBudget
     let logger: Logger
 
     func answer(_ request: Request, to id: String) async -> Response {
         let requestID = request.headers[.requestID]
         do {
             guard let deployment = DeploymentID(id) else { throw Self.problem(404, "not-found", "No such deployment", "") }
-            let body = try await body(of: request)
+            let share = ByteBudget.Share(budget)
+            let body = try await body(of: request, share)
+            try Task.checkCancellation()
             let deadline = ContinuousClock.now + configuration.deadline
             let revision = try await find(deployment)
             let text = try await lanes.run(for: revision.model, deadline: deadline - .now) {
-                try revision.model.answer(body, as: revision.modelVersion)
+                try withExtendedLifetime(share) { try revision.model.answer(body, as: revision.modelVersion) }
             }
             return Response(
                 status: .ok, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: text)))
@@ -36,6 +40,9 @@ struct PredictRoute: Sendable {
                 Self.problem(
                     503, "predict-deadline", "The call took too long",
                     "It wasn't answered within \(configuration.deadline); send fewer inputs a call."), requestID)
+        } catch is CancellationError {
+            // The caller has gone, or the process is to stop now: nobody reads this.
+            return Self.response(Self.problem(503, "interrupted", "The call was interrupted", ""), requestID)
         } catch {
             logger.error(
                 "predict failed", metadata: ["error": "\(error)", "deployment": "\(id)", "request_id": "\(requestID ?? "")"])
@@ -59,15 +66,15 @@ struct PredictRoute: Sendable {
     // MARK: What comes in
 
     /// A whole body, not yet understood: that happens on the lane.
-    private func body(of request: Request) async throws -> PredictRequest {
+    private func body(of request: Request, _ share: ByteBudget.Share) async throws -> PredictRequest {
         let type = request.headers[.contentType].map(Self.essence) ?? ""
         switch type {
         case "application/json":
-            let body = try await bytes(of: request, limit: configuration.jsonBytes, "The body", code: "body-too-large")
+            let body = try await bytes(of: request, share, limit: configuration.jsonBytes, "The body", code: "body-too-large")
             return .json(Data(body))
         case "image/png", "image/jpeg", "image/jpg":
             return .picture(
-                try await bytes(of: request, limit: configuration.pictureBytes, "The picture", code: "image-too-large"))
+                try await bytes(of: request, share, limit: configuration.pictureBytes, "The picture", code: "image-too-large"))
         default:
             throw Self.problem(
                 415, "media-type-unsupported", "The media type isn't one that predict takes",
@@ -76,14 +83,22 @@ struct PredictRoute: Sendable {
         }
     }
 
-    private func bytes(of request: Request, limit: Int, _ what: String, code: String) async throws -> [UInt8] {
+    private func bytes(
+        of request: Request, _ share: ByteBudget.Share, limit: Int, _ what: String, code: String
+    ) async throws -> [UInt8] {
         let tooLarge = Self.problem(413, code, "\(what) is too large", "\(what) may have \(limit) bytes.")
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw tooLarge }
-        do {
-            return Array(buffer: try await request.body.collect(upTo: limit))
-        } catch is NIOTooManyBytesError {
-            throw tooLarge
+        var bytes: [UInt8] = []
+        for try await piece in request.body {
+            guard bytes.count + piece.readableBytes <= limit else { throw tooLarge }
+            guard share.take(piece.readableBytes) else {
+                throw Self.problem(
+                    503, "serve-busy", "Too many calls at once",
+                    "The calls in flight have \(configuration.bodyBytes) bytes already; try again in a moment.")
+            }
+            bytes.append(contentsOf: piece.readableBytesView)
         }
+        return bytes
     }
 
     /// The media type without its parameters.

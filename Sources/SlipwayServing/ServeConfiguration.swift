@@ -8,6 +8,8 @@ package struct ServeConfiguration: Sendable {
     package var pictureBytes = 20_000_000
     /// Of a JSON body.
     package var jsonBytes = 8_000_000
+    /// Of all calls that are being read, wait or are answered.
+    package var bodyBytes = 256_000_000
     /// Calls that wait for one model.
     package var queue = 64
     /// From a call's last byte to its answer.

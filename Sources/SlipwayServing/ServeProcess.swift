@@ -39,7 +39,8 @@ package struct ServeProcess: Sendable {
         let loader = ModelLoader(prepare: prepare, load: load, trim: { MemoryPool.host.releaseCached() })
         let rollout = Rollout(
             database: database, blobs: blobs, live: live, loader: loader, lookTime: configuration.lookTime, logger: logger)
-        let route = PredictRoute(configuration: configuration, live: live, lanes: lanes, logger: logger)
+        let route = PredictRoute(
+            configuration: configuration, live: live, lanes: lanes, budget: ByteBudget(bytes: configuration.bodyBytes), logger: logger)
 
         var services = ServiceGroupConfiguration(
             services: [rollout, application(route, live)] as [any Service], gracefulShutdownSignals: [.sigterm, .sigint],
@@ -47,14 +48,9 @@ package struct ServeProcess: Sendable {
         services.maximumGracefulShutdownDuration = configuration.drainTime
         let group = ServiceGroup(configuration: services)
         if configuration.endsWithStandardInput {
-            _ = OSThread(name: "parent-watch") { [logger] in
-                var byte: UInt8 = 0
-                while true {
-                    let count = read(STDIN_FILENO, &byte, 1)
-                    if count > 0 || (count < 0 && errno == EINTR) { continue }
-                    break
-                }
+            whenParentIsGone { [logger] in
                 logger.notice("the parent is gone")
+                // From a thread, without a task to be the parent of this one.
                 Task { await group.triggerGracefulShutdown() }
             }
         }
@@ -63,16 +59,18 @@ package struct ServeProcess: Sendable {
     }
 
     private func application(_ route: PredictRoute, _ live: LiveRevisions<ServedRevision>) -> some Service {
-        let router = Router()
+        let router = Router(context: ServeContext.self)
         router.post("/predict/:deployment") { request, context in
-            await route.answer(request, to: context.parameters.get("deployment") ?? "")
+            let deployment = context.parameters.get("deployment") ?? ""
+            return await context.whileCalled { await route.answer(request, to: deployment) }
         }
         router.get("/healthz") { _, _ in "\(live.count) deployments\n" }
         let path = configuration.socket
         // What a killed process left; the supervisor runs one serve at a time.
         unlink(path)
         return Application(
-            router: router, server: .http1(configuration: .init(idleTimeout: .seconds(120))),
+            router: router,
+            server: .http1(configuration: .init(additionalChannelHandlers: [CallerWatch()], idleTimeout: .seconds(120))),
             configuration: .init(
                 address: .unixDomainSocket(path: path), backlog: 1024,
                 availableConnectionsDelegate: .maximum(configuration.connections, logger: logger)),

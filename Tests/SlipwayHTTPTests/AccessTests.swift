@@ -150,7 +150,7 @@ import Testing
                     let id = UUID().uuidString
                     let filled = path.replacing(/\{[a-z]+\}/, with: id)
                     let answer = try await server.call(method.uppercased(), filled, key: .some(nil))
-                    if ["/healthz", "/metrics"].contains(path) {
+                    if path == "/healthz" {
                         #expect(answer.status == 200)
                     } else if path == "/readyz" {
                         #expect(answer.status == 503)
@@ -160,6 +160,91 @@ import Testing
                     }
                 }
             }
+        }
+    }
+
+    @Test func metricsAskForThePlatformsKeyOrTheCollectors() async throws {
+        try await withRunningServer({ $0.metricsKey = "prometheus" }) { server in
+            let (tenant, _) = try await server.newTenant("tenants")
+            let answers = [(nil, 401), ("wrong", 401), (tenant, 403), (server.key, 200), ("prometheus", 200)] as [(String?, Int)]
+            for (key, status) in answers { #expect(try await server.call("GET", "/metrics", key: .some(key)).status == status) }
+        }
+        // On loopback too: a reverse proxy's requests come from there.
+        try await withRunningServer { server in
+            for key in [nil, "prometheus"] as [String?] {
+                let answer = try await server.call("GET", "/metrics", key: .some(key))
+                #expect(answer.status == 401)
+            }
+        }
+    }
+
+    @Test func aReverseProxysNameIsListed() async throws {
+        @Sendable func status(_ server: RunningServer, _ host: String) async throws -> String {
+            let answer = try await exchange(server, "GET /healthz HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n")
+            return String(answer.dropFirst("HTTP/1.1 ".count).prefix(3))
+        }
+        try await withRunningServer({ $0.hosts = ["ml.example.org"] }) { server in
+            for host in ["ml.example.org", "ML.example.org:8443", "localhost", "127.0.0.1:8080", "[::1]:8080"] {
+                let known = try await status(server, host)
+                #expect(known == "200", "\(host)")
+            }
+            let unknown = try await status(server, "example.org")
+            #expect(unknown == "421")
+        }
+        try await withRunningServer { server in
+            let unknown = try await status(server, "ml.example.org")
+            #expect(unknown == "421")
+        }
+    }
+
+    @Test func aKeyThatIsSentTooOftenWaitsAndOthersDont() async throws {
+        try await withRunningServer({ $0.limits.keyRate = 1 }) { server in
+            let (other, _) = try await server.newTenant("others")
+            var refused: RunningServer.Answer?
+            for _ in 0..<100 where refused == nil {
+                let answer = try await server.call("GET", "/v1/projects")
+                if answer.status != 200 { refused = answer }
+            }
+            let answer = try #require(refused)
+            #expect(answer.status == 429)
+            #expect(try answer.problem.code == "too-many-requests")
+            #expect(answer[header: "Retry-After"] == "1")
+            #expect(try await server.call("GET", "/v1/projects", key: other).status == 200)
+            #expect(try await server.call("GET", "/healthz").status == 200)
+        }
+    }
+
+    @Test func anAddressThatTriesManyKeysWaitsAndValidKeysDont() async throws {
+        try await withRunningServer({
+            $0.limits.addressRate = 1
+            $0.limits.keyMemory = .zero
+        }) { server in
+            #expect(try await server.call("GET", "/v1/projects").status == 200)
+            var statuses: [Int] = []
+            for number in 0..<100 where statuses.last != 429 {
+                let key = "slip_" + String(format: "%016x", number) + "_" + String(repeating: "0", count: 64)
+                statuses.append(try await server.call("GET", "/v1/projects", key: key).status)
+            }
+            #expect(Set(statuses.dropLast()) == [401])
+            #expect(statuses.last == 429)
+            #expect(try await server.call("GET", "/v1/projects").status == 200)
+        }
+    }
+
+    @Test func aLesserKeyDoesntRevokeThePlatforms() async throws {
+        try await withRunningServer { server in
+            let made = try await server.call("POST", "/v1/api-keys", json: #"{"name": "lesser", "scopes": ["admin"]}"#).json
+            let lesser = try #require(made["key"]?.stringValue)
+            guard case .array(let keys)? = try await server.call("GET", "/v1/api-keys").json["items"] else { Issue.record("no keys"); return }
+            func isPlatforms(_ key: JSON) -> Bool {
+                guard case .array(let scopes)? = key["scopes"] else { return false }
+                return scopes.contains("platform")
+            }
+            let platform = try #require(keys.first(where: isPlatforms)?["id"]?.stringValue)
+            let refused = try await server.call("DELETE", "/v1/api-keys/\(platform)", key: lesser)
+            #expect(refused.status == 403)
+            #expect(try await server.call("GET", "/v1/organisations").status == 200)
+            #expect(try await server.call("DELETE", "/v1/api-keys/\(platform)").status == 204)
         }
     }
 }

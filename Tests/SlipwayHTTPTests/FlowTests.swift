@@ -173,11 +173,11 @@ extension RunningServer {
                 "POST", "/v1/projects/\(made.project)/experiments", json: #"{"dataset": "\#(made.dataset)", "budget": {"trials": 1}, "preset": "fast"}"#)
             let text = try #require(try started.json["id"]?.stringValue), id = try #require(ExperimentID(text))
             let role = Role.app(organisation: server.home.uuid)
-            func follow(after last: String?) async throws -> [ServerSentEvent] {
+            func follow(after last: String?, status: Int = 200) async throws -> [ServerSentEvent] {
                 var headers = [("Authorization", "Bearer \(server.key)")]
                 if let last { headers.append(("Last-Event-ID", last)) }
                 let stream = try await server.client.stream(.init("GET", "/v1/experiments/\(text)/events", headers: headers, timeout: nil))
-                #expect(stream.head.status == 200)
+                #expect(stream.head.status == status)
                 var parser = ServerSentEventParser(), events: [ServerSentEvent] = []
                 for try await chunk in stream.chunks { events += parser.take(chunk) }
                 return events
@@ -196,7 +196,8 @@ extension RunningServer {
             // From anywhere, and after the end.
             let resumed = try await follow(after: "600")
             #expect(resumed == Array(events[600...]))
-            #expect(try await follow(after: events.last?.id).isEmpty)
+            // Nothing is left: an `EventSource` doesn't connect again after this answer.
+            #expect(try await follow(after: events.last?.id, status: 204).isEmpty)
             #expect(try await server.call("GET", "/v1/experiments/\(text)/events", headers: [("Last-Event-ID", "x")]).status == 400)
         }
     }
@@ -318,6 +319,15 @@ extension RunningServer {
             for path in ["/v1/projects", "/v1/datasets/{dataset}/versions", "/v1/deployments/{deployment}/predict", "/v1/experiments/{experiment}/events", "/readyz"] {
                 #expect(paths[path] != nil)
             }
+            func members(of schema: JSON?) -> Set<String> {
+                guard case .object(let members)? = schema?["properties"] else { return [] }
+                return Set(members.keys)
+            }
+            let lineage = paths["/v1/model-versions/{version}/lineage"]?["get"]?["responses"]?["200"]?["content"]?["application/json"]?["schema"]
+            #expect(members(of: lineage).isSuperset(of: [
+                "dataset", "dataset_name", "version", "task", "objective", "target", "experiment", "template", "hyperparameters", "seed", "trials",
+                "split", "threads", "binary", "items", "next_cursor",
+            ]))
             // A described record has what its description requires.
             let made = try await server.furnish()
             for (name, path) in [
@@ -336,6 +346,44 @@ extension RunningServer {
             let metrics = try await server.call("GET", "/metrics").text
             #expect(metrics.contains("slipway_http_request_duration_seconds_bucket{route=\"/v1/projects\",method=\"POST\",code=\"201\",le=\"+Inf\"} 1"))
             #expect(metrics.contains("process_resident_memory_bytes"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func anEventStreamEndsWithItsKey() async throws {
+        try await withRunningServer({
+            $0.limits.heartbeat = .milliseconds(20)
+            $0.limits.organisationEventStreams = 1
+        }) { server in
+            let made = try await server.furnish()
+            let started = try await server.call(
+                "POST", "/v1/projects/\(made.project)/experiments", json: #"{"dataset": "\#(made.dataset)", "budget": {"trials": 1}}"#)
+            let path = "/v1/experiments/\(try #require(try started.json["id"]?.stringValue))/events"
+            let key = try await server.call("POST", "/v1/api-keys", json: #"{"name": "k", "scopes": ["read"]}"#).json
+            let secret = try #require(key["key"]?.stringValue)
+            let stream = try await server.client.stream(.init("GET", path, headers: [("Authorization", "Bearer \(secret)")], timeout: nil))
+            #expect(stream.head.status == 200)
+            // An organisation has its share of the streams.
+            let another = try await server.call("GET", path)
+            #expect(another.status == 503)
+            #expect(try another.problem.code == "too-many-streams")
+            #expect(try await server.call("DELETE", "/v1/api-keys/\(try #require(key["id"]?.stringValue))").status == 204)
+            for try await _ in stream.chunks {}
+        }
+    }
+
+    @Test func aDamagedFileIsNotHandedOut() async throws {
+        try await withRunningServer { server in
+            let made = try await server.furnish()
+            let path = "/v1/model-versions/\(made.modelVersion)/files/report.html"
+            #expect(try await server.call("GET", path).status == 200)
+            let file = server.blobs.path(of: SHA256.digest(of: "<h1>Report</h1>".utf8))
+            chmod(file, 0o640)
+            try Data("<h1>Resort</h1>".utf8).write(to: URL(fileURLWithPath: file))
+            let damaged = try await server.call("GET", path)
+            #expect(damaged.status == 500)
+            #expect(try damaged.problem.code == "artifact-corrupt")
+            unlink(file)
+            #expect(try await server.call("GET", path).problem.code == "artifact-corrupt")
         }
     }
 }

@@ -9,7 +9,9 @@ import Testing
 final class ServeSocket: Sendable {
     private let descriptor: Int32
     private let requests = Mutex<[String]>([])
+    private let accepted = Mutex(0)
     var seen: [String] { requests.withLock { $0 } }
+    var connections: Int { accepted.withLock { $0 } }
 
     init(path: String, answer: @escaping @Sendable (_ number: Int, _ request: String) -> String?) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
@@ -24,6 +26,7 @@ final class ServeSocket: Sendable {
             while true {
                 let connection = accept(descriptor, nil, nil)
                 guard connection >= 0 else { return }
+                self?.accepted.withLock { $0 += 1 }
                 while let request = Self.read(connection) {
                     let number = self?.requests.withLock { requests in
                         requests.append(request)
@@ -112,6 +115,46 @@ final class ServeSocket: Sendable {
         }
     }
 
+    @Test func aCallThatBringsServeDownIsRepeatedOnce() async throws {
+        try await withRunningServer({ $0.limits.serveTime = .seconds(2) }) { server in
+            let id = try await deployment(server)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in nil }
+            let answer = try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}")
+            #expect(answer.status == 503)
+            #expect(try answer.problem.code == "serve-interrupted")
+            #expect(serve.seen.count == 2)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func nothingIsAskedForAClientThatHasLeft() async throws {
+        try await withRunningServer({
+            $0.limits.serveTime = .seconds(2)
+            $0.metricsKey = "collector"
+        }) { server in
+            let id = try await deployment(server)
+            let (arrivals, arrived) = AsyncStream.makeStream(of: Void.self)
+            let isOver = DispatchSemaphore(value: 0)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { number, _ in
+                guard number == 1 else { return ServeSocket.json("{}") }
+                arrived.finish()
+                isOver.wait()
+                return nil
+            }
+            do {
+                let client = try RawConnection(port: server.port)
+                client.write("POST /v1/deployments/\(id)/predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\n")
+                client.write("Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+                for await _ in arrivals {}
+            }
+            // The call is over when it is counted.
+            while try await !server.call("GET", "/metrics", key: "collector").text.contains(#"{deployment}/predict",method="POST",code="503""#) {}
+            isOver.signal()
+            // Connections are accepted in the order in which they were made.
+            #expect(try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}").status == 200)
+            #expect(serve.connections == 2)
+        }
+    }
+
     @Test func aLargeCallWhoseConnectionBreaksIsA503() async throws {
         try await withRunningServer { server in
             let id = try await deployment(server)
@@ -123,6 +166,27 @@ final class ServeSocket: Sendable {
             #expect(serve.seen.count == 1)
             let tooLarge = try await server.call("POST", "/v1/deployments/\(id)/predict", body: picture + picture, type: "image/png", headers: [])
             #expect(tooLarge.status == 503)
+        }
+    }
+
+    @Test func readinessIsFoundOutOnceAMoment() async throws {
+        try await withRunningServer({ $0.limits.readinessMemory = .seconds(3600) }) { server in
+            #expect(try await server.call("GET", "/readyz").status == 503)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in ServeSocket.json("{}") }
+            #expect(try await server.call("GET", "/readyz").status == 503)
+            #expect(serve.connections == 0)
+        }
+    }
+
+    @Test func aStoppedDeploymentSaysSoAtOnce() async throws {
+        try await withRunningServer { server in
+            let id = try await deployment(server)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in ServeSocket.json("{}") }
+            #expect(try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}").status == 200)
+            #expect(try await server.call("POST", "/v1/deployments/\(id)/stop").status == 202)
+            let stopped = try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}")
+            #expect(try stopped.problem.code == "deployment-stopped")
+            #expect(serve.seen.count == 1)
         }
     }
 }

@@ -53,8 +53,9 @@ import Testing
     @Test func pathsMethodsTypesAndParametersAreChecked() async throws {
         try await withRunningServer { server in
             #expect(try await server.call("GET", "/v1/nothing").problem.code == "not-found")
-            #expect(try await server.call("FOO", "/v1/projects").status == 405)
-            for method in ["PUT", "PATCH", "TRACE"] {
+            #expect(try await server.call("FOO", "/v1/nothing").status == 404)
+            #expect(try await server.call("FOO", "/v1/models/1?a=b")[header: "Allow"] == "DELETE, GET, HEAD")
+            for method in ["PUT", "PATCH", "TRACE", "FOO"] {
                 let answer = try await server.call(method, "/v1/projects")
                 #expect(answer.status == 405)
                 #expect(answer[header: "Allow"] == "GET, HEAD, POST")
@@ -134,6 +135,36 @@ import Testing
             let (stranger, _) = try await server.newTenant("strangers")
             #expect(try await server.call("GET", "/v1/projects?cursor=\(first)", key: stranger).status == 400)
             #expect(try await server.call("GET", "/v1/projects/\(made[0])/datasets?cursor=\(first)").status == 400)
+        }
+    }
+
+    @Test func bodiesHaveABudgetForAll() async throws {
+        try await withRunningServer({ $0.limits.allJSONBytes = 10_000 }) { server in
+            let long = try await server.call("POST", "/v1/projects", json: #"{"name": "a", "description": "\#(String(repeating: "a", count: 20_000))"}"#)
+            #expect(long.status == 503)
+            #expect(try long.problem.code == "too-many-bodies")
+            #expect(long[header: "Retry-After"] == "1")
+            // What was taken is given back.
+            for number in 0..<5 {
+                let short = try await server.call("POST", "/v1/projects", json: #"{"name": "\#(number)", "description": "\#(String(repeating: "a", count: 5000))"}"#)
+                #expect(short.status == 201)
+            }
+        }
+    }
+
+    /// A large body is read on a thread of its own, and what is wrong with it is told in twenty places at most.
+    @Test func aLargeBodyIsJudgedLikeAnyOther() async throws {
+        try await withRunningServer { server in
+            let made = try await server.furnish()
+            let unknown = (0..<50_000).map { #""x\#($0)": 0"# }.joined(separator: ", ")
+            let answer = try await server.call(
+                "POST", "/v1/datasets/\(made.dataset)/versions/1/annotations", json: #"[{"item": "1", "annotation": null, \#(unknown)}]"#)
+            #expect(answer.status == 422)
+            #expect(try answer.problem.errors.count == 20)
+            #expect(try answer.problem.errors.allSatisfy { $0.code == "member-unknown" })
+            let broken = try await server.call(
+                "POST", "/v1/datasets/\(made.dataset)/versions/1/annotations", json: #"[{\#(unknown), }]"#)
+            #expect(broken.status == 400)
         }
     }
 }

@@ -154,6 +154,18 @@ struct RawConnection: ~Copyable {
         return true
     }
 
+    /// A little at a time, until the other side closes or all is there.
+    func readSlowly(bytes: Int) -> Int {
+        var taken = 0, buffer = [UInt8](repeating: 0, count: 65_536)
+        while taken < bytes {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count <= 0 { break }
+            taken += count
+            usleep(20_000)
+        }
+        return taken
+    }
+
     /// All until the other side closes, or the time is over (then with `…` at the end).
     func readToEnd(seconds: Int = 10) -> String {
         var time = timeval(tv_sec: seconds, tv_usec: 0)

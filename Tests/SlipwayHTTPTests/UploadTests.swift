@@ -172,4 +172,38 @@ import Testing
         let line = status?.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
         return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
     }
+
+    /// None of the bodies is ever sent.
+    @Test func whatAnUploadSaysIsJudgedBeforeItsBytesAreRead() async throws {
+        try await withRunningServer { server in
+            let project = try await server.newProject()
+            let table = try await server.newDataset(in: project, name: "table")
+            let pictures = try await server.newDataset(in: project, task: .imageClassification, name: "pictures")
+            let cases = [
+                (pictures, "format=csv", "format"), (pictures, "target=label", "target"), (pictures, "encoding=gbk", "encoding"),
+                (table, "format=image-folder", "format"), (table, "encoding=klingon", "encoding"), (table, "base=7", "base"),
+                (table, "mode=append", "base"), (table, "mode=replace&base=1", "base"),
+            ]
+            for (dataset, query, parameter) in cases {
+                let answer = try await exchange(
+                    server,
+                    "POST /v1/datasets/\(dataset)/versions?\(query) HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n")
+                #expect(answer.hasPrefix("HTTP/1.1 422"), "\(query): \(answer)")
+                #expect(answer.contains("\"parameter\":\"\(parameter)\""), "\(query): \(answer)")
+            }
+            #expect(try await server.count("job") == 0)
+        }
+    }
+
+    @Test func aVersionThatIsntReadyIsNotLabelledAnew() async throws {
+        try await withRunningServer { server in
+            let dataset = try await server.newDataset(in: try await server.newProject())
+            let path = "/v1/datasets/\(dataset)/versions"
+            #expect(try await server.call("POST", path, body: Self.table, type: "text/csv").status == 202)
+            let answer = try await server.call("POST", path + "/1/annotations", json: #"[{"item": "1", "annotation": null}]"#)
+            #expect(answer.status == 422)
+            #expect(try answer.problem.code == "dataset-not-ready")
+            #expect(try await server.call("POST", path + "/2/annotations", json: #"[{"item": "1", "annotation": null}]"#).status == 404)
+        }
+    }
 }

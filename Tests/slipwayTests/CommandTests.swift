@@ -67,9 +67,50 @@ import Testing
     }
 
     @Test func secretsAreMasked() throws {
-        let outcome = try slipway(["config", "--json"], environment: ["SLIPWAY_DATABASE_URL": "postgres://me:hunter2@db/x"])
+        let outcome = try slipway(
+            ["config", "--json"], environment: ["SLIPWAY_DATABASE_URL": "postgres://me:hunter2@db/x", "SLIPWAY_METRICS_KEY": "hunter2"])
         #expect(!outcome.output.contains("hunter2"))
         #expect(try setting("database_url", in: outcome)["value"] == "********")
+    }
+
+    /// The soft limit is for programs that `select`.
+    @Test func theAPIMayOpenAsManyFilesAsTheHardLimitSays() throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/slipway-api-\(UUID())"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var input: [Int32] = [-1, -1], log: [Int32] = [-1, -1]
+        try #require(pipe(&input) == 0 && pipe(&log) == 0)
+        for end in input + log { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        var command = ChildProcess.Command(
+            "/bin/bash", ["-c", "ulimit -Sn 256 && exec \"$0\" api", Self.binary],
+            environment: [
+                "PATH": "/usr/bin:/bin", "SLIPWAY_DATA_DIR": folder, "SLIPWAY_PORT": "0", "SLIPWAY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x",
+            ])
+        command.descriptors = [input[0], nil, log[1]]
+        let child = try ChildProcess.spawn(command)
+        close(input[0])
+        close(log[1])
+        var text = ""
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while !text.contains("listening") {
+            let count = read(log[0], &buffer, buffer.count)
+            if count <= 0 { break }
+            text += String(decoding: buffer[..<count], as: UTF8.self)
+        }
+        let limits = try String(contentsOfFile: "/proc/\(child.pid)/limits", encoding: .utf8)
+        close(input[1])
+        close(log[0])
+        _ = try child.waitBlocking()
+        let files = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max open files") }, "\(text)")
+        let numbers = files.split(separator: " ").dropFirst(3).prefix(2)
+        #expect(numbers.first == numbers.last)
+        #expect(numbers.first != "256")
+    }
+
+    @Test func hostNamesAreAList() throws {
+        let outcome = try slipway(["config", "--json", "--hosts", "ml.example.org, [::1]"])
+        #expect(try setting("hosts", in: outcome)["value"] == "ml.example.org,[::1]")
+        #expect(try slipway(["config", "--hosts", "ml.example.org:443"]).code == 2)
     }
 
     @Test func anUnknownKeyNamesTheNearest() throws {

@@ -31,6 +31,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private static let lingerTime = TimeAmount.seconds(2)
 
     private let limits: APIConfiguration.Limits
+    private let table: RouteTable
+    private let latestBytes = LatestBytes()
     private var phase = Phase.idle
     private var headTimer: Scheduled<Void>?
     private var bodyTimer: Scheduled<Void>?
@@ -45,8 +47,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var windowBytes = 0
     private var waited = Duration.zero
     private var waitingSince: ContinuousClock.Instant?
+    /// The same for an answer: what was written in the window, and how long the client took nothing.
+    private var writtenBytes = 0
+    private var stalled = Duration.zero
+    private var stalledSince: ContinuousClock.Instant?
 
-    init(_ limits: APIConfiguration.Limits) { self.limits = limits }
+    init(_ limits: APIConfiguration.Limits, _ table: RouteTable) {
+        self.limits = limits
+        self.table = table
+    }
 
     // MARK: Life
 
@@ -54,6 +63,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         do {
             let codec = try context.pipeline.syncOperations.context(handlerType: HTTP1ToHTTPServerCodec.self).handler
             try context.pipeline.syncOperations.addHandler(HeadInspector(limits), position: .before(codec))
+            try context.pipeline.syncOperations.addHandler(latestBytes, position: .first)
         } catch {
             preconditionFailure("the guard stands behind HTTP1ToHTTPServerCodec: \(error)")
         }
@@ -233,6 +243,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let refusal: Refusal
         switch error {
         case let error as Refusal: refusal = error
+        case HTTPParserError.invalidMethod: refusal = methodUnknown()
         case let error as HTTPParserError: refusal = .parserError(error)
         case is HTTP1TypeConversionError: refusal = .malformedRequest("the method or the target can't be read")
         default: return context.fireErrorCaught(error)
@@ -243,6 +254,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         // The route that reads the body answers.
         case .serving: context.fireErrorCaught(refusal)
         case .answeringLast, .lingering: break
+        }
+    }
+
+    /// The parser knows all methods that there are, and gives up at any other: what the path allows is looked up in the bytes.
+    private func methodUnknown() -> Refusal {
+        guard let (method, path) = latestBytes.line(withoutMethodIn: Metrics.methods) else { return .malformedRequest("there is no request line") }
+        return switch table.match(.init(rawValue: method) ?? .options, path) {
+        case .wrongMethod(let allowed, _): .methodNotAllowed(method, allowed: allowed)
+        case .found, .unknown: Refusal(problem: .unknownPath)
         }
     }
 
@@ -264,7 +284,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     // MARK: Answers
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        switch (phase, unwrapOutboundIn(data)) {
+        let part = unwrapOutboundIn(data)
+        if case .body(let piece) = part { writtenBytes += piece.readableBytes }
+        switch (phase, part) {
         case (.lingering, _), (.idle, _): promise?.fail(ChannelError.outputClosed)
         case (.serving(let bodyEnded), .head(var head)) where head.status.kind != .informational:
             if !bodyEnded || isBroken || head.headerFields[.connection]?.lowercased() == "close" {
@@ -305,13 +327,30 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            writeTimer?.cancel()
-            writeTimer = nil
-        } else if writeTimer == nil {
-            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-            writeTimer = context.eventLoop.scheduleTask(in: TimeAmount(limits.writeTime)) { bound.value.close(promise: nil) }
+            if let since = stalledSince { stalled += .now - since }
+            stalledSince = nil
+        } else {
+            stalledSince = .now
+            if writeTimer == nil { startWriteTimer(context) }
         }
         context.fireChannelWritabilityChanged()
+    }
+
+    /// Time in which we have nothing to write doesn't count against the client.
+    private func startWriteTimer(_ context: ChannelHandlerContext) {
+        (writtenBytes, stalled) = (0, .zero)
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        writeTimer = context.eventLoop.scheduleTask(in: TimeAmount(limits.writeTime)) {
+            let (handler, context) = bound.value
+            handler.writeTimer = nil
+            let stalled = handler.stalled + (handler.stalledSince.map { .now - $0 } ?? .zero)
+            if stalled > handler.limits.writeTime * 0.9, handler.writtenBytes < handler.limits.writePaceBytes {
+                return context.close(promise: nil)
+            }
+            guard handler.stalledSince != nil else { return }
+            handler.stalledSince = .now
+            handler.startWriteTimer(context)
+        }
     }
 }
 
@@ -359,6 +398,29 @@ final class HeadInspector: ChannelInboundHandler, RemovableChannelHandler {
             guard encoding.lowercased() == "chunked", head.version == .http1_1 else {
                 return .malformedRequest("a Transfer-Encoding other than \"chunked\" isn't served")
             }
+        }
+        return nil
+    }
+}
+
+/// The bytes that are being parsed.
+private final class LatestBytes: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private var bytes: ByteBuffer?
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        bytes = unwrapInboundIn(data)
+        context.fireChannelRead(data)
+        bytes = nil
+    }
+
+    /// The last request line whose method isn't among those known.
+    func line(withoutMethodIn known: Set<String>) -> (method: String, path: Substring)? {
+        guard let bytes else { return nil }
+        for line in String(decoding: bytes.readableBytesView, as: UTF8.self).split(separator: "\r\n").reversed() {
+            guard let match = line.wholeMatch(of: /([!-~]{1,50}) (\/[!-~]*) HTTP\/1\.[01]/), !known.contains(String(match.1)) else { continue }
+            return (String(match.1), match.2.prefix { $0 != "?" })
         }
         return nil
     }

@@ -22,7 +22,7 @@ final class EventHub: Service {
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(_ database: Database, heartbeat: Duration = .seconds(15), logger: Logger) {
+    init(_ database: Database, heartbeat: Duration, logger: Logger) {
         self.database = database
         self.heartbeat = heartbeat
         self.logger = logger

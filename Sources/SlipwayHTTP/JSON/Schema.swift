@@ -49,11 +49,12 @@ indirect enum Schema: Sendable {
     /// Everything that is wrong with a value, at most `limit` things.
     func errors(in value: JSON, limit: Int = 20) -> [Problem.Place] {
         var errors: [Problem.Place] = []
-        check(value, at: "", &errors)
+        check(value, at: "", &errors, limit)
         return Array(errors.prefix(limit))
     }
 
-    private func check(_ value: JSON, at pointer: String, _ errors: inout [Problem.Place]) {
+    /// Looks no further once there are `limit` errors: each costs memory, and a search for the word that was meant.
+    private func check(_ value: JSON, at pointer: String, _ errors: inout [Problem.Place], _ limit: Int) {
         func fault(_ code: String, _ detail: String) {
             errors.append(Problem.Place(pointer: pointer, code: code, detail: detail))
         }
@@ -79,34 +80,35 @@ indirect enum Schema: Sendable {
         case (.number(let range), .integer), (.number(let range), .number):
             guard let number = value.doubleValue, range.contains(number) else { return fault("out-of-range", "must be \(Self.words(range))") }
         case (.boolean, .bool): break
-        case (.any, _), (.anyObject, .object): Self.checkTexts(of: value, at: pointer, &errors)
+        case (.any, _), (.anyObject, .object): Self.checkTexts(of: value, at: pointer, &errors, limit)
         case (.array(let element, let count), .array(let values)):
             guard count.contains(values.count) else {
                 return fault("out-of-range", "must have \(Self.words(count)) elements, not \(values.count)")
             }
-            for (index, value) in values.enumerated() where errors.count < 100 {
-                element.check(value, at: "\(pointer)/\(index)", &errors)
+            for (index, value) in values.enumerated() where errors.count < limit {
+                element.check(value, at: "\(pointer)/\(index)", &errors, limit)
             }
         case (.map(let element), .object(let members)):
-            for (name, value) in members.sorted(by: { $0.key < $1.key }) {
-                element.check(value, at: JSONPointer.appending(pointer, name), &errors)
+            for (name, value) in members.sorted(by: { $0.key < $1.key }) where errors.count < limit {
+                element.check(value, at: JSONPointer.appending(pointer, name), &errors, limit)
             }
         case (.object(let known), .object(let members)):
             let names = known.map(\.name)
-            for name in members.keys.sorted() where !names.contains(name) {
+            let unknown = members.keys.lazy.filter { !names.contains($0) }.prefix(max(limit - errors.count, 0))
+            for name in unknown.sorted() {
                 errors.append(Problem.Place(
                     pointer: JSONPointer.appending(pointer, name), code: "member-unknown",
                     detail: "there is no member \"\(name.prefix(100))\"\(Self.suggestion(for: name, among: names))"))
             }
-            for member in known {
+            for member in known where errors.count < limit {
                 let place = JSONPointer.appending(pointer, member.name)
                 if let value = members[member.name] {
-                    member.schema.check(value, at: place, &errors)
+                    member.schema.check(value, at: place, &errors, limit)
                 } else if member.isRequired {
                     errors.append(Problem.Place(pointer: place, code: "member-missing", detail: "is required"))
                 }
             }
-        case (.nullable(let schema), _): if value != .null { schema.check(value, at: pointer, &errors) }
+        case (.nullable(let schema), _): if value != .null { schema.check(value, at: pointer, &errors, limit) }
         case (.oneOf(let schemas), _):
             let results = schemas.map { $0.errors(in: value) }
             guard !results.contains(where: \.isEmpty) else { return }
@@ -142,18 +144,20 @@ indirect enum Schema: Sendable {
         return isVisible ? nil : ("text-empty", "must contain at least one visible character")
     }
 
-    private static func checkTexts(of value: JSON, at pointer: String, _ errors: inout [Problem.Place]) {
+    private static func checkTexts(of value: JSON, at pointer: String, _ errors: inout [Problem.Place], _ limit: Int) {
         switch value {
         case .string(let text) where text.utf8.contains(0):
             errors.append(Problem.Place(pointer: pointer, code: "text-nul", detail: "must not contain the character U+0000"))
         case .array(let values):
-            for (index, value) in values.enumerated() { checkTexts(of: value, at: "\(pointer)/\(index)", &errors) }
+            for (index, value) in values.enumerated() where errors.count < limit {
+                checkTexts(of: value, at: "\(pointer)/\(index)", &errors, limit)
+            }
         case .object(let members):
-            for (name, value) in members {
+            for (name, value) in members where errors.count < limit {
                 if name.utf8.contains(0) {
                     errors.append(Problem.Place(pointer: pointer, code: "text-nul", detail: "a name must not contain the character U+0000"))
                 }
-                checkTexts(of: value, at: JSONPointer.appending(pointer, name), &errors)
+                checkTexts(of: value, at: JSONPointer.appending(pointer, name), &errors, limit)
             }
         default: break
         }

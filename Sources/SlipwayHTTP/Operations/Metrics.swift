@@ -1,4 +1,5 @@
 internal import Foundation
+internal import SlipwayDomain
 internal import SlipwayStore
 internal import Synchronization
 
@@ -20,11 +21,11 @@ final class Metrics: Sendable {
         var requests: [Labels: Histogram] = [:]
         var uploadBytes = 0
         var predictions: [Int: Int] = [:]
-        var eventStreams = 0
+        var eventStreams: [OrganisationID: Int] = [:]
     }
 
     private static let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
-    private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
+    static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
 
     private let state = Mutex(State())
 
@@ -43,16 +44,23 @@ final class Metrics: Sendable {
     func uploaded(bytes: Int) { state.withLock { $0.uploadBytes += bytes } }
     func predicted(status: Int) { state.withLock { $0.predictions[status, default: 0] += 1 } }
 
-    /// Takes a place among the open event streams; false when `limit` are open.
-    func openEventStream(limit: Int) -> Bool {
+    /// Takes a place among the open event streams; false when there is none left, for all or for the organisation.
+    func openEventStream(of organisation: OrganisationID, _ limits: APIConfiguration.Limits) -> Bool {
         state.withLock { state in
-            guard state.eventStreams < limit else { return false }
-            state.eventStreams += 1
+            guard state.eventStreams.values.reduce(0, +) < limits.eventStreams,
+                state.eventStreams[organisation, default: 0] < limits.organisationEventStreams
+            else { return false }
+            state.eventStreams[organisation, default: 0] += 1
             return true
         }
     }
 
-    func closeEventStream() { state.withLock { $0.eventStreams -= 1 } }
+    func closeEventStream(of organisation: OrganisationID) {
+        state.withLock { state in
+            let left = state.eventStreams[organisation, default: 1] - 1
+            state.eventStreams[organisation] = left == 0 ? nil : left
+        }
+    }
 
     /// - Parameter jobs: nil when the database can't be asked.
     func text(jobs: [JobCount]?, freeBytes: Int?) -> String {
@@ -76,7 +84,7 @@ final class Metrics: Sendable {
         text.family("slipway_predict_requests_total", "counter", "Predict calls by the status of their answer.")
         for (status, count) in state.predictions.sorted(by: { $0.key < $1.key }) { text.sample("", [("code", String(status))], Double(count)) }
         text.family("slipway_event_streams", "gauge", "Event streams that are open.")
-        text.sample("", [], Double(state.eventStreams))
+        text.sample("", [], Double(state.eventStreams.values.reduce(0, +)))
         if let jobs {
             text.family("slipway_jobs", "gauge", "Jobs by kind and state.")
             for job in jobs { text.sample("", [("kind", job.kind), ("state", job.state.rawValue)], Double(job.count)) }

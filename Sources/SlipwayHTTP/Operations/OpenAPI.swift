@@ -44,7 +44,7 @@ struct OpenAPI {
     private func security(_ route: Route) -> Output {
         switch route.access {
         case .open: .array([])
-        case .metrics: .array([.object([]), .object([("key", .array([]))])])
+        case .metrics: .array([.object([("key", .array([.string(Scope.platform.rawValue)]))])])
         case .anyKey: .array([.object([("key", .array([]))])])
         case .scope(let scope): .array([.object([("key", .array([.string(scope.rawValue)]))])])
         }

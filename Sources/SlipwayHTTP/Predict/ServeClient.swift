@@ -19,7 +19,8 @@ enum ServeError: Error {
 
 /// Speaks HTTP to the serve process over its unix socket, on connections that are kept.
 ///
-/// A prediction changes nothing, so one whose connection broke is asked for again as long as its body is still at hand.
+/// A prediction changes nothing, so one whose connection broke is asked for once more if its body is still at hand. Not
+/// more often: it may be what brought the serve process down.
 final class ServeClient: Sendable {
     private struct Connection: Sendable {
         let channel: any Channel
@@ -55,13 +56,16 @@ final class ServeClient: Sendable {
             start.writeBuffer(&piece)
         }
         let deadline = ContinuousClock.now + limits.serveTime
+        var mayRepeat = isWhole
         while true {
             do {
-                // What can't be sent again goes over a new connection: a kept one may be closing just now.
-                let connection = try await connection(until: deadline, kept: isWhole)
+                // A kept connection may be closing just now: what can't be sent again goes over a new one.
+                let connection = try await connection(until: deadline, kept: mayRepeat)
                 return try await exchange(head, start, isWhole ? nil : iterator, on: connection)
-            } catch ServeError.broken where isWhole && ContinuousClock.now < deadline {
-                continue
+            } catch ServeError.broken where mayRepeat {
+                // The connection breaks, too, when the client has gone away.
+                try Task.checkCancellation()
+                mayRepeat = false
             } catch ServeError.unreachable {
                 throw Refusal.unavailable("serve-unavailable", "the serving process isn't there yet")
             } catch ServeError.broken {

@@ -33,8 +33,6 @@ extension Refusal {
         case .headerOverflow:
             Refusal(problem: Problem(
                 431, "header-too-large", title: "The request's header is too large", detail: "send fewer or shorter header fields"))
-        // The parser knows all methods that there are; the path isn't known here.
-        case .invalidMethod: .methodNotAllowed("a method that HTTP doesn't have", allowed: ["DELETE", "GET", "HEAD", "POST"])
         default: .malformedRequest("the bytes aren't HTTP/1.1 as RFC 9112 has it")
         }
     }
@@ -56,7 +54,14 @@ extension Refusal {
     }
 
     private init(_ error: BlobError) {
-        if case .diskFull = error { self = .storageFull } else { self = .internalError }
+        switch error {
+        case .diskFull: self = .storageFull
+        case .missing, .corrupt:
+            self.init(problem: Problem(
+                500, "artifact-corrupt", title: "The stored bytes are damaged",
+                detail: "what was stored is missing or isn't what it was; the request id leads to the cause in the service's log"))
+        case .unexpected: self = .internalError
+        }
     }
 
     static let storageFull = Refusal(problem: Problem(

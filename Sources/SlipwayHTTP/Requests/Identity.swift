@@ -23,27 +23,41 @@ final class Authenticator: Sendable {
 
     private let database: Database
     private let memory: Duration
+    private let peers: RateLimiter
     private let entries = Mutex<[String: Entry]>([:])
     private static let capacity = 10_000
 
-    init(_ database: Database, memory: Duration) {
+    init(_ database: Database, _ limits: APIConfiguration.Limits) {
         self.database = database
-        self.memory = memory
+        memory = limits.keyMemory
+        peers = RateLimiter(rate: limits.addressRate)
     }
 
-    /// - Errors: the same refusal for no key, a wrong one, an expired and a revoked one.
-    func identity(from headers: HTTPFields) async throws -> Identity {
+    /// - Parameter peer: the address that the request came from.
+    /// - Errors: the same refusal for no key, a wrong one, an expired and a revoked one; 429 for a peer that sends many of them.
+    func identity(from headers: HTTPFields, of peer: @autoclosure () -> String) async throws -> Identity {
         let values = headers[values: .authorization]
         guard values.count <= 1 else { throw Refusal.malformedRequest("there is more than one Authorization field") }
         guard let value = values.first, let secret = Self.bearer(value), let publicID = APIKeySecret.publicID(of: secret) else {
             throw Refusal.unauthorised
         }
         let digest = SHA256.digest(of: secret.utf8)
+        // Who was let in before needn't wait behind strangers of the same address.
+        let known = entries.withLock { $0[publicID]?.key?.digest.bytes }
+        let stranger = known.map { constantTimeEqual(digest.bytes, $0) } ?? false ? nil : peer()
+        if let stranger { try peers.take(from: stranger) }
         // An unknown key is compared too, so that it takes as long as a wrong one.
         let key = try await key(publicID)
         let isRight = constantTimeEqual(digest.bytes, key?.digest.bytes ?? Self.nobody)
         guard isRight, let key, key.isValid(at: Date()) else { throw Refusal.unauthorised }
+        if let stranger { peers.giveBack(to: stranger) }
         return Identity(organisation: key.organisation, key: key.id, publicID: key.publicID, scopes: Set(key.scopes))
+    }
+
+    /// Whether who called may still do so: long answers ask again.
+    func isStillValid(_ identity: Identity, for scope: Scope) async throws -> Bool {
+        guard let key = try await key(identity.publicID) else { return false }
+        return key.isValid(at: Date()) && key.scopes.contains(scope)
     }
 
     private static let nobody = [UInt8](repeating: 0, count: Digest.byteCount)

@@ -22,6 +22,14 @@ struct Refusal: Error {
             headers: [.retryAfter: String(seconds)])
     }
 
+    static func tooManyRequests(retryAfter seconds: Int) -> Refusal {
+        Refusal(
+            problem: Problem(
+                429, "too-many-requests", title: "Too many requests",
+                detail: "this key has been sent too often, or this address has tried too many; try again after \(seconds) s"),
+            headers: [.retryAfter: String(seconds)])
+    }
+
     static func methodNotAllowed(_ method: String, allowed: [String]) -> Refusal {
         Refusal(
             problem: Problem(

@@ -6,6 +6,7 @@ internal import SlipwayStore
 /// Named endpoints and their revisions. `PredictRoutes` answers at them.
 struct DeploymentRoutes {
     let database: Database
+    let known: KnownDeployments
 
     static let view = View<DeploymentRecord>("Deployment", [
         .always("id", .identifier) { .text($0.id) },
@@ -109,11 +110,14 @@ struct DeploymentRoutes {
             try transaction.record(audit, of: "deployment \(id)")
             return record
         }
+        known.forget(id, of: try call.caller.organisation)
         return .json(Self.view.output(record), status: .accepted)
     }
 
     func delete(_ call: Call) async throws -> Response {
         let id: DeploymentID = try call.identifier("deployment", of: "deployment")
-        return try await call.remove("deployment.delete", "deployment \(id)", in: database) { try $0.deleteDeployment(id) }
+        let response = try await call.remove("deployment.delete", "deployment \(id)", in: database) { try $0.deleteDeployment(id) }
+        known.forget(id, of: try call.caller.organisation)
+        return response
     }
 }

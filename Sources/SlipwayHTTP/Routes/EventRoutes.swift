@@ -8,6 +8,7 @@ internal import SlipwayStore
 struct EventRoutes {
     let database: Database
     let hub: EventHub
+    let authenticator: Authenticator
     let metrics: Metrics
 
     private static let batch = 500
@@ -23,26 +24,30 @@ struct EventRoutes {
     func follow(_ call: Call) async throws -> Response {
         let id: ExperimentID = try call.identifier("experiment", of: "experiment")
         let role = try call.role
-        _ = try await database.transaction(as: role) { try $0.experiment(id) }
+        let caller = try call.caller
         let seen = try Self.lastEventID(call.request.headers[.lastEventID])
+        let isOver = try await database.transaction(as: role) { transaction in
+            _ = try transaction.experiment(id)
+            let (events, mayGrow) = try transaction.events(of: id, after: seen, limit: 1)
+            return events.isEmpty && !mayGrow
+        }
+        // Of all answers, this one keeps an `EventSource` from connecting again.
+        if isOver { return .noContent }
         var headers: HTTPFields = [.contentType: "text/event-stream", .cacheControl: "no-store"]
         // nginx would keep the events back.
         headers[HTTPField.Name("X-Accel-Buffering")!] = "no"
         guard call.request.method == .get else { return Response(status: .ok, headers: headers) }
 
-        guard metrics.openEventStream(limit: call.limits.eventStreams) else {
-            throw Refusal.unavailable("too-many-streams", "\(call.limits.eventStreams) event streams are open already", retryAfter: 10)
-        }
+        let place = try StreamPlace(metrics, of: caller.organisation, call.limits)
         let watch = ClientWatch(call.channel)
-        let place = StreamPlace(metrics)
-        return Response(status: .ok, headers: headers, body: ResponseBody { [database, hub] writer in
+        return Response(status: .ok, headers: headers, body: ResponseBody { [database, hub, authenticator] writer in
             defer { withExtendedLifetime(place) {} }
             let subscription = hub.signals(of: id)
             defer { subscription.end() }
             watch.whenGone(subscription.end)
             var signals = subscription.signals.makeAsyncIterator()
             var last = seen
-            while true {
+            while try await authenticator.isStillValid(caller, for: .read) {
                 let after = last
                 let (events, mayGrow) = try await database.transaction(as: role) { try $0.events(of: id, after: after, limit: Self.batch) }
                 if let newest = events.last {
@@ -72,6 +77,18 @@ struct EventRoutes {
 /// A stream's place among the open ones, given back with the stream's body, also when that is never asked for.
 private final class StreamPlace: Sendable {
     private let metrics: Metrics
-    init(_ metrics: Metrics) { self.metrics = metrics }
-    deinit { metrics.closeEventStream() }
+    private let organisation: OrganisationID
+
+    init(_ metrics: Metrics, of organisation: OrganisationID, _ limits: APIConfiguration.Limits) throws {
+        guard metrics.openEventStream(of: organisation, limits) else {
+            throw Refusal.unavailable(
+                "too-many-streams",
+                "\(limits.eventStreams) event streams are open already, or \(limits.organisationEventStreams) of this organisation",
+                retryAfter: 10)
+        }
+        self.metrics = metrics
+        self.organisation = organisation
+    }
+
+    deinit { metrics.closeEventStream(of: organisation) }
 }

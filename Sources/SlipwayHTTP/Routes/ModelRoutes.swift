@@ -56,7 +56,7 @@ struct ModelRoutes {
                 content: .none, handle: deleteVersion),
             Route(.get, "/v1/model-versions/{version}/lineage", .scope(.read), "What a model version learned from: `items` is a page of the items",
                 query: QueryParameter.page,
-                content: .json(.object([
+                content: .json(.object(Self.facts + [
                     .required("items", .array(.object([.required("id", .identifier), .required("label", .string), .required("split", .string)]))),
                     .optional("next_cursor", .string),
                 ])), handle: lineage),
@@ -93,6 +93,20 @@ struct ModelRoutes {
     }
 
     // MARK: Lineage
+
+    /// `Lineage` as it is stored.
+    private static let facts: [Schema.Member] = [
+        .optional("dataset", .identifier), .optional("dataset_name", .string), .optional("version", .integer(1...Int.max)),
+        .optional("task", .choice(LearningTask.allCases.map(\.rawValue))), .optional("objective", .string), .optional("target", .string),
+        .optional("experiment", .identifier), .optional("template", .string, "of the best trial"),
+        .optional("hyperparameters", .anyObject, "of the best trial"), .required("seed", .integer(Int.min...Int.max)),
+        .optional("trials", .array(.object([
+            .required("trial", .identifier), .required("number", .count), .required("template", .string),
+            .required("source", .string, "the template's YAML"), .required("hyperparameters", .anyObject), .required("seed", .count),
+            .optional("score", .anyNumber),
+        ])), "those that the model is made of, best first"),
+        .optional("split", .string), .optional("threads", .count), .optional("binary", .string, "what trained it"),
+    ]
 
     /// The facts as the evaluation recorded them, with a page of `items.jsonl`. The cursor is a place in that file.
     func lineage(_ call: Call) async throws -> Response {

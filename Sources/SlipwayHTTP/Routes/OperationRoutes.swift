@@ -12,8 +12,17 @@ struct OperationRoutes {
     let serve: ServeClient
     let metrics: Metrics
     let logger: Logger
+    private let recent = RecentChecks()
 
-    private struct Check: Sendable {
+    init(database: Database, blobs: BlobStore, serve: ServeClient, metrics: Metrics, logger: Logger) {
+        self.database = database
+        self.blobs = blobs
+        self.serve = serve
+        self.metrics = metrics
+        self.logger = logger
+    }
+
+    fileprivate struct Check: Sendable {
         let name: String
         /// Nil: all is well. Anyone may read it, so it says nothing of the inside.
         let fault: String?
@@ -34,16 +43,20 @@ struct OperationRoutes {
     func health(_ call: Call) async throws -> Response { .json(.object([("status", .string("ok"))])) }
 
     func readiness(_ call: Call) async throws -> Response {
-        async let database = check("database") { try await $0.databaseFault() }
-        async let storage = check("storage") { try $0.storageFault() }
-        async let serving = check("serve") { await $0.serve.isReachable() ? nil : "the serving process can't be reached" }
-        let checks = await [database, storage, serving]
+        let checks = await recent.value(for: call.limits.readinessMemory) { await allChecks() }
         let isReady = checks.allSatisfy { $0.fault == nil }
         let output = Output.object([
             ("status", .string(isReady ? "ready" : "not-ready")),
             ("checks", .object(checks.map { ($0.name, .object([("ok", .bool($0.fault == nil)), ("detail", $0.fault.map(Output.string))])) })),
         ])
         return .json(output, status: isReady ? .ok : .serviceUnavailable)
+    }
+
+    private func allChecks() async -> [Check] {
+        async let database = check("database") { try await $0.databaseFault() }
+        async let storage = check("storage") { try $0.storageFault() }
+        async let serving = check("serve") { await $0.serve.isReachable() ? nil : "the serving process can't be reached" }
+        return await [database, storage, serving]
     }
 
     private func check(_ name: String, _ fault: @Sendable (Self) async throws -> String?) async -> Check {
@@ -82,5 +95,20 @@ struct OperationRoutes {
         return Response(
             status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
             body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}
+
+/// What was found a moment ago: anyone may ask, and as often as they like.
+private actor RecentChecks {
+    private var latest: (checks: Task<[OperationRoutes.Check], Never>, at: ContinuousClock.Instant)?
+
+    func value(
+        for time: Duration, _ look: @escaping @Sendable () async -> [OperationRoutes.Check]
+    ) async -> [OperationRoutes.Check] {
+        if let latest, ContinuousClock.now - latest.at < time { return await latest.checks.value }
+        // A task of its own: others wait for it, too, and must not be interrupted with the first.
+        let checks = Task { await look() }
+        latest = (checks, .now)
+        return await checks.value
     }
 }

@@ -102,11 +102,14 @@ struct OrganisationRoutes {
         return .json(Self.key.output((record, nil)))
     }
 
+    /// A key can't take away what it couldn't give.
     func revokeKey(_ call: Call) async throws -> Response {
         let id: APIKeyID = try call.identifier("key", of: "API key")
         let audit = try call.audit("api-key.revoke")
+        let scopes = try call.caller.scopes
         let record = try await database.transaction(as: call.role) { transaction in
             let record = try transaction.revokeAPIKey(id)
+            guard scopes.contains(.platform) || !record.scopes.contains(.platform) else { throw Problem.scopeMissing(.platform) }
             try transaction.record(audit, of: "api key \(record.publicID)")
             return record
         }

@@ -11,7 +11,7 @@ struct PredictRoutes {
     let database: Database
     let serve: ServeClient
     let metrics: Metrics
-    let known = KnownDeployments()
+    let known: KnownDeployments
 
     var routes: [Route] {
         [
@@ -74,5 +74,10 @@ final class KnownDeployments: Sendable {
             if entries.count >= Self.capacity { entries = [:] }
             entries[Key(deployment: deployment, organisation: organisation)] = .now
         }
+    }
+
+    /// This process needn't wait to know of what it has changed itself.
+    func forget(_ deployment: DeploymentID, of organisation: OrganisationID) {
+        entries.withLock { $0[Key(deployment: deployment, organisation: organisation)] = nil }
     }
 }

@@ -4,6 +4,7 @@ internal import SlipwayBlobs
 internal import SlipwayDomain
 internal import SlipwayPostgres
 internal import SlipwayStore
+internal import SlipwayTasks
 
 /// New versions of a data set: from an uploaded file, or by new labels for the items of another version.
 struct UploadRoutes {
@@ -53,17 +54,23 @@ struct UploadRoutes {
         let dataset: DatasetID = try call.identifier("dataset", of: "data set")
         var mediaType = try call.requireMediaType(Self.mediaTypes)
         let given = call.request.headers[.contentType] ?? mediaType
-        // Before ten gigabytes are read for nothing.
-        let task = try await database.transaction(as: call.role) { try $0.dataset(dataset).task }
         if let encoding = call.query[text: "encoding"] {
             mediaType += "; charset=\(encoding)"
         } else if let parameters = given.firstIndex(of: ";") {
             mediaType += given[parameters...].prefix(100)
         }
+        let format = call.query[text: "format"] ?? "auto", target = call.query[text: "target"]
         let version = NewVersion(
             dataset: dataset, mode: call.query[text: "mode"].flatMap(VersionMode.init) ?? (call.query[integer: "base"] == nil ? .new : .append),
-            base: call.query[integer: "base"], format: call.query[text: "format"] ?? "auto", mediaType: mediaType,
-            target: call.query[text: "target"], requestID: call.id)
+            base: call.query[integer: "base"], format: format, mediaType: mediaType, target: target,
+            requestID: call.id)
+        // Before ten gigabytes are read for nothing.
+        let task = try await database.transaction(as: call.role) { transaction in
+            let dataset = try transaction.dataset(dataset)
+            try checkUpload(format: format, target: target, encoding: call.query[text: "encoding"], for: dataset.task)
+            _ = try transaction.base(of: version, latest: dataset.latestVersion)
+            return dataset.task
+        }
 
         let staged = try await stage(call, of: task)
         metrics.uploaded(bytes: staged.bytes)
@@ -105,6 +112,10 @@ struct UploadRoutes {
                 annotation: element["annotation"]?["label"]?.stringValue.map(Relabelling.Annotation.init(label:)))
         }
         return try await call.create("dataset-version.relabel", body: digest, in: database) { transaction in
+            guard try transaction.datasetVersion(base, of: dataset).status == .ready else {
+                throw Problem(
+                    422, "dataset-not-ready", title: "The version can't be labelled anew", detail: "version \(base) of the data set isn't ready")
+            }
             let accepted = try transaction.acceptRelabelling(changes, of: dataset, base: base, requestID: call.id)
             return Created(
                 object: "dataset \(dataset) version \(accepted.number)", location: "/v1/datasets/\(dataset)/versions/\(accepted.number)",

@@ -6,6 +6,7 @@ internal import SlipwayBlobs
 internal import SlipwayDomain
 internal import SlipwayPostgres
 internal import SlipwayStore
+internal import SlipwaySystem
 
 /// A request on its way through its route.
 struct Call: Sendable {
@@ -20,6 +21,9 @@ struct Call: Sendable {
     let identity: Identity?
     let logger: Logger
     let limits: APIConfiguration.Limits
+    /// Its body's part of what bodies may take together.
+    let share: ByteBudget.Share
+    let largeBodies: LargeBodies
 
     /// Who calls. Routes that are open to anyone have no caller.
     var caller: Identity {
@@ -58,7 +62,15 @@ struct Call: Sendable {
         try requireMediaType(["application/json"])
         let bytes = try await body(upTo: limit ?? limits.jsonBytes)
         guard !bytes.isEmpty else { throw Refusal.bodyMissing }
-        let value = try JSONReader.read(bytes, depthLimit: limits.jsonDepth)
+        let depth = limits.jsonDepth
+        return bytes.count > Self.largeBytes
+            ? try await largeBodies.run { try Self.read(bytes, depth, schema) } : try Self.read(bytes, depth, schema)
+    }
+
+    private static let largeBytes = 256 << 10
+
+    private static func read(_ bytes: [UInt8], _ depth: Int, _ schema: Schema) throws -> (JSON, Digest) {
+        let value = try JSONReader.read(bytes, depthLimit: depth)
         let errors = schema.errors(in: value)
         guard errors.isEmpty else { throw Problem.invalidBody(errors) }
         return (value, SHA256.digest(of: bytes))
@@ -67,7 +79,12 @@ struct Call: Sendable {
     /// The body's bytes, which must all arrive within the time for small bodies.
     func body(upTo limit: Int) async throws -> [UInt8] {
         var bytes: [UInt8] = []
-        for try await piece in try stream(upTo: limit, pace: .total(limits.bodyTime)) { bytes.append(contentsOf: piece.readableBytesView) }
+        for try await piece in try stream(upTo: limit, pace: .total(limits.bodyTime)) {
+            guard share.take(piece.readableBytes) else {
+                throw Refusal.unavailable("too-many-bodies", "the bodies of requests in flight have \(limits.allJSONBytes) bytes already")
+            }
+            bytes.append(contentsOf: piece.readableBytesView)
+        }
         return bytes
     }
 

@@ -4,6 +4,7 @@ internal import Hummingbird
 internal import Logging
 internal import NIOCore
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// What Hummingbird knows of a request beside the request itself.
 struct ConnectionContext: InitializableFromSource {
@@ -24,6 +25,19 @@ struct Responder: HTTPResponder {
     let authenticator: Authenticator
     let metrics: Metrics
     let logger: Logger
+    private let keys: RateLimiter
+    private let bodies: ByteBudget
+    private let largeBodies = LargeBodies()
+
+    init(table: RouteTable, configuration: APIConfiguration, authenticator: Authenticator, metrics: Metrics, logger: Logger) {
+        self.table = table
+        self.configuration = configuration
+        self.authenticator = authenticator
+        self.metrics = metrics
+        self.logger = logger
+        keys = RateLimiter(rate: configuration.limits.keyRate)
+        bodies = ByteBudget(bytes: configuration.limits.allJSONBytes)
+    }
 
     /// What is known of a request when its line is written.
     private struct Trace: Sendable {
@@ -83,17 +97,15 @@ struct Responder: HTTPResponder {
         var identity: Identity?
         switch route.access {
         case .open: break
-        case .metrics: try checkMetricsKey(request.headers)
-        case .anyKey: identity = try await authenticator.identity(from: request.headers)
-        case .scope(let scope):
-            let caller = try await authenticator.identity(from: request.headers)
-            (trace.key, trace.organisation) = (caller.publicID, caller.organisation)
-            guard caller.scopes.contains(scope) else { throw Problem.scopeMissing(scope) }
-            identity = caller
+        case .metrics where hasMetricsKey(request.headers): break
+        case .metrics: identity = try await caller(of: request, context, with: .platform, &trace)
+        case .anyKey: identity = try await caller(of: request, context, with: nil, &trace)
+        case .scope(let scope): identity = try await caller(of: request, context, with: scope, &trace)
         }
         let call = Call(
             request: request, channel: context.channel, route: route, path: String(path), parameters: parameters,
-            query: try Query(query, of: route.query), id: trace.id, identity: identity, logger: logger, limits: configuration.limits)
+            query: try Query(query, of: route.query), id: trace.id, identity: identity, logger: logger, limits: configuration.limits,
+            share: ByteBudget.Share(bodies), largeBodies: largeBodies)
         return try await route.handle(call)
     }
 
@@ -106,18 +118,25 @@ struct Responder: HTTPResponder {
         guard known.contains(where: { $0.lowercased() == name.lowercased() }) else {
             throw Problem(
                 421, "host-unknown", title: "This server doesn't answer for that host",
-                detail: "address it as localhost, or list the name in its configuration (hosts)")
+                detail: "address it as localhost, or name the host in the setting hosts")
         }
     }
 
-    private func checkMetricsKey(_ headers: HTTPFields) throws {
-        guard let wanted = configuration.metricsKey else {
-            guard configuration.isLoopback else { throw Refusal.unauthorised }
-            return
-        }
+    private func caller(
+        of request: Request, _ context: ConnectionContext, with scope: Scope?, _ trace: inout Trace
+    ) async throws -> Identity {
+        let caller = try await authenticator.identity(from: request.headers, of: context.channel.remoteAddress?.asker ?? "")
+        (trace.key, trace.organisation) = (caller.publicID, caller.organisation)
+        // Predict calls wait in line at their model instead.
+        if scope != .predict { try keys.take(from: caller.publicID) }
+        if let scope, !caller.scopes.contains(scope) { throw Problem.scopeMissing(scope) }
+        return caller
+    }
+
+    private func hasMetricsKey(_ headers: HTTPFields) -> Bool {
         let values = headers[values: .authorization]
-        guard values.count == 1, let given = Authenticator.bearer(values[0]), constantTimeEqual(Array(given.utf8), Array(wanted.utf8))
-        else { throw Refusal.unauthorised }
+        guard let wanted = configuration.metricsKey, values.count == 1, let given = Authenticator.bearer(values[0]) else { return false }
+        return constantTimeEqual(Array(given.utf8), Array(wanted.utf8))
     }
 
     private func matches(_ condition: String?, _ tag: String) -> Bool {
@@ -143,22 +162,23 @@ struct Responder: HTTPResponder {
     // MARK: The request's line
 
     private func noting(_ response: Response, _ trace: Trace, _ logger: Logger) -> Response {
-        guard response.body.contentLength == nil else {
+        guard response.body.contentLength != 0 else {
             note(response.status.code, trace, logger)
             return response
         }
-        // A stream's line is written at its end.
+        // The line is written at the body's end.
         var response = response
         let body = response.body
         let status = response.status.code
-        response.body = ResponseBody { writer in
+        response.body = ResponseBody(contentLength: body.contentLength) { writer in
             do {
                 try await body.write(writer)
                 note(status, trace, logger)
             } catch {
                 var trace = trace
                 trace.code = "client-gone"
-                note(status, trace, logger)
+                // As nginx says it: the client closed the connection before it had the answer.
+                note(499, trace, logger)
                 throw error
             }
         }

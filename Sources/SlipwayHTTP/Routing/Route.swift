@@ -12,7 +12,7 @@ struct Route: Sendable {
         case anyKey
         /// A key with this scope.
         case scope(Scope)
-        /// Collectors of metrics: see `Monitoring`.
+        /// A key with the scope `platform`, or the key that collectors of metrics have.
         case metrics
     }
 

@@ -99,14 +99,21 @@ extension Transaction {
             """,
             decode: { (try $0["number"], (try $0["organisation_id"], try $0["project_id"]), try $0["latest_version"]) })
         guard let (number, owner, latest) = found else { throw StoreError.notFound("data set") }
-        guard version.mode != .new else { return (number, owner, nil) }
+        return (number, owner, try base(of: version, latest: latest))
+    }
+
+    /// The version that a new one builds on; nil for one that stands alone.
+    ///
+    /// - Errors: `Problem` 422 that names the parameter, for an upload; `StoreError.notFound` for new labels.
+    package func base(of version: NewVersion, latest: Int?) throws -> Int? {
+        guard version.mode != .new else { return nil }
         guard let base = version.base ?? latest else { throw Problem.unknownBase(version.base) }
         let isReady = try execute(
             """
             SELECT FROM dataset_version WHERE dataset_id = \(version.dataset) AND number = \(base) AND status = 'ready'
             """) == 1
         guard isReady else { throw version.mode == .relabel ? StoreError.notFound("data set version") : Problem.unknownBase(base) }
-        return (number, owner, base)
+        return base
     }
 
     private func enqueueImport(

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import KeelData
 package import SlipwayDomain
 
 /// Reads an uploaded file into items: the work of an `ImportPlan`.
@@ -12,28 +13,45 @@ package import SlipwayDomain
 package func importUpload(
     _ plan: ImportPlan, into directory: String, threads: Int, emit: (TrainerEvent) throws -> Void
 ) throws {
-    switch (try format(of: plan), plan.task.isTabular) {
-    case (.imageFolder, false): try ImageFolderImport(plan: plan, directory: directory, threads: threads).run(emit)
-    case (.csv, true): try TableImport(plan: plan).run(emit)
-    case (.imageFolder, true), (.csv, false):
-        throw Problem(
-            422, "import-format", title: "This format doesn't fit the task",
-            detail: "A data set for \(plan.task.rawValue) takes \(plan.task.isTabular ? "csv" : "image-folder"), not \(plan.format).",
-            errors: [.init(parameter: "format", code: "import-format", detail: "'\(plan.format)' is for another task")])
+    switch try UploadFormat(named: plan.format, for: plan.task) {
+    case .imageFolder: try ImageFolderImport(plan: plan, directory: directory, threads: threads).run(emit)
+    case .csv: try TableImport(plan: plan).run(emit)
     }
 }
 
-private enum UploadFormat: String { case imageFolder = "image-folder", csv }
-
-private func format(of plan: ImportPlan) throws -> UploadFormat {
-    if plan.format == "auto" { return plan.task.isTabular ? .csv : .imageFolder }
-    guard let format = UploadFormat(rawValue: plan.format) else {
-        throw Problem(
-            422, "import-format", title: "This format isn't known",
-            detail: "The format '\(plan.format)' isn't known; auto, image-folder and csv are.",
-            errors: [.init(parameter: "format", code: "import-format", detail: "unknown: '\(plan.format)'")])
+/// Judges an upload's parameters before its bytes are read.
+///
+/// - Throws: `Problem` 422 naming the parameter.
+package func checkUpload(format: String, target: String?, encoding: String?, for task: LearningTask) throws(Problem) {
+    let format = try UploadFormat(named: format, for: task)
+    func fault(_ parameter: String, _ detail: String) -> Problem {
+        Problem(
+            422, "import-parameter", title: "This parameter doesn't fit the upload", detail: "\(parameter): \(detail)",
+            errors: [.init(parameter: parameter, code: "import-parameter", detail: detail)])
     }
-    return format
+    switch format {
+    case .imageFolder:
+        if target != nil { throw fault("target", "the pictures' folders are their labels") }
+        if encoding != nil { throw fault("encoding", "is for tables") }
+    case .csv:
+        guard let encoding else { return }
+        do throws(TableError) { _ = try TextEncoding(named: encoding) } catch { throw fault("encoding", "\(error)") }
+    }
+}
+
+private enum UploadFormat: String {
+    case imageFolder = "image-folder", csv
+
+    init(named name: String, for task: LearningTask) throws(Problem) {
+        let wanted = task.isTabular ? Self.csv : .imageFolder
+        guard name == "auto" || name == wanted.rawValue else {
+            throw Problem(
+                422, "import-format", title: "This format doesn't fit the task",
+                detail: "A data set for \(task.rawValue) takes \(wanted.rawValue), not \(name).",
+                errors: [.init(parameter: "format", code: "import-format", detail: "'\(name)' isn't \(wanted.rawValue)")])
+        }
+        self = wanted
+    }
 }
 
 /// Says how far an import is, at most a hundred times.

@@ -154,3 +154,19 @@ struct ByteCount: SettingValue, Comparable {
     static var unit: String? { "bytes" }
     static func < (left: Self, right: Self) -> Bool { left.bytes < right.bytes }
 }
+
+/// Names of hosts, without ports, written `ml.example.org, ml.local`.
+struct HostNames: SettingValue {
+    let names: [String]
+
+    init(_ names: [String]) { self.names = names }
+
+    init?(text: String) {
+        let names = text.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
+        let isName = { (name: String) in name.wholeMatch(of: /[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]/) != nil }
+        guard names.allSatisfy(isName) else { return nil }
+        self.names = names
+    }
+    var text: String? { names.isEmpty ? nil : names.joined(separator: ",") }
+    static var wanted: String { "host names without ports, such as ml.example.org" }
+}

@@ -9,6 +9,10 @@ struct SettingFlags: ParsableArguments {
     @Option(help: help(Settings.dataDirectory)) var dataDir: String?
     @Option(help: help(Settings.host)) var host: String?
     @Option(help: help(Settings.port)) var port: String?
+    @Option(help: help(Settings.hosts)) var hosts: String?
+    @Option(help: help(Settings.metricsKey)) var metricsKey: String?
+    @Option(help: help(Settings.keyRate)) var keyRate: String?
+    @Option(help: help(Settings.addressRate)) var addressRate: String?
     @Option(help: help(Settings.databaseURL)) var databaseUrl: String?
     @Option(help: help(Settings.share)) var share: String?
     @Option(help: help(Settings.logLevel)) var logLevel: String?
@@ -33,6 +37,8 @@ struct SettingFlags: ParsableArguments {
     var given: [String: String] {
         let all: [(any SettingRow, String?)] = [
             (Settings.dataDirectory, dataDir), (Settings.host, host), (Settings.port, port),
+            (Settings.hosts, hosts), (Settings.metricsKey, metricsKey), (Settings.keyRate, keyRate),
+            (Settings.addressRate, addressRate),
             (Settings.databaseURL, databaseUrl), (Settings.share, share), (Settings.logLevel, logLevel),
             (Settings.logFormat, logFormat), (Settings.trainingSlots, trainingSlots), (Settings.dataSlots, dataSlots),
             (Settings.threads, threads), (Settings.lease, lease), (Settings.trainerMemory, trainerMemory),

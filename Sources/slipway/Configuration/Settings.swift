@@ -1,17 +1,30 @@
 import Foundation
 import SlipwayDomain
 
-/// Every setting of the platform. The README's table, `slipway config` and the flags' help follow from these rows.
+/// Every setting of the platform. `slipway config` and the flags' help follow from these rows.
 enum Settings {
     static let all: [any SettingRow] = [
-        dataDirectory, host, port, databaseURL, share, logLevel, logFormat, trainingSlots, dataSlots, threads, lease,
-        trainerMemory, drain, uploadBytes, archiveEntries, archiveBytes, tableColumns, serveThreads, servePictureBytes, serveJSONBytes, serveQueue, serveDeadline,
+        dataDirectory, host, port, hosts, metricsKey, keyRate, addressRate, databaseURL, share, logLevel, logFormat, trainingSlots, dataSlots,
+        threads, lease, trainerMemory, drain, uploadBytes, archiveEntries, archiveBytes, tableColumns, serveThreads, servePictureBytes,
+        serveJSONBytes, serveQueue, serveDeadline,
     ]
 
     static let dataDirectory = Setting<String>(
         "data_dir", default: defaultDataDirectory, defaultDoc: "/var/lib/slipway for root, else ~/.local/share/slipway",
         "Where the platform keeps everything it writes.")
     static let host = Setting<String>("host", default: "127.0.0.1", "The address that the api listens on.")
+    static let hosts = Setting<HostNames>(
+        "hosts", default: HostNames([]), defaultDoc: "localhost if the api listens on loopback, else any",
+        "Host names, with commas between them, that clients may use, beside those of loopback: a reverse proxy's, for example.")
+    static let metricsKey = Setting<String?>(
+        "metrics_key", default: nil, defaultDoc: "an API key with the scope platform", isSecret: true,
+        "What collectors of /metrics may send as a bearer token.")
+    static let keyRate = Setting<Int>(
+        "key_rate", default: 500, in: 0...1_000_000,
+        "Requests a second of one API key, predict calls aside, and twice as many at once; 0: no limit.")
+    static let addressRate = Setting<Int>(
+        "address_rate", default: 100, in: 0...1_000_000,
+        "API keys a second that one address may try, keys that were valid aside, and twice as many at once; 0: no limit.")
     static let logLevel = Setting<String>(
         "log_level", default: "info", choices: ["trace", "debug", "info", "notice", "warning", "error"],
         "The least important line that is logged.")

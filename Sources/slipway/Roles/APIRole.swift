@@ -17,10 +17,17 @@ struct APIRole: AsyncParsableCommand {
         api.host = configuration[Settings.host]
         // A free port, once taken, is kept for as long as the platform runs.
         api.port = configuration[Settings.port] == 0 ? role.files.lastPort : configuration[Settings.port]
+        api.hosts = configuration[Settings.hosts].names
+        api.metricsKey = configuration[Settings.metricsKey]
         api.endsWithStandardInput = true
         api.limits.uploadBytes = configuration[Settings.uploadBytes].bytes
         api.importLimits = role.importLimits
+        api.limits.keyRate = configuration[Settings.keyRate]
+        api.limits.addressRate = configuration[Settings.addressRate]
         api.limits.drainTime = configuration[Settings.drain]
+        // A predict call has one to the serve process, a download a file.
+        api.limits.connections = role.connections(atMost: api.limits.connections, each: 2)
+        api.limits.predictBytes = max(configuration[Settings.servePictureBytes].bytes, configuration[Settings.serveJSONBytes].bytes) + 1 << 20
         api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
         let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
         let server = APIServer(

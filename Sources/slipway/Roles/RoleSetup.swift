@@ -10,6 +10,8 @@ struct RoleSetup: Sendable {
     let configuration: Configuration
     let logger: Logger
     let files: DataFiles
+    /// How many files and connections this process may have open.
+    let descriptors: Int
 
     init(_ role: String, _ settings: SettingFlags) throws {
         configuration = try settings.configuration()
@@ -19,7 +21,22 @@ struct RoleSetup: Sendable {
         // What a role writes is its user's alone, unless it says otherwise.
         umask(0o077)
         signal(SIGPIPE, SIG_IGN)
+        descriptors = Self.raisedDescriptorLimit()
     }
+
+    /// The soft limit is often 1,024, for the sake of programs that `select`: ours may have what the hard one allows.
+    private static func raisedDescriptorLimit() -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        var raised = limit
+        raised.rlim_cur = limit.rlim_max
+        if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 { limit = raised }
+        return Int(clamping: limit.rlim_cur)
+    }
+
+    /// How many connections there may be, at most `wanted`, when each needs `each` descriptors: what is left of them is for the
+    /// database, files and threads.
+    func connections(atMost wanted: Int, each: Int) -> Int { max(min(wanted, (descriptors - 128) / each), 8) }
 
     func database(connections: Int) throws -> Database {
         guard let text = configuration[Settings.databaseURL] else {

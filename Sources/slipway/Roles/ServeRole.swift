@@ -18,7 +18,9 @@ struct ServeRole: AsyncParsableCommand {
         serve.threads = configuration[Settings.serveThreads]
         serve.pictureBytes = configuration[Settings.servePictureBytes].bytes
         serve.jsonBytes = configuration[Settings.serveJSONBytes].bytes
+        serve.bodyBytes = max(serve.bodyBytes, 2 * max(serve.pictureBytes, serve.jsonBytes))
         serve.queue = configuration[Settings.serveQueue]
+        serve.connections = role.connections(atMost: serve.connections, each: 1)
         serve.deadline = configuration[Settings.serveDeadline]
         serve.drainTime = configuration[Settings.drain]
         let process = ServeProcess(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SlipwayDomain
+import SlipwaySystem
 import SlipwayTasks
 import Synchronization
 
@@ -50,17 +51,7 @@ struct TrainerRole: ParsableCommand {
             Thread.sleep(forTimeInterval: 60)
             _exit(1)
         }
-        let reader = Thread {
-            var bytes = [UInt8](repeating: 0, count: 256)
-            while true {
-                let count = read(STDIN_FILENO, &bytes, bytes.count)
-                if count > 0 || (count < 0 && errno == EINTR) { continue }
-                break
-            }
-            stop()
-        }
-        reader.name = "parent-watch"
-        reader.start()
+        whenParentIsGone(stop)
 
         // Blocked in every thread that is started from here on, and taken by one that waits for it.
         var signals = sigset_t()
