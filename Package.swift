@@ -125,7 +125,9 @@ let package = Package(
             dependencies: [
                 "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
-        .testTarget(name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "BadInputs"]),
+        .testTarget(
+            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "KeelData", "BadInputs"],
+            exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ],

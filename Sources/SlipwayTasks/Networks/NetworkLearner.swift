@@ -102,8 +102,9 @@ final class NetworkLearner: Learner {
         let results = try onLane(members.count) { [members] in try members[$0].judge() }
         let margins = results.flatMap(\.margins)
         let loss = link.loss(margins, judgedLabels)
-        // A network that blew up never counts as best, unless there is nothing else.
-        if loss < best.loss || best.epoch < 0 {
+        // A network that blew up never counts as best, unless there is nothing else. What a checkpoint judged in the middle
+        // of the first epoch, whenever that was, gives way to the first whole epoch: no clock may choose the weights.
+        if loss < best.loss || best.epoch < 1 {
             best = (epoch, loss.isFinite ? loss : .infinity, margins, results.map(\.state))
         }
         isStale = false

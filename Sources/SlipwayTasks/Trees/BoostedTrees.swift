@@ -3,6 +3,10 @@ internal import SlipwayDomain
 
 /// Gradient boosted trees: XGBoost's histogram method, a booster a member, stopped by the members' joint loss on the
 /// rows that they didn't see.
+///
+/// Trees grow in clumps of a few rounds, each by a booster of its own that starts from the margins of the clumps before:
+/// a booster keeps random numbers that no file of it holds, so only between two clumps can a training be broken off and
+/// go on as if it hadn't been.
 final class BoostedTrees: Learner {
     private let data: TrainingData
     private let encoder: TableEncoder
@@ -15,13 +19,34 @@ final class BoostedTrees: Learner {
     private let judgedLabels: [Float]
 
     /// Used on its own lane only.
-    private struct Member: @unchecked Sendable {
-        var booster: Booster
-        var train: BoosterMatrix
-        var judge: BoosterMatrix
+    private final class Member: @unchecked Sendable {
+        let parameters: [String: String]
+        let train: BoosterMatrix
+        let judge: BoosterMatrix
+        /// XGBoost's JSON of each clump.
+        var clumps: [Data] = []
+
+        init(_ parameters: [String: String], train: BoosterMatrix, judge: BoosterMatrix) {
+            self.parameters = parameters
+            self.train = train
+            self.judge = judge
+        }
+
+        /// One more clump. Returns the sums on the rows that judge, after each of its rounds.
+        func grow(_ rounds: Range<Int>) throws -> [[Float]] {
+            let booster = try Booster(parameters, matrices: [train, judge])
+            let judged = try rounds.map { round in
+                try booster.train(round: round, on: train)
+                return try booster.margins(judge)
+            }
+            try train.setBase(booster.margins(train))
+            if let last = judged.last { try judge.setBase(last) }
+            clumps.append(try booster.json())
+            return judged
+        }
     }
 
-    /// Rounds that the members do on their own before they are judged together.
+    /// Rounds of a clump, after which the members are judged together.
     private static let stride = 8
 
     private var round = 0
@@ -70,16 +95,20 @@ final class BoostedTrees: Learner {
             "seed_per_iteration": "1",
         ]
         parameters.merge(link.parameters) { _, new in new }
-        members = try onLanes(data.folds.members) { [parameters, folds = data.folds] member in
+        members = try onLanes(data.folds.members) { [parameters, link, folds = data.folds] member in
             let (train, judge) = (try part(folds.trained(by: member)), try part(folds.judged(by: member)))
             var parameters = parameters
             parameters["seed"] = "\((recipe.seed &+ UInt64(member)) & 0x7FFF_FFFF)"
-            let booster = try Booster(parameters, matrices: [train, judge])
-            if let checkpoint {
-                guard let model = checkpoint.sections["member\(member)"] else { throw CheckpointMismatch() }
-                try booster.load(model)
-            }
-            return Member(booster: booster, train: train, judge: judge)
+            let grown = Member(parameters, train: train, judge: judge)
+            let sums = checkpoint.map { ($0.sections["train\(member)"]?.floats, $0.sections["judge\(member)"]?.floats) }
+            let none = { (matrix: BoosterMatrix) in [Float](repeating: 0, count: matrix.rows * link.outputs) }
+            guard let trained = sums.map(\.0) ?? none(train), let judged = sums.map(\.1) ?? none(judge),
+                trained.count == train.rows * link.outputs, judged.count == judge.rows * link.outputs
+            else { throw CheckpointMismatch() }
+            try train.setBase(trained)
+            try judge.setBase(judged)
+            grown.clumps = try checkpoint.map { try Self.clumps(of: member, $0) } ?? []
+            return grown
         }
         if let checkpoint { try restore(checkpoint) }
     }
@@ -111,13 +140,7 @@ final class BoostedTrees: Learner {
 
     /// The members' sums on the rows that judge them, joined, after each of the rounds.
     private func trainMembers(rounds count: Int) throws -> [[Float]] {
-        let results = try onLanes(members.count) { [members, round] index -> [[Float]] in
-            let member = members[index]
-            return try (0..<count).map { offset in
-                try member.booster.train(round: round + offset, on: member.train)
-                return try member.booster.margins(member.judge)
-            }
-        }
+        let results = try onLanes(members.count) { [members, round] in try members[$0].grow(round..<(round + count)) }
         return (0..<count).map { offset in results.flatMap { $0[offset] } }
     }
 
@@ -125,8 +148,11 @@ final class BoostedTrees: Learner {
 
     func checkpoint() throws -> TrialCheckpoint {
         var sections = ["margins": best.margins.withUnsafeBytes { Data($0) }, "encoder": try JSONEncoder().encode(encoder)]
-        let models = try onLanes(members.count) { [members] in try members[$0].booster.json() }
-        for (index, model) in models.enumerated() { sections["member\(index)"] = model }
+        for (index, member) in members.enumerated() {
+            sections["member\(index)"] = Data(member.clumps.joined(separator: Data("\n".utf8)))
+            sections["train\(index)"] = member.train.base.withUnsafeBytes { Data($0) }
+            sections["judge\(index)"] = member.judge.base.withUnsafeBytes { Data($0) }
+        }
         return TrialCheckpoint(
             network: .boostedTrees,
             state: ["round": .integer(round), "best": .integer(best.round), "loss": .number(best.loss)],
@@ -137,6 +163,11 @@ final class BoostedTrees: Learner {
     private static func encoder(of checkpoint: TrialCheckpoint) throws -> TableEncoder {
         guard let bytes = checkpoint.sections["encoder"] else { throw CheckpointMismatch() }
         return try JSONDecoder().decode(TableEncoder.self, from: bytes)
+    }
+
+    private static func clumps(of member: Int, _ checkpoint: TrialCheckpoint) throws -> [Data] {
+        guard let section = checkpoint.sections["member\(member)"] else { throw CheckpointMismatch() }
+        return section.split(separator: UInt8(ascii: "\n")).map { Data($0) }
     }
 
     private func restore(_ checkpoint: TrialCheckpoint) throws {
@@ -154,9 +185,9 @@ final class BoostedTrees: Learner {
         let link = Link(data)
         guard let best = checkpoint.state["best"]?.intValue else { throw CheckpointMismatch() }
         return try (0..<data.folds.members).map { member in
-            guard let model = checkpoint.sections["member\(member)"] else { throw CheckpointMismatch() }
-            return ForestScorer(
-                forest: try Forest(xgboost: model, trees: best * link.treesInRound), encoder: encoder, link: link)
+            ForestScorer(
+                forest: try Forest(xgboost: clumps(of: member, checkpoint), trees: best * link.treesInRound),
+                encoder: encoder, link: link)
         }
     }
 }

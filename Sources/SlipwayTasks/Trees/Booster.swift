@@ -14,6 +14,8 @@ struct BoosterError: Error, CustomStringConvertible {
 final class BoosterMatrix {
     let handle: DMatrixHandle
     let rows: Int
+    /// The sums that a booster starts from, `outputs` a row; empty: XGBoost's own base score.
+    private(set) var base: [Float] = []
 
     /// - Parameter categories: whether each column holds codes of a category.
     init(_ values: [Float], width: Int, labels: [Float], categories: [Bool]) throws {
@@ -37,6 +39,11 @@ final class BoosterMatrix {
     }
 
     deinit { XGDMatrixFree(handle) }
+
+    func setBase(_ sums: [Float]) throws {
+        base = sums
+        try BoosterError.check(XGDMatrixSetFloatInfo(handle, "base_margin", sums, bst_ulong(sums.count)))
+    }
 }
 
 /// A growing ensemble of trees.
@@ -58,12 +65,6 @@ final class Booster {
     }
 
     deinit { XGBoosterFree(handle) }
-
-    func load(_ model: Data) throws {
-        try model.withUnsafeBytes { bytes in
-            try BoosterError.check(XGBoosterLoadModelFromBuffer(handle, bytes.baseAddress, bst_ulong(bytes.count)))
-        }
-    }
 
     func train(round: Int, on matrix: BoosterMatrix) throws {
         try BoosterError.check(XGBoosterUpdateOneIter(handle, Int32(round), matrix.handle))

@@ -95,7 +95,7 @@ struct ColumnSums {
                     ].merging(link.parameters) { _, new in new }
                     let booster = try Booster(parameters, matrices: [train, judged])
                     for round in 0..<ColumnSums.rounds { try booster.train(round: round, on: train) }
-                    let forest = try Forest(xgboost: booster.json(), trees: .max)
+                    let forest = try Forest(xgboost: [booster.json()], trees: .max)
                     return (try booster.margins(judged), forest.feature)
                 })
             })

@@ -25,10 +25,14 @@ struct Forest: Sendable, Hashable {
 
     init() {}
 
-    /// Reads XGBoost's JSON (1.6 and later).
+    /// Reads XGBoost's JSON (1.6 and later): boosters that continue each other.
     ///
     /// - Parameter trees: how many of the first trees to take.
-    init(xgboost json: Data, trees limit: Int) throws {
+    init(xgboost boosters: [Data], trees limit: Int) throws {
+        for json in boosters where roots.count < limit { try append(xgboost: json, trees: limit - roots.count) }
+    }
+
+    private mutating func append(xgboost json: Data, trees limit: Int) throws {
         // Splits by category have the condition NaN, which isn't JSON. No names stand in these models, so the word is
         // a number wherever it occurs.
         let text = String(decoding: json, as: UTF8.self).replacingOccurrences(of: "NaN", with: "0")
