@@ -19,8 +19,8 @@ struct PredictRoute: Sendable {
             let body = try await body(of: request)
             let deadline = ContinuousClock.now + configuration.deadline
             let revision = try await find(deployment)
-            let text = try await lanes.run(for: revision.model, deadline: deadline - .now) {
-                try revision.model.answer(body, as: revision.modelVersion)
+            let text = try await lanes.run(for: revision.model, deadline: deadline - .now) { isAbandoned in
+                try revision.model.answer(body, as: revision.modelVersion, isAbandoned: isAbandoned)
             }
             return Response(
                 status: .ok, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: text)))

@@ -22,11 +22,11 @@ package final class PredictorModel: LoadedModel {
 
     package func warmUp() throws { try predictor.warmUp() }
 
-    package func answer(_ request: PredictRequest, as version: ModelVersionID) throws -> Data {
+    package func answer(_ request: PredictRequest, as version: ModelVersionID, isAbandoned: () -> Bool) throws -> Data {
         let answer =
             switch request {
             case .picture(let bytes): try predictor.predict(pictureBytes: bytes)
-            case .json(let body): try predictor.predict(json: body)
+            case .json(let body): try predictor.predict(json: body, isAbandoned: isAbandoned)
             }
         return answer.json(modelVersion: version.description)
     }
