@@ -140,7 +140,7 @@ struct Report: Codable, Sendable {
         predictionMilliseconds = milliseconds
         inputs = model.inputs
         let labels = try TrainingData.labels(data.test, data.task, data.classes)
-        let values = try TrainingData.values(data.test, data.task)
+        let values = TrainingData.values(data.test, data.task)
         let outcomes = labels.indices.map { Outcome(label: labels[$0], value: values[safe: $0] ?? 0) }
         let validating = data.folds.members == 1 ? data.folds.judged.count : 0
         counts = Counts(
