@@ -44,6 +44,9 @@ struct RungRun {
             }
         }
         let predictions = try learner.validation()
+        if learner.hasDiverged {
+            try emit(.log(level: "warning", message: "the training has diverged: what it was at its best is the result"))
+        }
         let judged = data.folds.judged
         let metrics = Metrics.all(
             predictions,

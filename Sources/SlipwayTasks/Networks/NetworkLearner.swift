@@ -28,9 +28,10 @@ final class NetworkLearner: Learner {
     /// Whether something was learned since the last judgement.
     private var isStale = true
     private var judgeSeconds = 0.0
+    private(set) var hasDiverged = false
 
     var resource: Double { Double(epoch) + Double(step) / Double(steps) }
-    var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience }
+    var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience || hasDiverged }
 
     init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int, checkpoint: TrialCheckpoint?) throws {
         self.data = data
@@ -101,14 +102,18 @@ final class NetworkLearner: Learner {
         let start = ContinuousClock.now
         let results = try onLane(members.count) { [members] in try members[$0].judge() }
         let margins = results.flatMap(\.margins)
-        let loss = link.loss(margins, judgedLabels)
-        // A network that blew up never counts as best, unless there is nothing else. What a checkpoint judged in the middle
-        // of the first epoch, whenever that was, gives way to the first whole epoch: no clock may choose the weights.
-        if loss < best.loss || best.epoch < 1 {
-            best = (epoch, loss.isFinite ? loss : .infinity, margins, results.map(\.state))
-        }
         isStale = false
         judgeSeconds = max(judgeSeconds, (ContinuousClock.now - start).seconds)
+        guard margins.allSatisfy(\.isFinite) else {
+            // Weights that aren't finite never become so again: the best state before is the result.
+            hasDiverged = true
+            guard best.epoch >= 1 else { throw Problem.diverged }
+            return []
+        }
+        let loss = link.loss(margins, judgedLabels)
+        // What a checkpoint judged in the middle of the first epoch, whenever that was, gives way to the first whole epoch: no
+        // clock may choose the weights.
+        if loss < best.loss || best.epoch < 1 { best = (epoch, loss, margins, results.map(\.state)) }
         let training = results.map(\.trainingLoss).reduce(0, +) / Double(max(results.count, 1))
         return [
             Measurement(name: link.lossName, value: loss, step: resource),
@@ -176,7 +181,13 @@ final class NetworkLearner: Learner {
     }
 }
 
-/// What a learner learns from, prepared once: a matrix of features, or the pictures themselves.
+extension Problem {
+    fileprivate static let diverged = Problem(
+        422, "train-diverged", title: "The training has diverged",
+        detail: "the network's weights grew beyond all bounds before it had learned anything: a smaller learning rate may help")
+}
+
+/// What a learner learns from, prepared once as far as memory allows: features, or the pictures themselves.
 private struct Source: Sendable {
     let input: NetworkInput
     let matrix: [Float]
