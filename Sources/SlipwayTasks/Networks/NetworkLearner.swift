@@ -190,10 +190,21 @@ extension Problem {
 /// What a learner learns from, prepared once as far as memory allows: features, or the pictures themselves.
 private struct Source: Sendable {
     let input: NetworkInput
-    let matrix: [Float]
+    let features: Features
     let pictures: [Picture]
     let augmentation: PictureAugmentation?
     let seed: UInt64
+
+    enum Features: Sendable {
+        /// One item after the other.
+        case prepared([Float])
+        /// Rows that are encoded whenever they are learned from.
+        case rows([[String?]], TableEncoder.Batches)
+        case none
+    }
+
+    /// Features beyond so many bytes aren't kept: one indicator a category makes much of a long table.
+    private static let mostPreparedBytes = 512 << 20
 
     init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int) throws {
         seed = recipe.seed
@@ -205,7 +216,9 @@ private struct Source: Sendable {
             let waves = recipe.template.network == .tableNetwork ? recipe.integer("frequencies") : 0
             guard encoder.networkWidth(waves: waves) > 0 else { throw Problem.nothingToLearnFrom }
             input = .rows(encoder, waves: waves)
-            matrix = encoder.networkMatrix(rows, waves: waves)
+            let batches = TableEncoder.Batches(encoder, waves: waves)
+            let bytes = 4 * rows.count * encoder.networkWidth(waves: waves)
+            features = bytes <= Self.mostPreparedBytes ? .prepared(batches.networkMatrix(rows)) : .rows(rows, batches)
             (pictures, augmentation) = ([], nil)
         case .resnet, .pictureFeatures:
             let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
@@ -213,7 +226,7 @@ private struct Source: Sendable {
             let loaded = try Self.load(files, threads: threads) { try preparation.picture(decoding: $0) }
             if recipe.template.network == .resnet {
                 input = .planes(preparation)
-                matrix = []
+                features = .none
                 pictures = loaded
                 augmentation = PictureAugmentation(
                     flip: recipe.number("flip") > 0 ? min(recipe.number("flip"), 1) : 0, shift: recipe.number("shift"),
@@ -223,7 +236,7 @@ private struct Source: Sendable {
                 let rows = loaded.map(PictureFeatures.of)
                 let scale = PictureFeatures.Scale(rows)
                 input = .features(preparation, scale)
-                matrix = rows.flatMap(scale.scaled)
+                features = .prepared(rows.flatMap(scale.scaled))
                 (pictures, augmentation) = ([], nil)
             }
         }
@@ -265,11 +278,16 @@ private struct Source: Sendable {
             }
             return NetworkInput.planes(chosen, preparation)
         }
-        let width = input.sizes.reduce(1, *)
-        var values: [Float] = []
-        values.reserveCapacity(items.count * width)
-        for item in items { values += matrix[item * width..<(item + 1) * width] }
-        return values
+        switch features {
+        case .rows(let rows, let batches): return batches.networkMatrix(items.map { rows[$0] })
+        case .prepared(let matrix):
+            let width = input.sizes.reduce(1, *)
+            var values: [Float] = []
+            values.reserveCapacity(items.count * width)
+            for item in items { values += matrix[item * width..<(item + 1) * width] }
+            return values
+        case .none: return []
+        }
     }
 }
 

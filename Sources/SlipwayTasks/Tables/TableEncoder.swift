@@ -182,9 +182,28 @@ struct TableEncoder: Codable, Sendable, Hashable {
 
     /// Numbers about 0 to ±1 with outliers drawn in, one indicator a category; a missing number is 0 with an indicator.
     func networkMatrix(_ rows: [[String?]], waves: Int) -> [Float] {
+        Batches(self, waves: waves).networkMatrix(rows)
+    }
+
+    /// An encoder for networks that is used again and again.
+    struct Batches: Sendable {
+        private let encoder: TableEncoder
+        private let waves: Int
+        /// The code of each known value, by column.
+        private let lookups: [[String: Int]]
+
+        init(_ encoder: TableEncoder, waves: Int) {
+            self.encoder = encoder
+            self.waves = waves
+            lookups = encoder.columns.map(\.feature.lookup)
+        }
+
+        func networkMatrix(_ rows: [[String?]]) -> [Float] { encoder.networkMatrix(rows, waves: waves, lookups) }
+    }
+
+    private func networkMatrix(_ rows: [[String?]], waves: Int, _ lookups: [[String: Int]]) -> [Float] {
         let width = networkWidth(waves: waves)
         var matrix = [Float](repeating: 0, count: rows.count * width)
-        let lookups = columns.map(\.feature.lookup)
         for (row, fields) in rows.enumerated() {
             var at = row * width
             for (column, lookup) in zip(columns, lookups) {
