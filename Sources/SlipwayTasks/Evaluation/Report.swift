@@ -258,7 +258,7 @@ struct Report: Codable, Sendable {
             let step = max(points.count / 100, 1)
             let kept = points.indices.filter { $0 % step == 0 || $0 == points.count - 1 }.map { points[$0] }
             return ROC(
-                name: names[name], area: Metrics.rankingQuality(predictions, labels, Array(labels.indices), of: name), points: kept)
+                name: names[name], area: Metrics.rankingQuality(predictions, labels, of: name), points: kept)
         }
     }
 

@@ -51,8 +51,8 @@ struct RungRun {
         let metrics = Metrics.all(
             predictions,
             judged.map { Outcome(label: data.labels[$0], value: data.task.isClassification ? 0 : data.values[$0]) },
-            plan.task)
-        try save(learner, log, &sequence, emit)
+            plan.task, ranked: Metrics.isRanked(objective, classes: data.classes.count))
+        try save(learner, log, span, &sequence, emit)
         try emit(
             .rung(
                 RungResult(
