@@ -27,7 +27,7 @@ package struct LeasedJob: Sendable {
     package let lease: Lease
     package let organisation: OrganisationID
     package let project: ProjectID
-    /// Fails for a payload that this build can't read.
+    /// Fails for a kind or a payload that this build can't read.
     package let work: Result<JobWork, PostgresError>
     package let attempt: Int
     package let maximumAttempts: Int
@@ -44,8 +44,7 @@ package struct LeasedJob: Sendable {
         maximumAttempts = try row["max_attempts"]
         requestID = try row["request_id"]
         isCancelled = try row["cancel_requested"]
-        let kind: JobWork.Kind = try row["kind"]
-        work = Result { () throws(PostgresError) in try JobWork(kind, in: row) }
+        work = Result { () throws(PostgresError) in try JobWork(row["kind"], in: row) }
     }
 }
 
