@@ -113,8 +113,7 @@ package struct Worker: Sendable {
     }
 
     package func run() async throws {
-        try FileManager.default.createDirectory(atPath: configuration.jobsFolder, withIntermediateDirectories: true)
-        let lock = claimJobsFolder()
+        let folder = try JobsFolder(in: configuration.jobsFolder, of: id, logger)
         try await register()
         keeper.start()
         logger.notice("the worker runs", metadata: ["worker": "\(id)", "slots": "\(configuration.slots)"])
@@ -135,20 +134,6 @@ package struct Worker: Sendable {
         await keeper.stop()
         withExtendedLifetime(folder) {}
         logger.notice("the worker has stopped")
-    }
-
-    /// Removes what killed workers left behind, if no other worker uses the folder.
-    private func claimJobsFolder() -> FileLock? {
-        do {
-            let lock = try FileLock(path: configuration.jobsFolder + "/lock")
-            for name in try FileManager.default.contentsOfDirectory(atPath: configuration.jobsFolder) where name != "lock" {
-                try FileManager.default.removeItem(atPath: configuration.jobsFolder + "/" + name)
-            }
-            return lock
-        } catch {
-            logger.warning("the folder of jobs isn't cleaned up", metadata: ["error": "\(error)"])
-            return nil
-        }
     }
 
     private func register() async throws {
