@@ -8,16 +8,7 @@ package final class PredictorModel: LoadedModel {
 
     /// - Parameter files: the version's files, paths by name.
     package init(files: [String: String]) throws {
-        // A predictor reads a folder; the object store's files have digests for names.
-        let folder = FileManager.default.temporaryDirectory.appending(path: "slipway-model-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(
-            at: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
-        defer { try? FileManager.default.removeItem(at: folder) }
-        for (name, path) in files {
-            try FileManager.default.createSymbolicLink(
-                at: folder.appending(path: name), withDestinationURL: URL(filePath: path))
-        }
-        predictor = try Predictor(folder: folder)
+        predictor = try Predictor(files: files)
     }
 
     package func warmUp() throws { try predictor.warmUp() }

@@ -18,7 +18,21 @@ package struct Predictor: Sendable {
     /// - Parameter folder: holds `model.json` and the files that it names, whose sizes and digests are checked.
     /// - Errors: `ModelFault`.
     package init(folder: URL) throws {
-        model = try TrainedModel(from: folder)
+        try self.init(TrainedModel { folder.appending(path: $0) })
+    }
+
+    /// - Parameter files: paths by name.
+    /// - Errors: `ModelFault`.
+    package init(files: [String: String]) throws {
+        try self.init(
+            TrainedModel { name in
+                guard let path = files[name] else { throw ModelFault("it has no \(name)") }
+                return URL(fileURLWithPath: path)
+            })
+    }
+
+    private init(_ model: TrainedModel) {
+        self.model = model
         columnIndex = Dictionary(zip(model.columns.map(\.name), 0...), uniquingKeysWith: { first, _ in first })
     }
 
