@@ -278,15 +278,19 @@ package struct RungResult: Codable, Sendable {
     /// No further training would help: the recipe's end, or early stopping.
     package var finished: Bool
     package var peakMemoryBytes: Int?
+    /// Of this rung in earlier attempts, whose work this one went on with.
+    package var earlierSeconds: Double?
 
     package init(
-        score: Double, metrics: [String: Double], resource: Double, finished: Bool, peakMemoryBytes: Int? = nil
+        score: Double, metrics: [String: Double], resource: Double, finished: Bool, peakMemoryBytes: Int? = nil,
+        earlierSeconds: Double? = nil
     ) {
         self.score = score
         self.metrics = metrics
         self.resource = resource
         self.finished = finished
         self.peakMemoryBytes = peakMemoryBytes
+        self.earlierSeconds = earlierSeconds
     }
 }
 

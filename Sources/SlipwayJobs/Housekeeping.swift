@@ -35,31 +35,37 @@ struct Housekeeping: Sendable {
     /// Jobs whose worker has vanished are given to another, or end as dead letters.
     func sweepLeases() async throws {
         let overdue = try await context.database.transaction(as: .system) { try $0.overdueJobs() }
+        // One that can't be ended doesn't keep the others from it.
         for (id, organisation) in overdue {
-            let decide = context.decide
-            let released: [Digest]? = try await context.database.transaction(as: .tenant(organisation)) { transaction in
-                guard let job = try transaction.takeOverdue(id) else { return nil }
-                let lost = Problem(
-                    500, "worker-lost", title: "The worker was lost",
-                    detail: "the worker of attempt \(job.attempt) vanished, and so did those before it")
-                guard let next = end(
-                    after: job.isCancelled ? .stopped(.cancelled) : .fault(lost), attempt: job.attempt, of: job.maximumAttempts,
-                    jitter: Double.random(in: 0...1))
-                else { return nil }
-                try transaction.finish(job.lease, as: next, log: "The worker of attempt \(job.attempt) vanished.\n")
-                return try transaction.settle(job, next, seconds: 0, decide: decide)
-            }
-            if let released {
-                context.logger.notice("a job's worker was lost", metadata: ["job": "\(id)"])
-                await context.collect(released)
-            }
+            await attempt("ending the lost attempt of job \(id)") { try await end(id, of: organisation) }
         }
+    }
+
+    private func end(_ id: JobID, of organisation: OrganisationID) async throws {
+        let decide = context.decide
+        let released: [Digest]? = try await context.database.transaction(as: .tenant(organisation)) { transaction in
+            guard let job = try transaction.takeOverdue(id) else { return nil }
+            let lost = Problem(
+                500, "worker-lost", title: "The worker was lost",
+                detail: "the worker of attempt \(job.attempt) vanished, and so did those before it")
+            guard let next = SlipwayJobs.end(
+                after: job.isCancelled ? .stopped(.cancelled) : .fault(lost), attempt: job.attempt, of: job.maximumAttempts,
+                jitter: Double.random(in: 0...1))
+            else { return nil }
+            try transaction.finish(job.lease, as: next, log: "The worker of attempt \(job.attempt) vanished.\n")
+            return try transaction.settle(job, next, seconds: 0, decide: decide)
+        }
+        guard let released else { return }
+        context.logger.notice("a job's worker was lost", metadata: ["job": "\(id)"])
+        await context.collect(released)
     }
 
     func finishCancellations() async throws {
         let unsettled = try await context.database.transaction(as: .system) { try $0.unsettledCancellations() }
         for (experiment, organisation) in unsettled {
-            try await context.database.transaction(as: .tenant(organisation)) { try $0.finishCancelling(experiment) }
+            await attempt("finishing the cancellation of \(experiment)") {
+                try await context.database.transaction(as: .tenant(organisation)) { try $0.finishCancelling(experiment) }
+            }
         }
     }
 

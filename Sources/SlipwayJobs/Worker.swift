@@ -41,19 +41,26 @@ package struct WorkerConfiguration: Sendable {
 package struct Worker: Sendable {
     private let configuration: WorkerConfiguration
     private let context: JobContext
-    private let id = WorkerID(UUID())
+    private let registration: WorkerRegistration
     private let keeper: LeaseKeeper
     private let logger: Logger
     private let wake = [JobLane.data: WakeBell(), .training: WakeBell()]
     private let isStopping = Stopping()
 
+    private var id: WorkerID { registration.id }
+
     /// - Parameter decide: `ExperimentDecision.next` with the platform's templates.
+    /// - Errors: `SystemError` where processes can't be told apart, because there is no `/proc`.
     package init(
         _ configuration: WorkerConfiguration, database: Database, blobs: BlobStore, decide: @escaping Decide, logger: Logger
-    ) {
+    ) throws {
         self.configuration = configuration
         self.logger = logger
-        keeper = LeaseKeeper(database.address, worker: id, leaseSeconds: configuration.leaseSeconds, logger: logger)
+        let process = try ProcessIdentity.current
+        registration = WorkerRegistration(
+            id: WorkerID(UUID()), host: Host.name, place: process.place, pid: process.pid, startTime: process.startTime,
+            build: configuration.build, slots: configuration.slots)
+        keeper = LeaseKeeper(database.address, worker: registration, leaseSeconds: configuration.leaseSeconds, logger: logger)
         var trainer = TrainerSettings(executable: configuration.executable, memoryBytes: configuration.trainerMemoryBytes)
         trainer.arguments = configuration.trainerArguments
         trainer.drainSeconds = configuration.drainSeconds
@@ -62,7 +69,8 @@ package struct Worker: Sendable {
         dataTrainer.memoryBytes = min(configuration.trainerMemoryBytes, 8 << 30)
         dataTrainer.drainSeconds = 0.5
         context = JobContext(
-            database: database, blobs: blobs, decide: decide, jobsFolder: configuration.jobsFolder, build: configuration.build,
+            database: database, blobs: blobs, decide: decide, jobsFolder: "\(configuration.jobsFolder)/\(registration.id)",
+            build: configuration.build,
             trainer: trainer, dataTrainer: dataTrainer, threads: configuration.threads,
             dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds, importLimits: configuration.importLimits, logger: logger)
     }
@@ -105,8 +113,7 @@ package struct Worker: Sendable {
     }
 
     package func run() async throws {
-        try FileManager.default.createDirectory(atPath: configuration.jobsFolder, withIntermediateDirectories: true)
-        let lock = claimJobsFolder()
+        let folder = try JobsFolder(in: configuration.jobsFolder, of: id, logger)
         try await register()
         keeper.start()
         logger.notice("the worker runs", metadata: ["worker": "\(id)", "slots": "\(configuration.slots)"])
@@ -124,34 +131,15 @@ package struct Worker: Sendable {
             for _ in 0..<slots { await group.next() }
             group.cancelAll()
         }
-        keeper.stop()
-        try? await context.database.transaction(as: .system) { [id] in try $0.unregister(worker: id) }
-        withExtendedLifetime(lock) {}
+        await keeper.stop()
+        withExtendedLifetime(folder) {}
         logger.notice("the worker has stopped")
     }
 
-    /// Removes what killed workers left behind, if no other worker uses the folder.
-    private func claimJobsFolder() -> FileLock? {
-        do {
-            let lock = try FileLock(path: configuration.jobsFolder + "/lock")
-            for name in try FileManager.default.contentsOfDirectory(atPath: configuration.jobsFolder) where name != "lock" {
-                try FileManager.default.removeItem(atPath: configuration.jobsFolder + "/" + name)
-            }
-            return lock
-        } catch {
-            logger.warning("the folder of jobs isn't cleaned up", metadata: ["error": "\(error)"])
-            return nil
-        }
-    }
-
     private func register() async throws {
-        let (id, slots, build) = (id, configuration.slots, configuration.build)
-        let host = Host.name
         while true {
             do {
-                return try await context.database.transaction(as: .system) {
-                    try $0.register(worker: id, host: host, pid: getpid(), build: build, slots: slots)
-                }
+                return try await context.database.transaction(as: .system) { [registration] in try $0.register(registration) }
             } catch let error as PostgresError where error.isOutage && !isStopping.hasBegun {
                 logger.warning("the database is away", metadata: ["error": "\(error)"])
                 try await Task.sleep(for: .seconds(1))

@@ -31,10 +31,10 @@ package final class CallLanes: Sendable {
 
     /// Runs `body` when it is the model's turn, and gives up waiting after `deadline`.
     ///
-    /// A body that runs already can't be stopped; its result is dropped.
+    /// A body that runs already can't be stopped, but may ask whether it is abandoned; its result is dropped.
     /// - Errors: `LaneError`, or what the body throws.
     package func run<Value: Sendable>(
-        for model: AnyObject, deadline: Duration, _ body: @escaping @Sendable () throws -> Value
+        for model: AnyObject, deadline: Duration, _ body: @escaping @Sendable (_ isAbandoned: () -> Bool) throws -> Value
     ) async throws -> Value {
         try await withThrowingTaskGroup(of: Value.self) { group in
             let model = ObjectIdentifier(model)
@@ -58,7 +58,7 @@ package final class CallLanes: Sendable {
     }
 
     private func enqueue<Value: Sendable>(
-        for model: ObjectIdentifier, _ body: @escaping @Sendable () throws -> Value
+        for model: ObjectIdentifier, _ body: @escaping @Sendable (_ isAbandoned: () -> Bool) throws -> Value
     ) async throws -> Value {
         let place = Place<Value>()
         return try await withTaskCancellationHandler {
@@ -66,7 +66,7 @@ package final class CallLanes: Sendable {
                 place.hold(continuation)
                 condition.lock()
                 let id = state.withLock { state in
-                    state.queue.add({ place.end(Result(catching: body)) }, to: model)
+                    state.queue.add({ place.end(Result { try body { place.isCancelled } }) }, to: model)
                 }
                 condition.signal()
                 condition.unlock()
@@ -129,6 +129,8 @@ private final class Place<Value: Sendable>: Sendable {
             return !state.isCancelled
         }
     }
+
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
     func end(_ result: Result<Value, any Error>) { take()?.resume(with: result) }
 

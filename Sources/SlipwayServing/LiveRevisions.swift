@@ -28,6 +28,9 @@ package final class LiveRevisions<Revision: Sendable>: Sendable {
 
     package func current(_ id: DeploymentID) -> Revision? { state.withLock { $0.entries[id]?.revision } }
 
+    /// Those that calls wait for.
+    package var awaited: Set<DeploymentID> { state.withLock { Set($0.entries.filter { !$0.value.waiting.isEmpty }.keys) } }
+
     /// Those that answer, by deployment.
     var all: [DeploymentID: Revision] { state.withLock { $0.entries.compactMapValues(\.revision) } }
 

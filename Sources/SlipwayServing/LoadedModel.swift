@@ -13,6 +13,7 @@ package protocol LoadedModel: AnyObject, Sendable {
     func warmUp() throws
     /// The body of the answer.
     ///
-    /// - Errors: `Problem` for what is wrong with the request.
-    func answer(_ request: PredictRequest, as version: ModelVersionID) throws -> Data
+    /// - Parameter isAbandoned: asked now and then: whether nobody waits for the answer any more.
+    /// - Errors: `Problem` for what is wrong with the request; `CancellationError` once the call is abandoned.
+    func answer(_ request: PredictRequest, as version: ModelVersionID, isAbandoned: () -> Bool) throws -> Data
 }

@@ -23,8 +23,8 @@ struct PredictRoute: Sendable {
             try Task.checkCancellation()
             let deadline = ContinuousClock.now + configuration.deadline
             let revision = try await find(deployment)
-            let text = try await lanes.run(for: revision.model, deadline: deadline - .now) {
-                try withExtendedLifetime(share) { try revision.model.answer(body, as: revision.modelVersion) }
+            let text = try await lanes.run(for: revision.model, deadline: deadline - .now) { isAbandoned in
+                try withExtendedLifetime(share) { try revision.model.answer(body, as: revision.modelVersion, isAbandoned: isAbandoned) }
             }
             return Response(
                 status: .ok, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: text)))

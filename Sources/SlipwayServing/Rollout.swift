@@ -75,25 +75,43 @@ struct Rollout: Service {
             logger.info("unloaded", metadata: ["deployment": "\(id)", "revision": "\(revision.number)"])
         }
         failures = failures.filter { ids.contains($0.key) }
-        // What answered before a restart comes first: clients wait for it.
-        for deployment in wanted {
-            guard let serving = deployment.serving, live.current(deployment.id)?.number != serving.number else { continue }
-            if let failure = failures[deployment.id], failure.revision == serving.number, .now < failure.next { continue }
-            do {
-                live.publish(try await load(serving), for: deployment.id)
-                failures[deployment.id] = nil
-                if deployment.status == .failed { try await setAvailability(of: deployment, serving, nil) }
-                log("loaded", deployment, serving)
-            } catch let error where !(error is CancellationError) {
-                let problem = problem(error, deployment, serving)
-                live.fail(deployment.id, problem)
-                try await setAvailability(of: deployment, serving, problem)
-                let pause = min((failures[deployment.id]?.pause ?? .seconds(2)) * 2, .seconds(60))
-                failures[deployment.id] = LoadFailure(revision: serving.number, pause: pause, next: .now + pause)
-            }
+        // What answered before a restart comes first, and of that what calls wait for just now.
+        var left = wanted
+        while !left.isEmpty {
+            let awaited = live.awaited
+            let deployment = left.remove(at: left.firstIndex { awaited.contains($0.id) } ?? 0)
+            try await alone(deployment) { try await serve(deployment, &failures) }
         }
         for deployment in wanted {
-            if let next = deployment.next { try await bring(next, of: deployment) }
+            guard let next = deployment.next else { continue }
+            try await alone(deployment) { try await bring(next, of: deployment) }
+        }
+    }
+
+    /// One deployment's error doesn't keep the others from being loaded; the next look comes soon.
+    private func alone(_ deployment: ServedDeployment, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error where !(error is CancellationError) {
+            logger.warning("a deployment isn't brought in line", metadata: ["deployment": "\(deployment.id)", "error": "\(error)"])
+        }
+    }
+
+    /// Loads the revision that serves, if it isn't there.
+    private func serve(_ deployment: ServedDeployment, _ failures: inout [DeploymentID: LoadFailure]) async throws {
+        guard let serving = deployment.serving, live.current(deployment.id)?.number != serving.number else { return }
+        if let failure = failures[deployment.id], failure.revision == serving.number, .now < failure.next { return }
+        do {
+            live.publish(try await load(serving), for: deployment.id)
+            failures[deployment.id] = nil
+            if deployment.status == .failed { try await setAvailability(of: deployment, serving, nil) }
+            log("loaded", deployment, serving)
+        } catch let error where !(error is CancellationError) {
+            let problem = problem(error, deployment, serving)
+            live.fail(deployment.id, problem)
+            let pause = min((failures[deployment.id]?.pause ?? .seconds(2)) * 2, .seconds(60))
+            failures[deployment.id] = LoadFailure(revision: serving.number, pause: pause, next: .now + pause)
+            try await setAvailability(of: deployment, serving, problem)
         }
     }
 

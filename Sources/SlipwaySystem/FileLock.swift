@@ -18,8 +18,7 @@ package final class FileLock: Sendable {
 
     /// - Errors: `Held` when another process (or another `FileLock` of this one) has it; `SystemError`.
     package init(path: String) throws {
-        self.path = path
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw SystemError("opening \(path)") }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let error = SystemError("locking \(path)")
@@ -33,6 +32,9 @@ package final class FileLock: Sendable {
             close(descriptor)
             throw error
         }
+        // Last: an error after this would have `deinit` close the descriptor a second time, which may be another's by then.
+        self.path = path
+        self.descriptor = descriptor
     }
 
     deinit {

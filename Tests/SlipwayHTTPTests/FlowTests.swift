@@ -123,6 +123,22 @@ extension RunningServer {
             #expect(answer.status == 202, "\(answer.text)")
             #expect(try answer.json["version"]?.intValue == 2)
             #expect(try await server.call("POST", path, json: "[]").status == 422)
+            let faults: [(json: String, pointer: String, code: String)] = [
+                (#"[{"item": "1", "annotation": null}, {"item": "1", "annotation": {"label": "y"}}]"#, "/1/item", "item-repeated"),
+                (#"[{"item": "1", "annotation": {"label": ""}}]"#, "/0/annotation/label", "label-empty"),
+                (#"[{"item": "1", "annotation": {"label": " y"}}]"#, "/0/annotation/label", "label-invalid"),
+                (#"[{"item": "1", "annotation": {"label": "y\u0007"}}]"#, "/0/annotation/label", "label-invalid"),
+            ]
+            for (json, pointer, code) in faults {
+                let answer = try await server.call("POST", path, json: json)
+                #expect(answer.status == 422, "\(json): \(answer.text)")
+                #expect(try answer.problem.errors.first?.pointer == pointer, "\(json): \(answer.text)")
+                #expect(try answer.problem.errors.first?.code == code, "\(json): \(answer.text)")
+            }
+            let numbers = try await server.newDataset(in: made.project, task: .tabularRegression, name: "numbers")
+            let word = try await server.call(
+                "POST", "/v1/datasets/\(numbers)/versions/1/annotations", json: #"[{"item": "1", "annotation": {"label": "much"}}]"#)
+            #expect(try word.problem.errors.first?.code == "label-not-numeric", "\(word.text)")
             let wrong = try await server.call("POST", path, json: #"[{"item": "1", "annotation": {"lable": "y"}}]"#)
             #expect(try wrong.problem.errors.map(\.pointer) == ["/0/annotation/lable", "/0/annotation/label"])
         }

@@ -118,6 +118,25 @@ import Testing
         }
     }
 
+    /// Two machines or containers may have one name: each answers for its own processes only.
+    @Test func aPlaceSeesItsOwnWorkersOnly() async throws {
+        try await withSite { site in
+            var workers: [WorkerID] = []
+            for place in ["here", "there"] {
+                let worker = WorkerRegistration(
+                    id: WorkerID(UUID()), host: "same", place: place, pid: 7, startTime: 99, build: "test", slots: [.data: 1])
+                workers.append(worker.id)
+                try await site.enqueue()
+                try await site.system { transaction in
+                    try transaction.register(worker)
+                    _ = try transaction.leaseJob(in: .data, for: worker.id, seconds: 30)
+                }
+            }
+            let seen = try await site.system { try $0.workersWithLeases(at: "here") }
+            #expect(seen.map(\.id) == [workers[0]] && seen.map(\.pid) == [7] && seen.map(\.startTime) == [99])
+        }
+    }
+
     /// With statistics from a quiet time, a claim must not read all that waits, nor a completion all that runs.
     @Test func plansUseTheIndexes() async throws {
         try await withSite { site in

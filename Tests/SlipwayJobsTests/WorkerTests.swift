@@ -15,7 +15,9 @@ import Testing
         return path
     }
 
-    private func worker(_ site: Site, _ script: String, leaseSeconds: Double = 6, decide: @escaping Decide = { _ in [] }) -> Worker {
+    private func worker(
+        _ site: Site, _ script: String, leaseSeconds: Double = 6, decide: @escaping Decide = { _ in [] }
+    ) throws -> Worker {
         var configuration = WorkerConfiguration(executable: "/bin/sh", jobsFolder: site.folder + "/jobs", build: "test")
         configuration.trainerArguments = [script]
         configuration.leaseSeconds = leaseSeconds
@@ -25,7 +27,7 @@ import Testing
         configuration.endsWithStandardInput = false
         var logger = Logger(label: "worker")
         logger.logLevel = .error
-        return Worker(configuration, database: site.database, blobs: site.blobs, decide: decide, logger: logger)
+        return try Worker(configuration, database: site.database, blobs: site.blobs, decide: decide, logger: logger)
     }
 
     /// Runs a worker while `body` looks on, and stops it.
@@ -68,7 +70,7 @@ import Testing
     @Test func anImportBecomesAVersionInOneStep() async throws {
         try await withSite { site in
             let (dataset, accepted, digest) = try await upload(site)
-            try await running(worker(site, try script(Self.importScript, site))) {
+            try await running(try worker(site, try script(Self.importScript, site))) {
                 try await require { try await state(accepted.job, site) == .succeeded }
             }
             #expect(try await status(dataset, site) == .ready)
@@ -84,7 +86,7 @@ import Testing
             }
             #expect(other.classes.count == 12)
             #expect(!FileManager.default.fileExists(atPath: site.blobs.path(of: digest)))
-            #expect(try FileManager.default.contentsOfDirectory(atPath: site.folder + "/jobs") == ["lock"])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: site.folder + "/jobs") == [])
         }
     }
 
@@ -95,7 +97,7 @@ import Testing
                 echo '{"item":{"_0":{"name":"row 1","splitHash":1,"label":"x","row":["1","x"]}}}'
                 echo '{"problem":{"_0":{"type":"urn:x","title":"Bad","status":422,"code":"csv-ragged","detail":"line 3","errors":[]}}}'
                 """
-            try await running(worker(site, try script(text, site))) {
+            try await running(try worker(site, try script(text, site))) {
                 try await require { try await state(accepted.job, site) == .failed }
             }
             #expect(try await status(dataset, site) == .failed)
@@ -113,7 +115,7 @@ import Testing
     func aMisbehavingTrainerIsADeadLetterInTheEnd(text: String, code: String) async throws {
         try await withSite { site in
             let (dataset, accepted, _) = try await upload(site)
-            try await running(worker(site, try script("echo working >&2\n" + text, site))) {
+            try await running(try worker(site, try script("echo working >&2\n" + text, site))) {
                 try await require { try await state(accepted.job, site) == .failed }
             }
             #expect(try await status(dataset, site) == .failed)
@@ -130,7 +132,7 @@ import Testing
             let (dataset, accepted, _) = try await upload(site)
             let pids = site.folder + "/pids"
             let text = "trap '' TERM\nsleep 300 & echo $! > \(pids).new\necho $$ >> \(pids).new\nmv \(pids).new \(pids)\nwait\nsleep 300"
-            try await running(worker(site, try script(text, site))) {
+            try await running(try worker(site, try script(text, site))) {
                 try await require { FileManager.default.fileExists(atPath: pids) }
                 let began = ContinuousClock.now
                 _ = try await site.tenant { try $0.cancel(accepted.job) }
@@ -148,7 +150,7 @@ import Testing
         try await withSite { site in
             let (_, accepted, _) = try await upload(site)
             let marker = site.folder + "/started"
-            try await running(worker(site, try script("touch \(marker)\nsleep 300", site))) {
+            try await running(try worker(site, try script("touch \(marker)\nsleep 300", site))) {
                 try await require { FileManager.default.fileExists(atPath: marker) }
             }
             #expect(try await state(accepted.job, site) == .queued)
@@ -160,12 +162,61 @@ import Testing
         try await withSite { site in
             let (dataset, accepted, _) = try await upload(site)
             let lost = try #require(try await site.system { try $0.leaseJob(in: .data, for: WorkerID(UUID()), seconds: 1) })
-            try await running(worker(site, try script(Self.importScript, site))) {
+            try await running(try worker(site, try script(Self.importScript, site))) {
                 try await require { try await state(accepted.job, site) == .succeeded }
             }
             #expect(try await status(dataset, site) == .ready)
             #expect(try await site.value("SELECT attempt AS value FROM job") == 2)
             await #expect(throws: LeaseLost.self) { try await site.finish(lost) }
+        }
+    }
+
+    @Test func oneLostJobThatCanNotBeReadKeepsNobodyFromTheNext() async throws {
+        try await withSite { site in
+            let (first, second) = (try await site.enqueue(), try await site.enqueue())
+            for _ in 0..<2 { _ = try #require(try await site.system { try $0.leaseJob(in: .data, for: WorkerID(UUID()), seconds: -1) }) }
+            // Of a newer build.
+            try await site.tenant { try $0.execute("UPDATE job SET kind = 'prune-version', lease_expires_at = now() - interval '1 h' WHERE id = \(first)") }
+            try await running(try worker(site, try script("exit 0", site))) {
+                try await require { try await site.value("SELECT attempt AS value FROM job WHERE id = \(second)") > 1 }
+                try await require { try await state(first, site) == .queued }
+            }
+        }
+    }
+
+    @Test func aLivingWorkerComesBackToTheList() async throws {
+        try await withSite { site in
+            let workers: SQL = "SELECT count(*) AS value FROM worker"
+            func count() async throws -> Int { try await site.system { try $0.queryOne(workers, decode: { try $0["value"] }) } }
+            try await running(try worker(site, try script("exit 0", site), leaseSeconds: 1)) {
+                try await require { try await count() == 1 }
+                try await site.system { try $0.forgetWorkers(unseenForSeconds: -60) }
+                try await require { try await count() == 1 }
+            }
+            #expect(try await count() == 0)
+        }
+    }
+
+    @Test func aSecondWorkerLeavesTheFoldersOfTheFirst() async throws {
+        try await withSite { site in
+            let killed = site.folder + "/jobs/\(UUID())/1-1"
+            try FileManager.default.createDirectory(atPath: killed, withIntermediateDirectories: true)
+            let (_, accepted, _) = try await upload(site)
+            let (marker, end) = (site.folder + "/started", site.folder + "/end")
+            let text = "touch \(marker); until [ -e \(end) ]; do sleep 0.1; done\ncat plan.json > /dev/null || exit 1\n" + Self.importScript
+            let path = try script(text, site)
+            try await running(try worker(site, path)) {
+                try await require { FileManager.default.fileExists(atPath: marker) }
+                #expect(!FileManager.default.fileExists(atPath: killed))
+                try await running(try worker(site, path)) {
+                    try await require {
+                        try await site.system { try $0.queryOne("SELECT count(*) AS value FROM worker", decode: { try $0["value"] }) } == 2
+                    }
+                }
+                FileManager.default.createFile(atPath: end, contents: nil)
+                try await require { try await state(accepted.job, site) == .succeeded }
+            }
+            #expect(try await site.value("SELECT attempt AS value FROM job") == 1)
         }
     }
 
@@ -210,7 +261,7 @@ import Testing
     @Test func anExperimentGoesFromItsFirstRungToAModelVersion() async throws {
         try await withSite { site in
             let (dataset, accepted, _) = try await upload(site)
-            try await running(worker(site, try script(Self.trainScript, site), decide: Self.decide)) {
+            try await running(try worker(site, try script(Self.trainScript, site), decide: Self.decide)) {
                 try await require { try await state(accepted.job, site) == .succeeded }
                 let experiment = try await experiment(site, dataset, decide: Self.decide)
                 try await require { try await site.tenant { try $0.experiment(experiment).status.isFinal } }
@@ -240,13 +291,19 @@ import Testing
             let text = Self.trainScript.replacing("echo '{\"log\":{\"level\":\"info\",\"message\":\"training\"}}'", with: """
                 echo '{"problem":{"_0":{"type":"urn:x","title":"Bad","status":422,"code":"bad","detail":"bad","errors":[]}}}'; exit 0
                 """)
-            try await running(worker(site, try script(text, site), decide: Self.decide)) {
+            try await running(try worker(site, try script(text, site), decide: Self.decide)) {
                 try await require { try await state(accepted.job, site) == .succeeded }
                 let experiment = try await experiment(site, dataset, decide: Self.decide)
                 try await require { try await site.tenant { try $0.experiment(experiment).status.isFinal } }
                 let trials = try await site.tenant { try $0.trials(of: experiment) }
                 #expect(trials.map(\.status) == [.failed, .failed])
-                #expect(try await site.tenant { try $0.experiment(experiment).status } == .failed)
+                let record = try await site.tenant { try $0.experiment(experiment) }
+                #expect(record.status == .failed)
+                // It says why, and whose fault it was.
+                let problem = try JSONDecoder().decode(Problem.self, from: Data(try #require(record.problem).text.utf8))
+                #expect(problem.code == "train-no-result" && problem.status == 422)
+                #expect(problem.detail.contains("trial 1 (plain) failed: bad"))
+                #expect(problem.errors.first?.code == "bad")
             }
         }
     }
@@ -256,7 +313,7 @@ import Testing
             let (dataset, accepted, _) = try await upload(site)
             let marker = site.folder + "/started"
             let text = Self.trainScript.replacing("echo checkpoint >", with: "touch \(marker); sleep 300; echo checkpoint >")
-            try await running(worker(site, try script(text, site), decide: Self.decide)) {
+            try await running(try worker(site, try script(text, site), decide: Self.decide)) {
                 try await require { try await state(accepted.job, site) == .succeeded }
                 let experiment = try await experiment(site, dataset, decide: Self.decide)
                 try await require { FileManager.default.fileExists(atPath: marker) }

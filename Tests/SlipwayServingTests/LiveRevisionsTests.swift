@@ -13,6 +13,18 @@ import Testing
         #expect(try await found == 1)
     }
 
+    /// These are loaded first.
+    @Test func whatCallsWaitForIsKnown() async throws {
+        let live = LiveRevisions<Int>()
+        #expect(live.awaited == [])
+        async let found = live.find(id, within: .seconds(60))
+        while live.awaited.isEmpty { await Task.yield() }
+        #expect(live.awaited == [id])
+        live.publish(1, for: id)
+        #expect(try await found == 1)
+        #expect(live.awaited == [])
+    }
+
     @Test func aSwitchGivesTheOldRevisionBack() async throws {
         let live = LiveRevisions<Int>()
         #expect(live.publish(1, for: id) == nil)

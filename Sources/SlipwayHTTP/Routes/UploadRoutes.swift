@@ -111,6 +111,7 @@ struct UploadRoutes {
                 item: element["item"]?.stringValue ?? "",
                 annotation: element["annotation"]?["label"]?.stringValue.map(Relabelling.Annotation.init(label:)))
         }
+        try Self.check(changes, for: try await database.transaction(as: call.role) { try $0.dataset(dataset).task })
         return try await call.create("dataset-version.relabel", body: digest, in: database) { transaction in
             guard try transaction.datasetVersion(base, of: dataset).status == .ready else {
                 throw Problem(
@@ -121,6 +122,26 @@ struct UploadRoutes {
                 object: "dataset \(dataset) version \(accepted.number)", location: "/v1/datasets/\(dataset)/versions/\(accepted.number)",
                 output: Self.accepted.output(Accepted(dataset: dataset, version: accepted)))
         }
+    }
+}
+
+extension UploadRoutes {
+    /// - Errors: `Problem` 422 naming the first places at fault.
+    private static func check(_ changes: [Relabelling], for task: LearningTask) throws(Problem) {
+        var faults: [Problem.Place] = []
+        var places: [String: Int] = [:]
+        for (index, change) in changes.enumerated() where faults.count < 20 {
+            if let first = places.updateValue(index, forKey: change.item) {
+                faults.append(
+                    .init(pointer: "/\(index)/item", code: "item-repeated", detail: "the item '\(change.item)' is named at /\(first)/item too"))
+            }
+            if let label = change.annotation?.label, let fault = Label.fault(in: label, for: task) {
+                faults.append(.init(pointer: "/\(index)/annotation/label", code: fault.code, detail: fault.detail))
+            }
+        }
+        guard let first = faults.first else { return }
+        throw Problem(
+            422, "labels-invalid", title: "These labels can't be given", detail: "\(first.pointer ?? ""): \(first.detail)", errors: faults)
     }
 }
 

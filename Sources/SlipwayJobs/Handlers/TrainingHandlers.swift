@@ -39,7 +39,7 @@ struct TrainRung: Sendable {
         let decide = context.decide
         try await attempt.fenced { transaction in
             try transaction.finish(attempt.job.lease, as: .succeeded, log: end.log)
-            try transaction.record(result, of: work, seconds: seconds, decide: decide)
+            try transaction.record(result, of: work, seconds: seconds + (result.earlierSeconds ?? 0), decide: decide)
         }
     }
 }

@@ -32,7 +32,7 @@ package final class Attempt: Sendable {
     private let database: Database
     private let state: Mutex<State>
 
-    init(_ job: LeasedJob, database: Database, leaseSeconds: Double, leasedAt: ContinuousClock.Instant, logger: Logger) {
+    package init(_ job: LeasedJob, database: Database, leaseSeconds: Double, leasedAt: ContinuousClock.Instant, logger: Logger) {
         self.job = job
         self.database = database
         self.leaseSeconds = leaseSeconds
@@ -67,33 +67,46 @@ package final class Attempt: Sendable {
     }
 
     /// Runs a transaction as the job's organisation that begins by renewing the lease. While the database is away it's tried
-    /// again for as long as the lease lasts, and cancelling the task doesn't cut it short.
+    /// again for as long as the lease lasts, and cancelling the task doesn't cut it short. What was committed is never done
+    /// twice: after a connection that broke during COMMIT the database says how it ended.
     ///
     /// - Errors: `LeaseLost`, and what `body` throws.
-    func fenced<Value: Sendable>(
+    package func fenced<Value: Sendable>(
         _ options: TransactionOptions = TransactionOptions(), _ body: @escaping @Sendable (Transaction) throws -> Value
     ) async throws -> Value {
         var pause = 0.1
+        let last = Last<Value>()
+        var unknown: (began: ContinuousClock.Instant, renewal: Renewal, value: Value)?
         while true {
             guard stopReason != .lost else { throw LeaseLost(job: job.id) }
             let began = ContinuousClock.now
             do {
-                let (value, cancelRequested) = try await Task { [self] in
+                if let (began, renewal, value) = unknown {
+                    let isCommitted = try await Task { [self] in
+                        try await database.transaction(as: .tenant(job.organisation)) { try $0.isCommitted(renewal.transaction) }
+                    }.value
+                    if isCommitted == true { return done(value, renewal, began) }
+                    guard isCommitted == false else { throw PostgresError.outcomeUnknown("it isn't decided yet") }
+                    unknown = nil
+                }
+                let (value, renewal) = try await Task { [self] in
                     defer { state.withLock { $0.isWriting = false } }
                     return try await database.transaction(as: .tenant(job.organisation), options: options) { [self] transaction in
-                        let cancelRequested = try transaction.renew(job.lease, seconds: leaseSeconds)
+                        let renewal = try transaction.renew(job.lease, seconds: leaseSeconds)
                         state.withLock { $0.isWriting = true }
-                        return (try body(transaction), cancelRequested)
+                        let value = try body(transaction)
+                        last.state.withLock { $0 = (renewal, value) }
+                        return (value, renewal)
                     }
                 }.value
-                renewed(at: began)
-                if cancelRequested { stop(.cancelled) }
-                return value
+                return done(value, renewal, began)
             } catch let error as LeaseLost {
                 stop(.lost)
                 throw error
             } catch let error as PostgresError where error.isOutage {
-                // After an unknown outcome the next try finds the lease renewed, or ended by ourselves: then it's lost, and done.
+                if case .outcomeUnknown = error, unknown == nil, let (renewal, value) = last.state.withLock({ $0 }) {
+                    unknown = (began, renewal, value)
+                }
                 logger.warning("the database is away", metadata: ["error": "\(error)"])
                 try? await Task.sleep(for: .seconds(pause))
                 pause = min(pause * 2, 2)
@@ -101,11 +114,22 @@ package final class Attempt: Sendable {
         }
     }
 
+    private func done<Value>(_ value: Value, _ renewal: Renewal, _ began: ContinuousClock.Instant) -> Value {
+        renewed(at: began)
+        if renewal.cancelRequested { stop(.cancelled) }
+        return value
+    }
+
     /// A transaction that only reads.
     func reading<Value: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Value) async throws -> Value {
         let options = TransactionOptions(isReadOnly: true, statementTimeout: .seconds(900), idleTimeout: .zero)
         return try await database.transaction(as: .tenant(job.organisation), options: options, body)
     }
+}
+
+/// What the newest transaction would have returned, had its COMMIT been answered.
+private final class Last<Value: Sendable>: Sendable {
+    let state = Mutex<(renewal: Renewal, value: Value)?>(nil)
 }
 
 extension PostgresError {

@@ -10,15 +10,15 @@ import Synchronization
 /// beat. One thread beats every third of a lease; another stops attempts whose lease couldn't be renewed in time.
 final class LeaseKeeper: Sendable {
     private let address: PostgresAddress
-    private let worker: WorkerID
+    private let worker: WorkerRegistration
     private let leaseSeconds: Double
     private let logger: Logger
     private let attempts = Mutex<[Lease: Attempt]>([:])
-    private let isClosed = Mutex(false)
+    private let beatEnded = Stopping()
     private let beatWake = DispatchSemaphore(value: 0)
     private let watchWake = DispatchSemaphore(value: 0)
 
-    init(_ address: PostgresAddress, worker: WorkerID, leaseSeconds: Double, logger: Logger) {
+    init(_ address: PostgresAddress, worker: WorkerRegistration, leaseSeconds: Double, logger: Logger) {
         self.address = address
         self.worker = worker
         self.leaseSeconds = leaseSeconds
@@ -31,7 +31,10 @@ final class LeaseKeeper: Sendable {
     func release(_ attempt: Attempt) { attempts.withLock { _ = $0.removeValue(forKey: attempt.job.lease) } }
 
     func start() {
-        _ = OSThread(name: "lease-beat") { [self] in beat() }
+        _ = OSThread(name: "lease-beat") { [self] in
+            beat()
+            _ = beatEnded.begin()
+        }
         _ = OSThread(name: "lease-watch") { [self] in
             while watchWake.wait(timeout: .now() + 0.25) == .timedOut {
                 let now = ContinuousClock.now
@@ -40,10 +43,11 @@ final class LeaseKeeper: Sendable {
         }
     }
 
-    func stop() {
-        isClosed.withLock { $0 = true }
+    /// Returns after the last beat, when the worker's row is gone.
+    func stop() async {
         beatWake.signal()
         watchWake.signal()
+        await beatEnded.wait()
     }
 
     private func beat() {
@@ -60,7 +64,7 @@ final class LeaseKeeper: Sendable {
             let began = ContinuousClock.now
             do {
                 let states = try connection.transaction(as: .system) { transaction in
-                    try transaction.touch(worker: worker)
+                    try transaction.register(worker)
                     return holding.isEmpty ? [:] : try transaction.beat(Array(holding.keys), seconds: leaseSeconds)
                 }
                 for (lease, state) in states {
@@ -78,6 +82,11 @@ final class LeaseKeeper: Sendable {
                 logger.warning("a heartbeat failed", metadata: ["error": "\(error)"])
                 pause = min(1, leaseSeconds / 6)
             }
+        }
+        do {
+            try connection.transaction(as: .system) { try $0.unregister(worker: worker.id) }
+        } catch {
+            logger.warning("the worker's row is left to the others", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -107,16 +107,17 @@ package final class Supervisor {
         }
         unlink(directory + "/url")
         try BlobStore(directory: directory + "/blobs").clearStaging()
-        releaseDeadWorkers(connection)
+        Self.releaseDeadWorkers(connection, logger)
     }
 
-    /// Workers of this machine whose process is gone don't keep their jobs until the leases run out.
-    private func releaseDeadWorkers(_ connection: Connection) {
+    /// Workers whose process is gone, as far as it can be seen from here, don't keep their jobs until the leases run out.
+    private static func releaseDeadWorkers(_ connection: Connection, _ logger: Logger) {
         do {
-            let host = Host.name
+            let here = try ProcessIdentity.here
             try connection.transaction(as: .system) { transaction in
-                for worker in try transaction.workersWithLeases(on: host) where kill(worker.pid, 0) != 0 && errno == ESRCH {
-                    try transaction.expireLeases(of: worker.id)
+                for worker in try transaction.workersWithLeases(at: here) {
+                    let process = ProcessIdentity(place: here, pid: worker.pid, startTime: worker.startTime)
+                    if try process.isGone { try transaction.expireLeases(of: worker.id) }
                 }
             }
         } catch {
@@ -191,9 +192,12 @@ package final class Supervisor {
             "\(child.role.name) has fallen and is started again",
             metadata: ["exit": "\(exit)", "pause": "\(child.backoff.pause)"])
         guard child.role.name == "worker" else { return }
-        let connection = Connection(address, logger: logger)
-        defer { connection.close() }
-        releaseDeadWorkers(connection)
+        // A database that is away mustn't hold up the loop, which starts what has fallen.
+        _ = OSThread(name: "dead-workers") { [address, logger] in
+            let connection = Connection(address, logger: logger)
+            defer { connection.close() }
+            Self.releaseDeadWorkers(connection, logger)
+        }
     }
 
     /// The server ends by itself only when it fails; the children wait for it and connect again.

@@ -1,5 +1,45 @@
 import Foundation
+import Logging
 import SlipwayDomain
+import SlipwaySystem
+
+/// A worker's own folder among those of all that share a data directory. It holds the lock beside its folder for as long as it
+/// lives, so a folder whose lock is free was left by a worker that was killed.
+final class JobsFolder: Sendable {
+    private let path: String
+    private let lock: FileLock
+
+    /// Makes the folder, and removes what killed workers left.
+    init(in folder: String, of worker: WorkerID, _ logger: Logger) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        path = "\(folder)/\(worker)"
+        // Before the folder is there, so that nobody finds it without.
+        lock = try FileLock(path: path + ".lock")
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder) where !name.hasSuffix(".lock") {
+            do {
+                try Self.remove("\(folder)/\(name)")
+            } catch is FileLock.Held {
+                // Its worker is alive.
+            } catch {
+                logger.warning("a killed worker's folder is left", metadata: ["folder": "\(name)", "error": "\(error)"])
+            }
+        }
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(atPath: path)
+        unlink(path + ".lock")
+    }
+
+    /// - Errors: `FileLock.Held`.
+    private static func remove(_ path: String) throws {
+        let lock = try FileLock(path: path + ".lock")
+        try FileManager.default.removeItem(atPath: path)
+        unlink(lock.path)
+    }
+}
 
 /// The folder of one attempt, which goes with it.
 final class JobDirectory: Sendable {

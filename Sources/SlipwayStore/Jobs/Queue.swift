@@ -27,7 +27,7 @@ package struct LeasedJob: Sendable {
     package let lease: Lease
     package let organisation: OrganisationID
     package let project: ProjectID
-    /// Fails for a payload that this build can't read.
+    /// Fails for a kind or a payload that this build can't read.
     package let work: Result<JobWork, PostgresError>
     package let attempt: Int
     package let maximumAttempts: Int
@@ -44,9 +44,15 @@ package struct LeasedJob: Sendable {
         maximumAttempts = try row["max_attempts"]
         requestID = try row["request_id"]
         isCancelled = try row["cancel_requested"]
-        let kind: JobWork.Kind = try row["kind"]
-        work = Result { () throws(PostgresError) in try JobWork(kind, in: row) }
+        work = Result { () throws(PostgresError) in try JobWork(row["kind"], in: row) }
     }
+}
+
+/// What a fenced write learns at its beginning.
+package struct Renewal: Hashable, Sendable {
+    package let cancelRequested: Bool
+    /// The transaction's number in the whole life of the database.
+    package let transaction: String
 }
 
 /// What a heartbeat learns of one lease.
@@ -140,20 +146,27 @@ extension Transaction {
     }
 
     /// Begins a fenced write: renews the lease and holds the job's row until the end of the transaction. As the job's
-    /// organisation. Returns whether the job is to be cancelled.
+    /// organisation.
     ///
     /// - Errors: `LeaseLost`.
     @discardableResult
-    package func renew(_ lease: Lease, seconds: Double) throws -> Bool {
-        let cancelRequested: Bool? = try queryFirst(
+    package func renew(_ lease: Lease, seconds: Double) throws -> Renewal {
+        let renewal: Renewal? = try queryFirst(
             """
             UPDATE job SET lease_expires_at = clock_timestamp() + make_interval(secs => \(seconds))
             WHERE id = \(lease.job) AND token = \(lease.token) AND state = 'running'
-            RETURNING cancel_requested
+            RETURNING cancel_requested, pg_current_xact_id()::text AS transaction
             """,
-            decode: { try $0["cancel_requested"] })
-        guard let cancelRequested else { throw LeaseLost(job: lease.job) }
-        return cancelRequested
+            decode: { Renewal(cancelRequested: try $0["cancel_requested"], transaction: try $0["transaction"]) })
+        guard let renewal else { throw LeaseLost(job: lease.job) }
+        return renewal
+    }
+
+    /// What became of an earlier transaction, by the number that `renew` gave; nil while it isn't decided.
+    package func isCommitted(_ transaction: String) throws -> Bool? {
+        let status: String? = try queryOne(
+            "SELECT pg_xact_status(\(transaction)::xid8) AS status", decode: { try $0["status"] })
+        return status == "in progress" ? nil : status == "committed"
     }
 
     /// The heartbeat of all of a worker's attempts at once. It never waits for a row: one attempt's long write doesn't delay

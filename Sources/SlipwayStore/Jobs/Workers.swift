@@ -13,30 +13,53 @@ package struct WorkerRow: Sendable {
     package let lastSeenAt: Date
 }
 
+/// What a worker says of itself at each beat.
+package struct WorkerRegistration: Sendable {
+    package let id: WorkerID
+    package let host: String
+    /// `ProcessIdentity`: where the process runs, its number there, and when it was started.
+    package let place: String
+    package let pid: Int32
+    package let startTime: Int64
+    package let build: String
+    package let slots: [JobLane: Int]
+
+    package init(id: WorkerID, host: String, place: String, pid: Int32, startTime: Int64, build: String, slots: [JobLane: Int]) {
+        self.id = id
+        self.host = host
+        self.place = place
+        self.pid = pid
+        self.startTime = startTime
+        self.build = build
+        self.slots = slots
+    }
+}
+
 /// As the system.
 extension Transaction {
-    package func register(worker: WorkerID, host: String, pid: Int32, build: String, slots: [JobLane: Int]) throws {
-        let counts = Dictionary(uniqueKeysWithValues: slots.map { ($0.key.rawValue, $0.value) })
+    /// At the start and at each beat: a worker that was away for long comes back, though its row was forgotten.
+    package func register(_ worker: WorkerRegistration) throws {
+        let counts = Dictionary(uniqueKeysWithValues: worker.slots.map { ($0.key.rawValue, $0.value) })
         try execute(
             """
-            INSERT INTO worker (id, host, pid, build, slots) VALUES (\(worker), \(host), \(pid), \(build), \(json: counts))
+            INSERT INTO worker (id, host, place, pid, start_time, build, slots)
+            VALUES (\(worker.id), \(worker.host), \(worker.place), \(worker.pid), \(worker.startTime), \(worker.build), \(json: counts))
             ON CONFLICT (id) DO UPDATE SET last_seen_at = now()
             """)
-    }
-
-    package func touch(worker: WorkerID) throws {
-        try execute("UPDATE worker SET last_seen_at = now() WHERE id = \(worker)")
     }
 
     package func unregister(worker: WorkerID) throws {
         try execute("DELETE FROM worker WHERE id = \(worker)")
     }
 
-    /// The workers of a machine that hold leases.
-    package func workersWithLeases(on host: String) throws -> [(id: WorkerID, pid: Int32)] {
+    /// The workers of a place (`ProcessIdentity`) that hold leases.
+    package func workersWithLeases(at place: String) throws -> [(id: WorkerID, pid: Int32, startTime: Int64)] {
         try query(
-            "SELECT id, pid FROM worker WHERE host = \(host) AND id IN (SELECT worker FROM job WHERE lease_expires_at IS NOT NULL)",
-            decode: { (try $0["id"], try $0["pid"]) })
+            """
+            SELECT id, pid, start_time FROM worker
+            WHERE place = \(place) AND id IN (SELECT worker FROM job WHERE lease_expires_at IS NOT NULL)
+            """,
+            decode: { (try $0["id"], try $0["pid"], try $0["start_time"]) })
     }
 
     /// Ends the leases of a worker that is known to be dead, so that the sweep needn't wait for them to run out.

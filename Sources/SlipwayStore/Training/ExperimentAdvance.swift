@@ -68,8 +68,24 @@ extension Transaction {
                 .evaluate(EvaluationWork(experiment: experiment.id, trials: ids, seconds: seconds, why: why)),
                 organisation: experiment.organisation, project: experiment.project, priority: 1, requestID: experiment.requestID)
         case .fail(let problem):
-            try fail(experiment.id, with: problem)
+            try fail(experiment.id, with: try explained(problem, by: experiment.id))
         }
+    }
+
+    /// Why no trial reached a result: what the first of them failed with, and whose fault that was.
+    private func explained(_ problem: Problem, by experiment: ExperimentID) throws -> Problem {
+        let found: (number: Int, template: String, problem: Problem?)? = try queryFirst(
+            """
+            SELECT number, template, problem FROM trial WHERE experiment_id = \(experiment) AND problem IS NOT NULL
+            ORDER BY number LIMIT 1
+            """,
+            decode: { (try $0["number"], try $0["template"], try $0.json("problem")) })
+        guard let found, let cause = found.problem else { return problem }
+        var problem = problem
+        problem.status = cause.status
+        problem.detail += "; trial \(found.number) (\(found.template)) failed: \(cause.detail)"
+        problem.errors += [.init(code: cause.code, detail: cause.detail)] + cause.errors
+        return problem
     }
 
     private func enqueueRung(

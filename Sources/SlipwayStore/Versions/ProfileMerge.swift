@@ -37,7 +37,9 @@ extension ColumnProfile {
         let isNumeric = type == .number || type == .date
         var mean: Double?
         if isNumeric, let first = self.mean, let second = other.mean, known + otherKnown > 0 {
-            mean = (first * Double(known) + second * Double(otherKnown)) / Double(known + otherKnown)
+            // Shares first: the sums of the very largest numbers overflow.
+            let share = Double(known) / Double(known + otherKnown)
+            mean = first * share + second * (1 - share)
         } else if isNumeric {
             mean = self.mean ?? other.mean
         }

@@ -36,18 +36,29 @@ extension Transaction {
                 errors: [.init(pointer: "/target", code: "train-no-label-column", detail: "there is no such column")])
         }
         profile.target = target
-        profile.unlabelled = try queryOne(
-            "SELECT count(*) AS items FROM item WHERE \(sql: Self.lives(in: version, of: dataset)) AND row ->> \(column)::int IS NULL",
-            decode: { try $0["items"] })
+        guard task.isClassification else {
+            // What can't be read as a number is among the column's missing values.
+            profile.unlabelled = columns[column].missing
+            profile.classes = []
+            // A label column of words labels nothing here, but says something of its row.
+            let isLabelled = labelColumn.map { columns[$0].type == .number } ?? false
+            return LabelledVersion(
+                dataset: dataset, version: version, profile: profile, labelColumn: isLabelled ? labelColumn : nil, targetColumn: column)
+        }
         profile.classes = try query(
             """
             SELECT label, count(*) AS items
-            FROM (SELECT row ->> \(column)::int AS label FROM item WHERE \(sql: Self.lives(in: version, of: dataset))) AS field
-            WHERE label IS NOT NULL AND \(task.isClassification) GROUP BY label ORDER BY label COLLATE "C"
+            FROM (SELECT btrim(row ->> \(column)::int, \(Self.spaces)) AS label
+                  FROM item WHERE \(sql: Self.lives(in: version, of: dataset))) AS field
+            WHERE label IS NOT NULL GROUP BY label ORDER BY label COLLATE "C"
             """,
             decode: { ClassCount(name: try $0["label"], count: try $0["items"]) })
+        profile.unlabelled = profile.items - profile.classes.reduce(0) { $0 + $1.count }
         return LabelledVersion(dataset: dataset, version: version, profile: profile, labelColumn: labelColumn, targetColumn: column)
     }
+
+    /// What import takes away around a label.
+    private static var spaces: String { " \t\n\u{0B}\u{0C}\r" }
 
     private static func lives(in version: Int, of dataset: DatasetID) -> SQL {
         "item.dataset_id = \(dataset) AND item.born <= \(version) AND (item.died IS NULL OR item.died > \(version))"
@@ -74,7 +85,8 @@ extension Transaction {
             var fields: [String?]? = try row.json("row")
             // What a table's rows were labelled with replaces what stood in the label column.
             if let column = labelled.labelColumn, fields?.indices.contains(column) == true { fields?[column] = annotation }
-            let label = labelled.targetColumn.map { fields?[$0] ?? nil } ?? annotation
+            let field: String? = labelled.targetColumn.flatMap { fields?[$0] ?? nil }
+            let label = labelled.targetColumn == nil ? annotation : field.map { $0.trimmed(of: Self.spaces) }
             guard let label else { return unlabelled += 1 }
             let blob: Digest? = try row["blob"]
             try body(
@@ -83,5 +95,15 @@ extension Transaction {
                     row: fields))
         }
         return unlabelled
+    }
+}
+
+extension String {
+    /// The text without these characters at its ends, scalar by scalar as PostgreSQL's `btrim`.
+    fileprivate func trimmed(of characters: String) -> String {
+        let scalars = unicodeScalars
+        func isInner(_ scalar: Unicode.Scalar) -> Bool { !characters.unicodeScalars.contains(scalar) }
+        guard let first = scalars.firstIndex(where: isInner), let last = scalars.lastIndex(where: isInner) else { return "" }
+        return String(scalars[first...last])
     }
 }

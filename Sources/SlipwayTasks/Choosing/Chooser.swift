@@ -17,7 +17,7 @@ package struct TemplateChoice: Sendable {
             considered = [ConsideredTemplate(template: own.name, fits: true, why: "you chose it")]
             return
         }
-        let figures = DataFigures(task, profile)
+        let figures = DataFigures(profile)
         var scored: [(template: Template, score: Double, why: String)] = []
         var misfits: [ConsideredTemplate] = []
         for template in library.templates(for: task) {
@@ -42,17 +42,14 @@ package struct TemplateChoice: Sendable {
 
 /// The figures of a data set that templates are judged by.
 private struct DataFigures {
-    let task: LearningTask, items: Int, classes: Int, smallest: Int
+    let items: Int, classes: Int, smallest: Int
     let features: [ColumnProfile]
-    let side: Int
 
-    init(_ task: LearningTask, _ profile: DatasetProfile) {
-        self.task = task
+    init(_ profile: DatasetProfile) {
         items = profile.items - profile.unlabelled
         classes = profile.classes.count
         smallest = profile.classes.map(\.count).min() ?? 0
         features = (profile.columns ?? []).filter { $0.name != profile.target && !$0.isIdentifier && $0.distinct > 1 }
-        side = min(profile.medianWidth ?? 0, profile.medianHeight ?? 0)
     }
 
     private func value(_ figure: Requirement.Figure) -> Int {

@@ -83,7 +83,7 @@ struct EvaluationRun {
             throw Problem(500, "train-no-checkpoint", title: "No trial can be evaluated", detail: "every checkpoint is unusable")
         }
         let weights = Mixture.weights(usable.map(\.validation)) { predictions in
-            let metrics = Metrics.all(predictions, outcomes, plan.task)
+            let metrics = Metrics.all(predictions, outcomes, plan.task, ranked: objective == .auc)
             // The objective alone moves in steps of single items; the loss breaks ties in favour of better scores.
             let loss = plan.task.isClassification ? metrics["log_loss"] ?? 0 : 0
             return Metrics.score(metrics, objective) - 0.2 * loss

@@ -140,7 +140,7 @@ struct Report: Codable, Sendable {
         predictionMilliseconds = milliseconds
         inputs = model.inputs
         let labels = try TrainingData.labels(data.test, data.task, data.classes)
-        let values = try TrainingData.values(data.test, data.task)
+        let values = TrainingData.values(data.test, data.task)
         let outcomes = labels.indices.map { Outcome(label: labels[$0], value: values[safe: $0] ?? 0) }
         let validating = data.folds.members == 1 ? data.folds.judged.count : 0
         counts = Counts(
@@ -258,7 +258,7 @@ struct Report: Codable, Sendable {
             let step = max(points.count / 100, 1)
             let kept = points.indices.filter { $0 % step == 0 || $0 == points.count - 1 }.map { points[$0] }
             return ROC(
-                name: names[name], area: Metrics.rankingQuality(predictions, labels, Array(labels.indices), of: name), points: kept)
+                name: names[name], area: Metrics.rankingQuality(predictions, labels, of: name), points: kept)
         }
     }
 

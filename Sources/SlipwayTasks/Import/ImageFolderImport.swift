@@ -21,8 +21,11 @@ struct ImageFolderImport {
 
     private enum Outcome: Sendable {
         case item(ImportedItem, hasColour: Bool)
-        case rejected(RejectedItem, status: Int, label: String?)
+        case rejected(RejectedItem, status: Int)
     }
+
+    /// A larger file is no photograph, and isn't read.
+    static let mostBytes = 64 << 20
 
     func run(_ emit: (TrainerEvent) throws -> Void) throws {
         do {
@@ -40,33 +43,36 @@ struct ImageFolderImport {
 
     /// The pictures with their labels, from the names alone.
     private func candidates(of archive: ZipArchive, warnings: inout [String]) throws -> [Candidate] {
-        var parts = archive.entries.map { $0.name.split(separator: "/").map(String.init) }
-        // A folder around all others: the only one at the root, with folders in it.
-        while let wrapper = parts.first?.first, parts.allSatisfy({ $0.count > 1 && $0[0] == wrapper }),
-            parts.contains(where: { $0.count > 2 }), wrapper.lowercased() != "unlabelled"
-        {
-            parts = parts.map { Array($0.dropFirst()) }
+        var files = archive.entries.map { (entry: $0, parts: $0.name.split(separator: "/").map(String.init)) }
+        var notes: [String] = []
+        while true {
+            let (left, others) = (files.filter { isNote($0.parts) }, files.filter { !isNote($0.parts) })
+            if !others.isEmpty {
+                notes += left.map(\.entry.name)
+                files = others
+            }
+            // A folder around all others: the only one at the root, with folders in it.
+            guard let wrapper = files.first?.parts.first, files.allSatisfy({ $0.parts.count > 1 && $0.parts[0] == wrapper }),
+                files.contains(where: { $0.parts.count > 2 }), wrapper.lowercased() != "unlabelled"
+            else { break }
+            files = files.map { ($0.entry, Array($0.parts.dropFirst())) }
         }
-        if let deep = zip(archive.entries, parts).first(where: { $0.1.count > 2 }) {
-            let places = zip(archive.entries, parts).filter { $0.1.count > 2 }.prefix(5)
+        if !notes.isEmpty { warnings.append("Left out as notes: " + notes.prefix(5).joined(separator: ", ") + ".") }
+        if let deep = files.first(where: { $0.parts.count > 2 }) {
+            let places = files.filter { $0.parts.count > 2 }.prefix(5)
             throw Problem(
                 422, "archive-nested-folders", title: "The folders are too deep",
                 detail: """
-                    '\(deep.0.name)' lies in a folder within the folder '\(deep.1[0])'. A class is one folder with its \
+                    '\(deep.entry.name)' lies in a folder within the folder '\(deep.parts[0])'. A class is one folder with its \
                     pictures directly in it; put each class's pictures together (train and test are split by us).
                     """,
                 errors: places.map {
-                    .init(entry: $0.0.name, code: "archive-nested-folders", detail: "\($0.1.count - 1) folders deep")
+                    .init(entry: $0.entry.name, code: "archive-nested-folders", detail: "\($0.parts.count - 1) folders deep")
                 })
         }
-        var candidates = zip(archive.entries, parts).map { entry, parts in
+        let candidates = files.map { entry, parts in
             let isUnlabelled = parts.count == 1 || ["unlabelled", "_unlabelled"].contains(parts[0].lowercased())
             return Candidate(entry: entry, name: parts.joined(separator: "/"), label: isUnlabelled ? nil : parts[0])
-        }
-        let notes = candidates.filter { !$0.name.contains("/") && isNote($0.name) }
-        if !notes.isEmpty, notes.count < candidates.count {
-            candidates.removeAll { !$0.name.contains("/") && isNote($0.name) }
-            warnings.append("Left out as notes: " + notes.prefix(5).map(\.name).joined(separator: ", ") + ".")
         }
         let classes = Set(candidates.compactMap(\.label))
         guard classes.count <= plan.limits.classes else {
@@ -78,8 +84,9 @@ struct ImageFolderImport {
     }
 
     /// A text at the root that explains the data set, not an item of it.
-    private func isNote(_ name: String) -> Bool {
-        let lower = name.lowercased()
+    private func isNote(_ parts: [String]) -> Bool {
+        guard parts.count == 1 else { return false }
+        let lower = parts[0].lowercased()
         return [".txt", ".md", ".csv", ".json", ".html", ".pdf"].contains { lower.hasSuffix($0) }
             || lower == "readme" || lower == "license" || lower == "licence"
     }
@@ -101,7 +108,7 @@ struct ImageFolderImport {
             tally.add(outcome)
             switch outcome {
             case .item(let item, _): try emit(.item(item))
-            case .rejected(let item, _, _): try emit(.rejected(item))
+            case .rejected(let item, _): try emit(.rejected(item))
             }
             try progress.report(tally.total, of: candidates.count, emit)
         }
@@ -114,6 +121,10 @@ struct ImageFolderImport {
     private func outcome(
         of candidate: Candidate, number: Int, _ archive: ZipArchive, limits: ImportLimits, staged: String
     ) throws -> Outcome {
+        guard candidate.entry.size <= Self.mostBytes else {
+            let reason = "The file has \(candidate.entry.size) bytes; a picture may have \(Self.mostBytes)."
+            return .rejected(RejectedItem(name: candidate.name, code: "image-too-large", reason: reason), status: 413)
+        }
         let bytes = try archive.contents(of: candidate.entry)
         if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) { throw ArchiveError.nested(entry: candidate.entry.name) }
         let header: PictureHeader
@@ -124,7 +135,7 @@ struct ImageFolderImport {
             header = try PictureHeader(bytes)
         } catch {
             let rejected = RejectedItem(name: candidate.name, code: error.code, reason: error.description)
-            return .rejected(rejected, status: error.status, label: candidate.label)
+            return .rejected(rejected, status: error.status)
         }
         let digest = Digest(of: bytes)
         let path = "\(staged)/\(number)"
@@ -154,7 +165,7 @@ extension ImageFolderImport {
         mutating func add(_ outcome: Outcome) {
             total += 1
             switch outcome {
-            case .rejected(let item, let status, _):
+            case .rejected(let item, let status):
                 rejectedCount += 1
                 if rejected.count < 20 { rejected.append((item, status)) }
                 codes.insert(item.code)

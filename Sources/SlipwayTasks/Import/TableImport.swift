@@ -134,7 +134,7 @@ extension TableImport {
             let digest = Digest(of: canonical)
             items += 1
             if rows.add(UInt64(bitPattern: digest.splitHash)) { duplicates += rows.share }
-            let label = row[layout.target].map { TableValue.category($0) }
+            let label = row[layout.target].flatMap { Label.text($0, isClassification: isClassification) }
             if let label {
                 if isClassification, labels.count < Self.maximumLabels || labels[label] != nil {
                     labels[label, default: 0] += 1
@@ -151,8 +151,9 @@ extension TableImport {
         func finish(base: [ColumnProfile]?) -> (DatasetProfile, warnings: [String]) {
             var warnings: [String] = []
             if unlabelled > 0 {
+                let lack = isClassification ? "is missing" : "has no number"
                 warnings.append(
-                    "The column '\(layout.columns[layout.target])' is missing in \(unlabelled) of \(items) rows; such rows are left out of training when it is the target."
+                    "The column '\(layout.columns[layout.target])' \(lack) in \(unlabelled) of \(items) rows; such rows are left out of training when it is the target."
                 )
             }
             if duplicates > 0 {
@@ -181,7 +182,8 @@ extension TableImport {
                     name: name, type: ColumnType(kind), missing: summary.missing + unreadable, distinct: summary.distinct,
                     minimum: range.flatMap { $0.count > 0 ? $0.minimum : nil },
                     maximum: range.flatMap { $0.count > 0 ? $0.maximum : nil },
-                    mean: range.flatMap { $0.count > 0 ? $0.mean : nil },
+                    // Differences of the very largest numbers overflow.
+                    mean: range.flatMap { $0.count > 0 && $0.mean.isFinite ? $0.mean : nil },
                     top: summary.top(20).map { ColumnProfile.Value(value: $0.value, count: $0.count) },
                     isIdentifier: index != layout.target && summary.isIdentifier(named: name))
             }

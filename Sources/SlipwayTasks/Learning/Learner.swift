@@ -9,6 +9,8 @@ protocol Learner: AnyObject {
     var resource: Double { get }
     /// No further training would help: the recipe's end, or early stopping.
     var isFinished: Bool { get }
+    /// The training came to nothing in the end, and what it was at its best is the result.
+    var hasDiverged: Bool { get }
 
     /// Learns for about a second or one unit, whichever is less, and says what it measured. The result must not depend
     /// on how the work is cut into calls, unless the rung has a limit in seconds.
@@ -19,6 +21,10 @@ protocol Learner: AnyObject {
 
     /// All that is needed to go on as if never interrupted.
     func checkpoint() throws -> TrialCheckpoint
+}
+
+extension Learner {
+    var hasDiverged: Bool { false }
 }
 
 /// A trained member: the same code predicts in evaluation and in serving.

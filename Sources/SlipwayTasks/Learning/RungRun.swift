@@ -21,7 +21,8 @@ struct RungRun {
         let (learner, earlier) = try start(data, recipe, emit)
         var log = TrialLog(earlier, rung: plan.rung, at: learner.resource)
         let span = RungSpan(
-            from: log.rungBegan, to: min(plan.untilResource ?? .infinity, recipe.length), started: began,
+            from: log.rungBegan, to: min(plan.untilResource ?? .infinity, recipe.length),
+            started: began - .seconds(log.earlierSeconds),
             seconds: plan.seconds.map { max($0 * (1 - Self.endShare) - Self.endSeconds, 0) })
 
         var saved = ContinuousClock.now
@@ -35,26 +36,30 @@ struct RungRun {
             hasWorked = true
             try emit(.progress(fraction: span.fraction(at: learner.resource), message: nil))
             if interruption.isInterrupted {
-                try save(learner, log, &sequence, emit)
+                try save(learner, log, span, &sequence, emit)
                 return
             }
             if (ContinuousClock.now - saved).seconds > Self.checkpointSeconds {
-                try save(learner, log, &sequence, emit)
+                try save(learner, log, span, &sequence, emit)
                 saved = .now
             }
+        }
+        if learner.hasDiverged {
+            try emit(.log(level: "warning", message: "the training has diverged: what it was at its best is the result"))
         }
         let predictions = try learner.validation()
         let judged = data.folds.judged
         let metrics = Metrics.all(
             predictions,
             judged.map { Outcome(label: data.labels[$0], value: data.task.isClassification ? 0 : data.values[$0]) },
-            plan.task)
-        try save(learner, log, &sequence, emit)
+            plan.task, ranked: Metrics.isRanked(objective, classes: data.classes.count))
+        try save(learner, log, span, &sequence, emit)
         try emit(
             .rung(
                 RungResult(
                     score: Metrics.score(metrics, objective), metrics: metrics, resource: learner.resource,
-                    finished: learner.isFinished || learner.resource >= recipe.length, peakMemoryBytes: peakMemory())))
+                    finished: learner.isFinished || learner.resource >= recipe.length, peakMemoryBytes: peakMemory(),
+                    earlierSeconds: log.earlierSeconds)))
     }
 
     /// From the checkpoint, or afresh when there is none or it can't be used.
@@ -74,12 +79,12 @@ struct RungRun {
     }
 
     private func save(
-        _ learner: any Learner, _ log: TrialLog, _ sequence: inout Int, _ emit: (TrainerEvent) throws -> Void
+        _ learner: any Learner, _ log: TrialLog, _ span: RungSpan, _ sequence: inout Int, _ emit: (TrainerEvent) throws -> Void
     ) throws {
         let name = "checkpoint-\(sequence)"
         sequence += 1
         var checkpoint = try learner.checkpoint()
-        log.store(in: &checkpoint)
+        log.store(in: &checkpoint, seconds: span.elapsed)
         checkpoint.state["resource"] = .number(learner.resource)
         checkpoint.validation = try learner.validation()
         try writeDurably(checkpoint.file, to: directory.appending(path: name))
@@ -97,17 +102,22 @@ private struct TrialLog {
     let rung: Int
     /// The resource at which this rung began, whichever attempt that was: schedules count from it.
     let rungBegan: Double
+    /// What earlier attempts have used of the rung's time.
+    let earlierSeconds: Double
     var history: [Measurement]
 
     init(_ checkpoint: TrialCheckpoint?, rung: Int, at resource: Double) {
         self.rung = rung
         let isSameRung = checkpoint?.state["rung"]?.intValue == rung
         rungBegan = isSameRung ? checkpoint?.state["rung_began"]?.doubleValue ?? resource : resource
+        earlierSeconds = isSameRung ? max(checkpoint?.state["rung_seconds"]?.doubleValue ?? 0, 0) : 0
         history = checkpoint?.history ?? []
     }
 
-    func store(in checkpoint: inout TrialCheckpoint) {
+    /// - Parameter seconds: what the rung has taken until now, in all its attempts.
+    func store(in checkpoint: inout TrialCheckpoint, seconds: Double) {
         checkpoint.state["rung"] = .integer(rung)
+        checkpoint.state["rung_seconds"] = .number(seconds)
         checkpoint.state["rung_began"] = .number(rungBegan)
         checkpoint.history = history
     }

@@ -28,12 +28,14 @@ struct TrainingData: Sendable {
         try self.init(plan, task: task, items: items)
     }
 
-    init(_ plan: DataPlan, task: LearningTask, items: [DataItem]) throws {
+    init(_ plan: DataPlan, task: LearningTask, items all: [DataItem]) throws {
         self.task = task
         classes = plan.classes
         columns = plan.columns ?? []
         target = plan.target ?? ""
-        unlabelled = plan.unlabelled
+        // As import counts them: a target that is no number is a missing one.
+        let items = task.isClassification ? all : all.filter { Field.number($0.label) != nil }
+        unlabelled = plan.unlabelled + all.count - items.count
         let groups = Dictionary(grouping: items.indices) { task.isClassification ? items[$0].label : "" }
         var sides = [Split](repeating: .train, count: items.count)
         for (_, indices) in groups {
@@ -44,7 +46,7 @@ struct TrainingData: Sendable {
         train = items.indices.filter { sides[$0] == .train }.map { items[$0] }
         test = items.indices.filter { sides[$0] == .test }.map { items[$0] }
         labels = try Self.labels(train, task, plan.classes)
-        values = try Self.values(train, task)
+        values = Self.values(train, task)
         folds = Folds(hashes: train.map(\.splitHash), labels: labels, isTabular: task.isTabular)
         guard !train.isEmpty else {
             throw Problem(
@@ -66,14 +68,10 @@ struct TrainingData: Sendable {
         }
     }
 
-    static func values(_ items: [DataItem], _ task: LearningTask) throws -> [Float] {
+    static func values(_ items: [DataItem], _ task: LearningTask) -> [Float] {
         guard !task.isClassification else { return [] }
-        return try items.map { item in
-            guard let value = TableValue.number(item.label) else {
-                throw Problem(
-                    422, "train-target-not-numeric", title: "A target is no number",
-                    detail: "the target of '\(item.name)' is '\(item.label.prefix(64))'")
-            }
+        return items.map { item in
+            guard let value = Field.number(item.label) else { preconditionFailure("items without a number were left out") }
             return Float(value)
         }
     }

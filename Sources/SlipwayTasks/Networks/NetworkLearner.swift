@@ -28,9 +28,10 @@ final class NetworkLearner: Learner {
     /// Whether something was learned since the last judgement.
     private var isStale = true
     private var judgeSeconds = 0.0
+    private(set) var hasDiverged = false
 
     var resource: Double { Double(epoch) + Double(step) / Double(steps) }
-    var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience }
+    var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience || hasDiverged }
 
     init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int, checkpoint: TrialCheckpoint?) throws {
         self.data = data
@@ -101,14 +102,18 @@ final class NetworkLearner: Learner {
         let start = ContinuousClock.now
         let results = try onLane(members.count) { [members] in try members[$0].judge() }
         let margins = results.flatMap(\.margins)
-        let loss = link.loss(margins, judgedLabels)
-        // A network that blew up never counts as best, unless there is nothing else. What a checkpoint judged in the middle
-        // of the first epoch, whenever that was, gives way to the first whole epoch: no clock may choose the weights.
-        if loss < best.loss || best.epoch < 1 {
-            best = (epoch, loss.isFinite ? loss : .infinity, margins, results.map(\.state))
-        }
         isStale = false
         judgeSeconds = max(judgeSeconds, (ContinuousClock.now - start).seconds)
+        guard margins.allSatisfy(\.isFinite) else {
+            // Weights that aren't finite never become so again: the best state before is the result.
+            hasDiverged = true
+            guard best.epoch >= 1 else { throw Problem.diverged }
+            return []
+        }
+        let loss = link.loss(margins, judgedLabels)
+        // What a checkpoint judged in the middle of the first epoch, whenever that was, gives way to the first whole epoch: no
+        // clock may choose the weights.
+        if loss < best.loss || best.epoch < 1 { best = (epoch, loss, margins, results.map(\.state)) }
         let training = results.map(\.trainingLoss).reduce(0, +) / Double(max(results.count, 1))
         return [
             Measurement(name: link.lossName, value: loss, step: resource),
@@ -176,13 +181,30 @@ final class NetworkLearner: Learner {
     }
 }
 
-/// What a learner learns from, prepared once: a matrix of features, or the pictures themselves.
+extension Problem {
+    fileprivate static let diverged = Problem(
+        422, "train-diverged", title: "The training has diverged",
+        detail: "the network's weights grew beyond all bounds before it had learned anything: a smaller learning rate may help")
+}
+
+/// What a learner learns from, prepared once as far as memory allows: features, or the pictures themselves.
 private struct Source: Sendable {
     let input: NetworkInput
-    let matrix: [Float]
+    let features: Features
     let pictures: [Picture]
     let augmentation: PictureAugmentation?
     let seed: UInt64
+
+    enum Features: Sendable {
+        /// One item after the other.
+        case prepared([Float])
+        /// Rows that are encoded whenever they are learned from.
+        case rows([[String?]], TableEncoder.Batches)
+        case none
+    }
+
+    /// Features beyond so many bytes aren't kept: one indicator a category makes much of a long table.
+    private static let mostPreparedBytes = 512 << 20
 
     init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int) throws {
         seed = recipe.seed
@@ -194,7 +216,9 @@ private struct Source: Sendable {
             let waves = recipe.template.network == .tableNetwork ? recipe.integer("frequencies") : 0
             guard encoder.networkWidth(waves: waves) > 0 else { throw Problem.nothingToLearnFrom }
             input = .rows(encoder, waves: waves)
-            matrix = encoder.networkMatrix(rows, waves: waves)
+            let batches = TableEncoder.Batches(encoder, waves: waves)
+            let bytes = 4 * rows.count * encoder.networkWidth(waves: waves)
+            features = bytes <= Self.mostPreparedBytes ? .prepared(batches.networkMatrix(rows)) : .rows(rows, batches)
             (pictures, augmentation) = ([], nil)
         case .resnet, .pictureFeatures:
             let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
@@ -202,7 +226,7 @@ private struct Source: Sendable {
             let loaded = try Self.load(files, threads: threads) { try preparation.picture(decoding: $0) }
             if recipe.template.network == .resnet {
                 input = .planes(preparation)
-                matrix = []
+                features = .none
                 pictures = loaded
                 augmentation = PictureAugmentation(
                     flip: recipe.number("flip") > 0 ? min(recipe.number("flip"), 1) : 0, shift: recipe.number("shift"),
@@ -212,7 +236,7 @@ private struct Source: Sendable {
                 let rows = loaded.map(PictureFeatures.of)
                 let scale = PictureFeatures.Scale(rows)
                 input = .features(preparation, scale)
-                matrix = rows.flatMap(scale.scaled)
+                features = .prepared(rows.flatMap(scale.scaled))
                 (pictures, augmentation) = ([], nil)
             }
         }
@@ -254,11 +278,16 @@ private struct Source: Sendable {
             }
             return NetworkInput.planes(chosen, preparation)
         }
-        let width = input.sizes.reduce(1, *)
-        var values: [Float] = []
-        values.reserveCapacity(items.count * width)
-        for item in items { values += matrix[item * width..<(item + 1) * width] }
-        return values
+        switch features {
+        case .rows(let rows, let batches): return batches.networkMatrix(items.map { rows[$0] })
+        case .prepared(let matrix):
+            let width = input.sizes.reduce(1, *)
+            var values: [Float] = []
+            values.reserveCapacity(items.count * width)
+            for item in items { values += matrix[item * width..<(item + 1) * width] }
+            return values
+        case .none: return []
+        }
     }
 }
 

@@ -107,18 +107,19 @@ struct TrainedModel: Sendable {
         return [ModelManifest.name, ModelManifest.weights]
     }
 
+    /// - Parameter file: where a file of the model lies, by its name.
     /// - Errors: `ModelFault` when a file is missing, changed, or of a format that this build doesn't know.
-    init(from folder: URL) throws {
+    init(file: (_ name: String) throws -> URL) throws {
         let manifest: ModelManifest
         do {
-            let bytes = try Data(contentsOf: folder.appending(path: ModelManifest.name))
+            let bytes = try Data(contentsOf: file(ModelManifest.name))
             manifest = try JSONDecoder().decode(ModelManifest.self, from: bytes)
         } catch {
             throw ModelFault("model.json can't be read: \(error)")
         }
         guard manifest.format == 1 else { throw ModelFault("model.json has format \(manifest.format); this build reads 1") }
         guard let expected = manifest.files[ModelManifest.weights] else { throw ModelFault("model.json names no weights") }
-        let path = folder.appending(path: ModelManifest.weights).path
+        let path = try file(ModelManifest.weights).path
         let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
         guard bytes.count == expected.bytes, Digest(of: bytes).hex == expected.sha256 else {
             throw ModelFault("\(ModelManifest.weights) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")

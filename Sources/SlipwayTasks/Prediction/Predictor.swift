@@ -7,13 +7,32 @@ package import SlipwayDomain
 /// Calls compute on the calling thread, several at once if they like: give it threads that may be busy, never those of
 /// the cooperative pool.
 package struct Predictor: Sendable {
+    /// Of one call: what a call may take of a process that answers for everybody, in memory and in time.
+    package static let mostRows = 1000, mostPictures = 32
+    /// Inputs that are computed at once; between two such batches a call that nobody waits for any more ends.
+    private static let rowsAtOnce = 256, picturesAtOnce = 8
+
     private let model: TrainedModel
     private let columnIndex: [String: Int]
 
     /// - Parameter folder: holds `model.json` and the files that it names, whose sizes and digests are checked.
     /// - Errors: `ModelFault`.
     package init(folder: URL) throws {
-        model = try TrainedModel(from: folder)
+        try self.init(TrainedModel { folder.appending(path: $0) })
+    }
+
+    /// - Parameter files: paths by name.
+    /// - Errors: `ModelFault`.
+    package init(files: [String: String]) throws {
+        try self.init(
+            TrainedModel { name in
+                guard let path = files[name] else { throw ModelFault("it has no \(name)") }
+                return URL(fileURLWithPath: path)
+            })
+    }
+
+    private init(_ model: TrainedModel) {
+        self.model = model
         columnIndex = Dictionary(zip(model.columns.map(\.name), 0...), uniquingKeysWith: { first, _ in first })
     }
 
@@ -36,21 +55,28 @@ package struct Predictor: Sendable {
 
     /// One picture's bytes, PNG or JPEG.
     ///
-    /// - Errors: `Problem` 415 when the model takes rows, 422 `picture-undecodable` when they are no picture.
+    /// - Errors: `Problem` 415 when the model takes rows, 413, 415 or 422 when they are no picture that can be read.
     package func predict(pictureBytes bytes: [UInt8]) throws -> PredictionAnswer {
         guard !model.task.isTabular else {
             throw Problem(
                 415, "predict-media-type", title: "This model takes rows",
                 detail: "send JSON: {\"inputs\": [{\"column\": value, ...}]}")
         }
-        return answer(try predictions(pictures: [bytes]))
+        do {
+            return answer(try predictions(pictures: [bytes]))
+        } catch var problem as Problem {
+            // The picture is the whole body: there is no place in it to point to.
+            problem.errors = []
+            throw problem
+        }
     }
 
     /// `{"inputs": [...]}`: rows as objects, or pictures as `{"base64": "..."}`.
     ///
-    /// - Errors: `Problem` 400 for what is no such JSON, 422 with a pointer such as `/inputs/7/price`. One bad input
-    ///   fails the call.
-    package func predict(json body: Data) throws -> PredictionAnswer {
+    /// - Parameter isAbandoned: asked between batches: whether nobody waits for the answer any more.
+    /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs, 422 with a pointer such as
+    ///   `/inputs/7/price`; `CancellationError` for an abandoned call. One bad input fails the call.
+    package func predict(json body: Data, isAbandoned: () -> Bool = { false }) throws -> PredictionAnswer {
         let document: JSON
         do {
             document = try JSONReader.read([UInt8](body))
@@ -63,9 +89,31 @@ package struct Predictor: Sendable {
         if let unknown = members.keys.sorted().first(where: { $0 != "inputs" }) {
             throw Problem.input("/\(unknown.pointerEscaped)", "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
         }
-        if model.task.isTabular { return try predict(rows: inputs) }
+        let most = model.task.isTabular ? Self.mostRows : Self.mostPictures
+        guard inputs.count <= most else {
+            let detail = "\(inputs.count) \(model.task.isTabular ? "rows" : "pictures"); a call takes \(most) at most"
+            throw Problem(
+                413, "predict-too-many-inputs", title: "Too many inputs for one call", detail: detail,
+                errors: [.init(pointer: "/inputs", code: "too-many", detail: detail)])
+        }
+        var whole = answer(Predictions(width: max(model.classes.count, 1), values: []))
+        let size = model.task.isTabular ? Self.rowsAtOnce : Self.picturesAtOnce
+        var missing: Set<String> = []
+        for start in stride(from: 0, to: inputs.count, by: size) {
+            if isAbandoned() { throw CancellationError() }
+            let batch = inputs[start..<min(start + size, inputs.count)]
+            let predictions = try model.task.isTabular ? predictions(rows: rows(batch, &missing)) : predictions(ofPictures: batch)
+            whole.predictions.values += predictions.values
+        }
+        whole.warnings = model.columns.map(\.name).filter(missing.contains).map {
+            "the column '\($0)' is missing in some inputs; it counts as a missing value there"
+        }
+        return whole
+    }
+
+    private func predictions(ofPictures inputs: ArraySlice<JSON>) throws -> Predictions {
         var pictures: [[UInt8]] = []
-        for (index, input) in inputs.enumerated() {
+        for (index, input) in zip(inputs.indices, inputs) {
             guard case .object(let members) = input, members.count == 1, let text = members["base64"]?.stringValue,
                 let bytes = Data(base64Encoded: text)
             else {
@@ -73,13 +121,15 @@ package struct Predictor: Sendable {
             }
             pictures.append([UInt8](bytes))
         }
-        return answer(try predictions(pictures: pictures))
+        return try predictions(pictures: pictures, from: inputs.startIndex)
     }
 
-    private func predict(rows inputs: [JSON]) throws -> PredictionAnswer {
+    /// The fields of some inputs, in the order of the training version's columns.
+    ///
+    /// - Parameter missing: gets the columns that an input doesn't name.
+    private func rows(_ inputs: ArraySlice<JSON>, _ missing: inout Set<String>) throws -> [[String?]] {
         var rows: [[String?]] = []
-        var missing: Set<String> = []
-        for (index, input) in inputs.enumerated() {
+        for (index, input) in zip(inputs.indices, inputs) {
             guard case .object(let members) = input else {
                 throw Problem.input("/inputs/\(index)", "invalid-value", "a row is an object of column names and values")
             }
@@ -98,11 +148,7 @@ package struct Predictor: Sendable {
             }
             rows.append(row)
         }
-        var answer = answer(try predictions(rows: rows))
-        answer.warnings = model.columns.map(\.name).filter(missing.contains).map {
-            "the column '\($0)' is missing in some inputs; it counts as a missing value there"
-        }
-        return answer
+        return rows
     }
 
     /// A value of JSON as the text that would have stood in the upload; nil for a missing value.
@@ -148,8 +194,9 @@ package struct Predictor: Sendable {
         try model.predictions(ModelInputs(rows: rows))
     }
 
-    /// - Errors: `Problem` 422 `picture-undecodable` naming the picture.
-    func predictions(pictures files: [[UInt8]]) throws -> Predictions {
+    /// - Parameter first: the first picture's place among the call's inputs.
+    /// - Errors: `Problem` 413, 415 or 422 naming the picture.
+    func predictions(pictures files: [[UInt8]], from first: Int = 0) throws -> Predictions {
         var inputs = ModelInputs()
         for preparation in model.preparations {
             inputs.pictures[preparation] = try files.enumerated().map { index, bytes in
@@ -159,7 +206,7 @@ package struct Predictor: Sendable {
                     let (status, code) = (error as? PictureError).map { ($0.status, $0.code) } ?? (422, "image-corrupt")
                     throw Problem(
                         status, code, title: "This is no picture that can be read", detail: "\(error)",
-                        errors: [.init(pointer: "/inputs/\(index)", code: code, detail: "\(error)")])
+                        errors: [.init(pointer: "/inputs/\(first + index)", code: code, detail: "\(error)")])
                 }
             }
         }
@@ -175,7 +222,7 @@ package struct Predictor: Sendable {
 package struct PredictionAnswer: Sendable {
     let classes: [String]
     let isClassification: Bool
-    let predictions: Predictions
+    fileprivate(set) var predictions: Predictions
     package var warnings: [String] = []
 
     init(classes: [String], isClassification: Bool, predictions: Predictions) {

@@ -1,7 +1,16 @@
 internal import Foundation
+internal import KeelData
 
-/// What features are made of, beyond what `TableValue` reads.
+/// What features and targets are made of, beyond what `TableValue` reads.
 enum Field {
+    /// The largest number that is learned from: so far from the end of Float that sums and differences stay finite.
+    static let largest = 1e32
+
+    /// A field as a number; what is larger than all that is learned from counts as the largest.
+    static func number(_ text: String) -> Double? {
+        TableValue.number(text).map { min(max($0, -largest), largest) }
+    }
+
     /// Year, month 1...12, day 1...31 and weekday 0...6 (Monday is 0) of seconds since 1970.
     static func parts(ofDate seconds: Double) -> [Double] {
         let total = Int((seconds / 86_400).rounded(.down))

@@ -64,7 +64,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
             var values: [Double] = []
             var missing = 0
             for field in fields {
-                if let value = field.flatMap({ type == .number ? TableValue.number($0) : TableValue.date($0) }) {
+                if let value = field.flatMap({ type == .number ? Field.number($0) : TableValue.date($0) }) {
                     values.append(value)
                 } else {
                     missing += 1
@@ -145,7 +145,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
             for (column, lookup) in zip(columns, lookups) {
                 let field = column.index < fields.count ? fields[column.index] : nil
                 switch column.feature {
-                case .number: matrix[at] = field.flatMap(TableValue.number).map { Float($0) } ?? .nan
+                case .number: matrix[at] = field.flatMap(Field.number).map { Float($0) } ?? .nan
                 case .boolean: matrix[at] = field.flatMap(TableValue.boolean).map { $0 ? 1 : 0 } ?? .nan
                 case .category: matrix[at] = field.flatMap { lookup[TableValue.category($0)] }.map { Float($0) } ?? .nan
                 case .date:
@@ -182,16 +182,35 @@ struct TableEncoder: Codable, Sendable, Hashable {
 
     /// Numbers about 0 to ±1 with outliers drawn in, one indicator a category; a missing number is 0 with an indicator.
     func networkMatrix(_ rows: [[String?]], waves: Int) -> [Float] {
+        Batches(self, waves: waves).networkMatrix(rows)
+    }
+
+    /// An encoder for networks that is used again and again.
+    struct Batches: Sendable {
+        private let encoder: TableEncoder
+        private let waves: Int
+        /// The code of each known value, by column.
+        private let lookups: [[String: Int]]
+
+        init(_ encoder: TableEncoder, waves: Int) {
+            self.encoder = encoder
+            self.waves = waves
+            lookups = encoder.columns.map(\.feature.lookup)
+        }
+
+        func networkMatrix(_ rows: [[String?]]) -> [Float] { encoder.networkMatrix(rows, waves: waves, lookups) }
+    }
+
+    private func networkMatrix(_ rows: [[String?]], waves: Int, _ lookups: [[String: Int]]) -> [Float] {
         let width = networkWidth(waves: waves)
         var matrix = [Float](repeating: 0, count: rows.count * width)
-        let lookups = columns.map(\.feature.lookup)
         for (row, fields) in rows.enumerated() {
             var at = row * width
             for (column, lookup) in zip(columns, lookups) {
                 let field = column.index < fields.count ? fields[column.index] : nil
                 switch column.feature {
                 case .number(let centre, let scale, let hasMissing):
-                    if let value = field.flatMap(TableValue.number) {
+                    if let value = field.flatMap(Field.number) {
                         let squashed = Self.squashed((value - centre) / scale)
                         matrix[at] = squashed
                         let waving = at + (hasMissing ? 2 : 1)
@@ -243,8 +262,11 @@ struct TableEncoder: Codable, Sendable, Hashable {
         return matrix
     }
 
-    /// Linear about 0, drawn in towards ±3.
-    private static func squashed(_ value: Double) -> Float { Float(value / (1 + (value / 3) * (value / 3)).squareRoot()) }
+    /// Linear about 0, drawn in towards ±3. (Beyond the bound nothing changes any more, and squares would overflow.)
+    private static func squashed(_ value: Double) -> Float {
+        let value = min(max(value, -1e12), 1e12)
+        return Float(value / (1 + (value / 3) * (value / 3)).squareRoot())
+    }
 }
 
 extension TableEncoder.Feature {

@@ -24,7 +24,7 @@ struct WorkerRole: AsyncParsableCommand {
         let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
         // A connection for each slot's writes, two for reading, and the rest for housekeeping.
         let connections = worker.slots.values.reduce(0, +) * 2 + 2
-        let process = Worker(
+        let process = try Worker(
             worker, database: try role.database(connections: connections), blobs: try role.blobs(),
             decide: { try ExperimentDecision.next($0, library) }, logger: role.logger)
         try await process.runProcess()

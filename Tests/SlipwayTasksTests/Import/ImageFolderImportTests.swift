@@ -323,3 +323,24 @@ private struct SplitMix: RandomNumberGenerator {
         return z ^ z >> 31
     }
 }
+
+@Test func aNoteBesideOrInAFolderAroundAllIsNoClass() throws {
+    for note in ["README.txt", "photos/README.txt", "photos/all/LICENSE"] {
+        var zip = try sampleZip(under: "photos/all/")
+        zip.add(note, Array("hello".utf8))
+        let result = try imported(zip)
+        #expect(result.summary?.profile.classes.map(\.name) == ["cat", "dog"], "\(note)")
+        #expect(result.summary?.warnings.contains { $0.contains(note) } == true, "\(note)")
+    }
+}
+
+@Test func aFileThatIsTooLargeForAPictureIsNotRead() throws {
+    var zip = try sampleZip()
+    // It says that it unpacks to more than 64 MiB; its bytes are no deflated ones at all.
+    zip.add("cat/huge.png", [UInt8](repeating: 0xAB, count: 400_000)) {
+        $0.method = 8
+        $0.declaredSize = UInt32(64 << 20) + 1
+    }
+    let found = try problem(zip)
+    #expect(found?.code == "image-too-large" && found?.status == 413 && found?.errors.first?.entry == "cat/huge.png")
+}

@@ -39,7 +39,7 @@ struct Learning {
         library = try TemplateLibrary(folder: templateFolder)
         let file = directory.appending(path: "upload")
         try Data(upload).write(to: file)
-        let plan = ImportPlan(task: task, upload: file.path, mediaType: "application/octet-stream", format: "auto")
+        let plan = ImportPlan(task: task, upload: file.path, mediaType: "application/octet-stream", format: "auto", limits: ImportLimits())
         var lines = Data()
         var count = 0
         var summary: ImportSummary?
