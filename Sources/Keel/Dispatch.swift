@@ -57,6 +57,9 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorErro
         let specs = SpecList(of: inputs)
         let outputs = try primitive.outputs(specs)
         let records = isRecording(inputs)
+        if inputs.count == 1, !inputs[0].descriptor.isBlocked, let views = try primitive.views(inputs[0]) {
+            return records ? recorded(views, PrimitiveNode(primitive, inputs)) : views
+        }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
         return try runMany(primitive, inputs, try commonPlace(P.name, inputs), outputs, residuals, records)
     } catch {
@@ -83,10 +86,16 @@ private func runMany<P: Primitive>(
     let node = PrimitiveNode(primitive, operands)
     node.keep(outputs: made, count: outputs.count, P.gradientReads)
     made.removeLast(residuals.count)
-    for i in made.indices where made[i].dtype.isFloat {
-        made[i] = Tensor(made[i].storage, made[i].descriptor, node: node, output: i)
+    return recorded(made, node)
+}
+
+/// Outputs that know what made them.
+private func recorded(_ outputs: [Tensor], _ node: Node) -> [Tensor] {
+    var outputs = outputs
+    for i in outputs.indices where outputs[i].dtype.isFloat {
+        outputs[i] = Tensor(outputs[i].storage, outputs[i].descriptor, node: node, output: i)
     }
-    return made
+    return outputs
 }
 
 /// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded.

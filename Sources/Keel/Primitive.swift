@@ -30,6 +30,9 @@ public protocol Primitive: Hashable, Sendable {
     /// elements must be moved.
     func view(_ input: Tensor) throws(TensorError) -> Tensor?
 
+    /// As `view`, for primitives with several outputs, all of them views.
+    func views(_ input: Tensor) throws(TensorError) -> [Tensor]?
+
     /// Gives the gradients of the inputs that are wanted, in terms of primitives.
     func gradient(_ g: borrowing GradientContext) throws(TensorError)
 
@@ -47,6 +50,7 @@ extension Primitive {
     public func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList() }
     public func layout(_ inputs: Operands, output: TensorSpec) -> Layout { .strided }
     public func view(_ input: Tensor) throws(TensorError) -> Tensor? { nil }
+    public func views(_ input: Tensor) throws(TensorError) -> [Tensor]? { nil }
     public func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? { nil }
 
     /// For primitives whose outputs are no floats, or that nobody derives.

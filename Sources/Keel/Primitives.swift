@@ -12,6 +12,7 @@ package let primitives: [any Primitive.Type] = [
     Compare.self, Select.self,
     // Views and moves
     Identity.self, Contiguous.self, Reshape.self, Permute.self, Expand.self, Slice.self, Unslice.self, Concatenate.self, Cast.self,
+    Flip.self, Split.self, Pad.self, Unpad.self,
     // Reductions
     Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self,
     // Products and pictures
@@ -25,7 +26,9 @@ package let primitives: [any Primitive.Type] = [
     // Sequences
     LSTM.self, LSTMGradient.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
     // Indexing
-    Gather.self, ScatterAdd.self, OneHot.self,
+    Gather.self, ScatterAdd.self, OneHot.self, TakeAlong.self, Scatter.self, NonZero.self,
+    // Orders and running sums
+    TopK.self, CumulativeSum.self, LinearRecurrence.self,
     // Losses, dropout
     SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, Dropout.self,
     // State updates

@@ -8,10 +8,27 @@ KEEL_INLINE int64_t index_at(const void *indices, int32_t is_64_bit, int64_t i) 
 
 KEEL_INLINE int64_t wrapped(int64_t index, int64_t n) { return index < 0 ? index + n : index; }
 
+// Whether any of a few indices lies outside; without a branch for each, so that the loop is vectorised.
+KEEL_CLONES static int any_bad_64(int64_t count, const int64_t *restrict indices, int64_t n) {
+    uint64_t bad = 0;
+    for (int64_t i = 0; i < count; i++) bad |= (uint64_t)indices[i] + (uint64_t)n >= 2 * (uint64_t)n;
+    return bad != 0;
+}
+KEEL_CLONES static int any_bad_32(int64_t count, const int32_t *restrict indices, int64_t n) {
+    uint64_t bad = 0;
+    for (int64_t i = 0; i < count; i++) bad |= (uint64_t)(int64_t)indices[i] + (uint64_t)n >= 2 * (uint64_t)n;
+    return bad != 0;
+}
+
 int64_t keel_first_bad_index(int32_t is_64_bit, int64_t count, const void *indices, int64_t n) {
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t index = index_at(indices, is_64_bit, i);
-        if (index < -n || index >= n) return i;
+    for (int64_t start = 0; start < count; start += 1024) {
+        const int64_t end = count - start < 1024 ? count : start + 1024;
+        if (!(is_64_bit ? any_bad_64(end - start, (const int64_t *)indices + start, n) : any_bad_32(end - start, (const int32_t *)indices + start, n)))
+            continue;
+        for (int64_t i = start; i < end; i++) {
+            const int64_t index = index_at(indices, is_64_bit, i);
+            if (index < -n || index >= n) return i;
+        }
     }
     return -1;
 }
@@ -29,7 +46,12 @@ static void gather_rows(void *context, int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; item++) {
         const int64_t o = item / j->count, i = item % j->count;
         const int64_t index = wrapped(index_at(j->indices, j->is_64_bit, i), j->n);
-        memcpy(j->out + item * j->row, j->x + (o * j->n + index) * j->row, (size_t)j->row);
+        char *to = j->out + item * j->row;
+        const char *from = j->x + (o * j->n + index) * j->row;
+        // Single elements are moved without a call.
+        if (j->row == 4) memcpy(to, from, 4);
+        else if (j->row == 8) memcpy(to, from, 8);
+        else memcpy(to, from, (size_t)j->row);
     }
 }
 

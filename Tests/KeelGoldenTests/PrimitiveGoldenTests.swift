@@ -110,7 +110,7 @@ private let goldenCases: [GoldenCase] = [
     GoldenCase("dropout", ["Dropout"]) { x throws(TensorError) in
         try x[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: x[0].device), draw: 2)
     },
-] + visionGoldenCases
+] + visionGoldenCases + indexingGoldenCases
 
 @Test(arguments: goldenCases)
 func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
@@ -136,7 +136,7 @@ func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
 /// What has no golden values of its own: whole numbers and bools, copies, the second derivative of max pooling, what
 /// `TrainingGoldenTests` covers, and lazy Adam, which moves rows as AdamW does.
 private let others: Set<String> = [
-    "Identity", "Cast", "ArgMax", "OneHot", "MaxPool2DPick", "NonMaximumSuppression", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic",
+    "Identity", "Cast", "ArgMax", "OneHot", "MaxPool2DPick", "NonMaximumSuppression", "NonZero", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic",
 ]
 
 @Test func everyFloatPrimitiveHasGoldenValues() throws {

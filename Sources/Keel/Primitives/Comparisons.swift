@@ -66,17 +66,17 @@ struct Select: Primitive {
 
     static var kernels: Kernels<Select> {
         Kernels(
-            reference: { _, inputs, outputs throws(TensorError) in select(inputs, outputs) },
+            reference: { _, inputs, outputs throws(TensorError) in
+                var walk = keel_walk(outputs[0], inputs)
+                keel_reference_select(
+                    Int32(outputs[0].dtype.width), &walk, outputs[0].bytes, inputs[0].pointer(UInt8.self), inputs[1].bytes, inputs[2].bytes)
+            },
             cpu: { _, inputs, outputs throws(TensorError) in
-                select(inputs, outputs)
+                var walk = keel_walk(outputs[0], inputs)
+                keel_select(
+                    Int32(outputs[0].dtype.width), &walk, outputs[0].bytes, inputs[0].pointer(UInt8.self), inputs[1].bytes, inputs[2].bytes)
                 return true
             })
-    }
-
-    private static func select(_ inputs: Operands, _ outputs: Operands) {
-        var walk = keel_walk(outputs[0], inputs)
-        keel_reference_select(
-            Int32(outputs[0].dtype.width), &walk, outputs[0].bytes, inputs[0].pointer(UInt8.self), inputs[1].bytes, inputs[2].bytes)
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {

@@ -14,10 +14,13 @@
 #include "image.h"
 #include "indexing.h"
 #include "loss.h"
+#include "masks.h"
 #include "moving.h"
 #include "normalisation.h"
 #include "optimisation.h"
+#include "ordering.h"
 #include "packed.h"
+#include "padding.h"
 #include "parallel.h"
 #include "philox.h"
 #include "products.h"
@@ -26,6 +29,8 @@
 #include "resize.h"
 #include "rms_norm.h"
 #include "rows.h"
+#include "scan.h"
+#include "scatter.h"
 #include "walk.h"
 
 #endif
