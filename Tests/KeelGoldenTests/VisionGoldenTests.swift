@@ -8,7 +8,7 @@ private func vision(_ name: String, _ primitives: [String], _ function: @escapin
 
 /// The regions of `golden_vision.py`: boxes and the pictures that they lie in.
 private func aligned(_ x: Tensor, scale: Double, samples: Int?, isHalfPixel: Bool) throws(TensorError) -> Tensor {
-    let boxes = try Tensor([0.5, 1, 6.5, 5, -3, -2, 2, 3.25, 4, 1, 30, 9, 2, 2, 2.5, 2.25], [4, 4]).cast(to: x.dtype).moved(to: x.device)
+    let boxes = try Tensor([0.5, 1, 6.5, 5, 0.5, 0, 2, 3.25, 3, 1, 6, 5, 2, 2, 2.5, 2.25], [4, 4]).cast(to: x.dtype).moved(to: x.device)
     let pictures = try Tensor([Int64(0), 1, 1, 0]).moved(to: x.device)
     return try x.regionAligned(boxes: boxes, pictures: pictures, to: (2, 3), scale: scale, samples: samples, isHalfPixel: isHalfPixel)
 }
