@@ -126,7 +126,7 @@ final class ServeSocket: Sendable {
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func nothingIsAskedForAClientThatHasLeft() async throws {
+    @Test(.timeLimit(.minutes(10))) func nothingIsAskedForAClientThatHasLeft() async throws {
         try await withRunningServer({
             $0.limits.serveTime = .seconds(2)
             $0.metricsKey = "collector"

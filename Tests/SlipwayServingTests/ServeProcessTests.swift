@@ -93,7 +93,7 @@ private func makeDeployment(in database: Database) async throws -> DeploymentID 
 
 @Suite struct ServeProcessTests {
     /// Calls for a deployment that isn't there wait for it, and hold their bytes meanwhile.
-    @Test(.timeLimit(.minutes(2))) func callsInFlightHaveABudgetAndGiveItBackWithTheirCaller() async throws {
+    @Test(.timeLimit(.minutes(10))) func callsInFlightHaveABudgetAndGiveItBackWithTheirCaller() async throws {
         try await withRunningServe({
             $0.bodyBytes = 1_000_000
             $0.loadTime = .seconds(3600)
