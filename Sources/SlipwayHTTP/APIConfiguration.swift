@@ -18,7 +18,7 @@ package struct APIConfiguration: Sendable {
         package var targetBytes = 8 << 10
         package var connections = 1000
         /// Requests a second of one key, predict calls aside, which wait in line at their model; 0: no limit.
-        package var keyRate = 500
+        package var keyRate = 5000
         /// Keys a second that one address may try, those that were let in lately aside; 0: no limit.
         package var addressRate = 100
         package var eventStreams = 200

@@ -20,7 +20,7 @@ enum Settings {
         "metrics_key", default: nil, defaultDoc: "an API key with the scope platform", isSecret: true,
         "What collectors of /metrics may send as a bearer token.")
     static let keyRate = Setting<Int>(
-        "key_rate", default: 500, in: 0...1_000_000,
+        "key_rate", default: 5000, in: 0...1_000_000,
         "Requests a second of one API key, predict calls aside, and twice as many at once; 0: no limit.")
     static let addressRate = Setting<Int>(
         "address_rate", default: 100, in: 0...1_000_000,
