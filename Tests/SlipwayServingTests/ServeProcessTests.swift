@@ -16,7 +16,7 @@ private struct RunningServe: Sendable {
 
     final class Model: LoadedModel {
         func warmUp() {}
-        func answer(_ request: PredictRequest, as version: ModelVersionID) -> Data { Data("{}".utf8) }
+        func answer(_ request: PredictRequest, as version: ModelVersionID, isAbandoned: () -> Bool) -> Data { Data("{}".utf8) }
     }
 
     struct Answer: Sendable {
