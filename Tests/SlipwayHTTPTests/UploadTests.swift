@@ -144,35 +144,6 @@ import Testing
         }
     }
 
-    /// The peak of the whole process, in which other tests run too: they take some of the 64 MB. By itself, with 2,048
-    /// megabytes, an upload raised it by 7 (61 to 68 MB).
-    @Test func anUploadTakesConstantMemory() async throws {
-        let megabytes = ProcessInfo.processInfo.environment["SLIPWAY_TEST_UPLOAD_MEGABYTES"].flatMap { Int($0) } ?? 256
-        try await withRunningServer { server in
-            let dataset = try await server.newDataset(in: try await server.newProject())
-            let file = server.folder + "/big.csv"
-            try Data().write(to: URL(fileURLWithPath: file))
-            let handle = try #require(FileHandle(forWritingAtPath: file))
-            let piece = Data(repeating: UInt8(ascii: "a"), count: 1 << 20)
-            for _ in 0..<megabytes { try handle.write(contentsOf: piece) }
-            try handle.close()
-            let before = try #require(Self.peakMemory())
-            let answer = try await server.client.send(.init(
-                "POST", "/v1/datasets/\(dataset)/versions", headers: [("Authorization", "Bearer \(server.key)"), ("Content-Type", "text/csv")],
-                body: .file(path: file), timeout: nil))
-            #expect(answer.status == 202)
-            let after = try #require(Self.peakMemory())
-            print("upload of \(megabytes) MB: peak memory \(before >> 20) → \(after >> 20) MB")
-            #expect(after - before < 64 << 20)
-        }
-    }
-
-    private static func peakMemory() -> Int? {
-        let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
-    }
-
     /// None of the bodies is ever sent.
     @Test func whatAnUploadSaysIsJudgedBeforeItsBytesAreRead() async throws {
         try await withRunningServer { server in
