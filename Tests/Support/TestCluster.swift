@@ -25,7 +25,7 @@ package final class TestCluster: Sendable {
         let directory = try Self.makeDirectory()
         var options = Cluster.Options()
         options.isDurable = false
-        options.maximumConnections = 200
+        options.maximumConnections = 1000
         options.sharedBuffersMegabytes = 64
         let cluster = try Cluster.start(in: directory, lock: FileLock(path: directory + "/lock"), options: options, logger: logger)
         address = cluster.address

@@ -119,7 +119,7 @@ extension Tensor {
         if rank > 2, other.rank == 2, descriptor.isDense {
             // The leading axes are just more rows.
             let product = try apply(MatMul(), flattened(from: 0, through: -2), other)
-            return try product.reshaped(shape.dropLast(1) + [other.size(-1)])
+            return try product.reshaped(shape.dropLast(1) + Shape(other.shape[-1]))
         }
         return try apply(MatMul(), self, other)
     }

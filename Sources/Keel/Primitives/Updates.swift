@@ -263,12 +263,14 @@ extension Tensor {
     /// The square root of the sum of squares of all numbers, float32, computed in double.
     public func norm() throws(TensorError) -> Double {
         guard dtype == .float32 else { throw .dtype(primitive: "norm", expected: "float32", dtype) }
-        return keel_sum_of_squares_f32(Int64(count), try contiguous().pointer(Float.self)).squareRoot()
+        let dense = try contiguous()
+        return withExtendedLifetime(dense) { keel_sum_of_squares_f32(Int64(count), dense.pointer(Float.self)).squareRoot() }
     }
 
     /// Whether every number is finite.
     public func isFinite() throws(TensorError) -> Bool {
         guard dtype == .float32 else { throw .dtype(primitive: "isFinite", expected: "float32", dtype) }
-        return keel_first_not_finite_f32(Int64(count), try contiguous().pointer(Float.self)) < 0
+        let dense = try contiguous()
+        return withExtendedLifetime(dense) { keel_first_not_finite_f32(Int64(count), dense.pointer(Float.self)) < 0 }
     }
 }

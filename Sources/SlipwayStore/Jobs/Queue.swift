@@ -275,34 +275,6 @@ extension Transaction {
             """,
             decode: LeasedJob.init)
     }
-
-    // MARK: Measures
-
-    package struct LaneLoad: Sendable {
-        package let lane: JobLane
-        package let queued: Int
-        package let running: Int
-        /// Of the oldest job that is due.
-        package let waitSeconds: Double
-        /// By how much the oldest lease is overdue: above a few seconds nobody sweeps.
-        package let overdueSeconds: Double
-    }
-
-    /// As the system.
-    package func laneLoads() throws -> [LaneLoad] {
-        try query(
-            """
-            SELECT lane, count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'running') AS running,
-                greatest(0, coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'queued')), 0))::float8 AS wait,
-                greatest(0, coalesce(extract(epoch FROM now() - min(lease_expires_at)), 0))::float8 AS overdue
-            FROM job WHERE state IN ('queued', 'running') GROUP BY lane
-            """,
-            decode: {
-                LaneLoad(
-                    lane: try $0["lane"], queued: try $0["queued"], running: try $0["running"], waitSeconds: try $0["wait"],
-                    overdueSeconds: try $0["overdue"])
-            })
-    }
 }
 
 /// How an attempt ends.

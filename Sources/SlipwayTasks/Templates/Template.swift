@@ -44,7 +44,7 @@ extension Preset {
 package enum NetworkKind: String, Sendable, CaseIterable {
     /// Gradient boosted decision trees (XGBoost).
     case boostedTrees = "boosted-trees"
-    /// A residual perceptron over normalised numbers and embedded categories (Keel).
+    /// A residual perceptron over normalised numbers and categories as indicators (Keel).
     case tableNetwork = "table-network"
     /// Regularised linear model over normalised numbers and one-hot categories (Keel).
     case tableLinear = "table-linear"

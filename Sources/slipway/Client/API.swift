@@ -81,7 +81,7 @@ struct API: Sendable {
                 detail: String(decoding: response.body.prefix(500), as: UTF8.self))
         switch response.status {
         case 401, 403: throw Failure.denied(problem)
-        case 502...504:
+        case 502...504, 408, 429, 409 where problem.code == "idempotency-in-flight":
             throw Unavailable(problem: problem, retryAfter: response[header: "Retry-After"].flatMap { Double($0) })
         case 500...: throw Failure.work(problem)
         default: throw Failure.refused(problem)

@@ -5,7 +5,6 @@ import Glibc
 /// A folder of pictures as a zip: stored, not compressed (pictures are already), with UTF-8 names. A temporary file.
 struct FolderArchive {
     let path: String
-    let fileCount: Int
 
     init(of folder: String) throws {
         let root = URL(filePath: folder).standardizedFileURL.resolvingSymlinksInPath()
@@ -28,7 +27,6 @@ struct FolderArchive {
             throw error
         }
         self.path = path
-        fileCount = files.count
     }
 
     func remove() { unlink(path) }

@@ -34,8 +34,8 @@ struct Training {
         var deployment: JSON?
         if isDeployed {
             deployment = try await steps.run("Deploying") { progress in
-                let name = self.project ?? Self.stem(of: file)
-                let rollout = try Rollout(api: api, name: name, project: project.id)
+                // One endpoint a data set, however many a project has.
+                let rollout = try Rollout(api: api, name: dataset["name"]?.stringValue ?? Self.stem(of: file), project: project.id)
                 let deployment = try await rollout.run(modelVersion: modelVersion, progress)
                 return (Rollout.summary(of: deployment), deployment)
             }

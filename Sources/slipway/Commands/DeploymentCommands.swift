@@ -81,7 +81,7 @@ struct DeploymentCommands: AsyncParsableCommand {
     }
 
     struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Deletes a deployment that is stopped.")
+        static let configuration = CommandConfiguration(abstract: "Deletes a deployment; one that serves stops at once.")
         @OptionGroup var connection: ConnectionOptions
         @Argument(help: "Its name or id.") var deployment: String
 

@@ -5,15 +5,15 @@ import SlipwayDomain
 struct ExperimentCommands: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "experiment", abstract: "Experiments: one press of \"train\" each.",
-        subcommands: [Start.self, List.self, Show.self, Watch.self, Cancel.self])
+        subcommands: [Create.self, List.self, Show.self, Watch.self, Cancel.self, Delete.self])
 
     static let members = [
         "id", "name", "status", "progress", "task", "objective", "preset", "chosen", "metrics", "model_version",
         "problem", "created_at", "finished_at",
     ]
 
-    struct Start: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Starts an experiment.")
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Starts an experiment.", aliases: ["start"])
         @OptionGroup var connection: ConnectionOptions
         @Argument(help: "The data set: PROJECT/NAME, or its id.") var dataset: String
         @OptionGroup var training: TrainingOptions
@@ -76,6 +76,19 @@ struct ExperimentCommands: AsyncParsableCommand {
             let api = try connection.api()
             let id = try await api.experiment(experiment).id
             connection.output.show(try await api.post("/v1/experiments/\(id)/cancel"), members)
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Deletes an experiment that has ended and has no model.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument(help: "PROJECT/NAME, or its id.") var experiment: String
+
+        func run() async throws {
+            let api = try connection.api()
+            let id = try await api.experiment(experiment).id
+            try await api.delete("/v1/experiments/\(id)")
+            connection.output.done("deleted experiment \(experiment)", ["id": .string(id)])
         }
     }
 
