@@ -19,16 +19,19 @@ package final class HTTPClient: Sendable {
         package var body: Body
         /// From first to last byte; nil for no limit (event streams, large uploads).
         package var timeout: Duration?
+        /// How long nothing may come, a second more or less; nil for no limit. For streams that send a beat when nothing happens.
+        package var silence: Duration?
 
         package init(
             _ method: String, _ path: String, headers: [(name: String, value: String)] = [], body: Body = .none,
-            timeout: Duration? = .seconds(60)
+            timeout: Duration? = .seconds(60), silence: Duration? = nil
         ) {
             self.method = method
             self.path = path
             self.headers = headers
             self.body = body
             self.timeout = timeout
+            self.silence = silence
         }
     }
 
@@ -76,7 +79,7 @@ package final class HTTPClient: Sendable {
     package func download(_ request: Request, to path: String) async throws -> Response {
         let partial = path + ".partial"
         let descriptor = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw HTTPClientError.file(path: partial, errno: errno) }
+        guard descriptor >= 0 else { throw HTTPClientError.file(path: path, errno: errno) }
         defer { unlink(partial) }
         let response: Response
         do {

@@ -16,6 +16,8 @@ final class Transfer: @unchecked Sendable {
     private let sink: Sink
     private let body: RequestBody
     private let headers: [(name: String, value: String)]
+    private let silence: Duration?
+    private var lastSign = ContinuousClock.now
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private let reason: UnsafeMutablePointer<CChar>
 
@@ -32,6 +34,7 @@ final class Transfer: @unchecked Sendable {
         self.url = url
         self.sink = sink
         headers = request.headers
+        silence = request.silence
         reason = .allocate(capacity: Int(CURL_ERROR_SIZE))
         reason.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
 
@@ -67,6 +70,7 @@ final class Transfer: @unchecked Sendable {
         _ continuation: CheckedContinuation<HTTPClient.Response, any Error>
     ) {
         self.continuation = continuation
+        lastSign = .now
         if let unixSocket {
             curl_set_string(handle, CURLOPT_UNIX_SOCKET_PATH, unixSocket)
         }
@@ -107,6 +111,9 @@ final class Transfer: @unchecked Sendable {
         isCancelled = true
         failure = failure ?? CancellationError()
     }
+
+    /// Whether nothing has come for longer than the request allows.
+    var hasFallenSilent: Bool { silence.map { lastSign.duration(to: .now) > $0 } ?? false }
 
     /// The end, good or bad. Called by the thread, once, after the handle left the multi handle.
     func finish(_ code: CURLcode) {
@@ -149,6 +156,7 @@ final class Transfer: @unchecked Sendable {
     }
 
     private func received(headerLine line: UnsafeRawBufferPointer) {
+        lastSign = .now
         let text = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         if text.hasPrefix("HTTP/") {
             response.status = text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
@@ -163,6 +171,7 @@ final class Transfer: @unchecked Sendable {
 
     /// Hands a piece of the body on; false ends the transfer.
     private func received(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        lastSign = .now
         switch sink {
         case .stream(let feed):
             feed.yield(Array(bytes))

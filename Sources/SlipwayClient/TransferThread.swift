@@ -105,6 +105,7 @@ final class TransferThread: @unchecked Sendable {
                 else { continue }
                 end(transfer, message.pointee.data.result)
             }
+            for transfer in Array(active.values) where transfer.hasFallenSilent { end(transfer, CURLE_OPERATION_TIMEDOUT) }
             curl_multi_poll(multi, nil, 0, 1_000, nil)
         }
         for transfer in active.values {

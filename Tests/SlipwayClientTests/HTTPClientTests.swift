@@ -92,6 +92,20 @@ import Testing
         }
     }
 
+    @Test func aStreamThatFallsSilentIsATransportError() async throws {
+        try await withEchoServer { client in
+            await #expect {
+                // On a busy machine the head may be as late as that already.
+                let stream = try await client.stream(
+                    HTTPClient.Request("GET", "/events", timeout: nil, silence: .milliseconds(50)))
+                for try await _ in stream.chunks {}
+            } throws: {
+                guard case HTTPClientError.transport(let code, _, _) = $0 else { return false }
+                return code == 28  // CURLE_OPERATION_TIMEDOUT
+            }
+        }
+    }
+
     @Test func manyRequestsShareAClient() async throws {
         try await withEchoServer { client in
             try await withThrowingTaskGroup(of: Bool.self) { group in
