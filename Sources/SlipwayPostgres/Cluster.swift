@@ -34,8 +34,8 @@ package final class Cluster {
     private let options: Options
     private let lock: FileLock
 
-    /// Makes the data directory if there is none, with a mode that lets the server's user through and shows nobody else
-    /// anything. Returns its absolute path.
+    /// Makes the data directory if there is none, with a mode that lets others through, such as the server's user, and shows them
+    /// nothing, whatever the umask. Returns its absolute path.
     package static func makeDataDirectory(_ path: String) throws -> String {
         do {
             let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
@@ -43,7 +43,11 @@ package final class Cluster {
         } catch {
             throw SystemError("making \(path)", code: EACCES)
         }
-        guard mkdir(path, geteuid() == 0 ? 0o711 : 0o700) == 0 || errno == EEXIST else { throw SystemError("making \(path)") }
+        if mkdir(path, 0o711) == 0 {
+            guard chmod(path, 0o711) == 0 else { throw SystemError("making \(path)") }
+        } else if errno != EEXIST {
+            throw SystemError("making \(path)")
+        }
         guard let resolved = realpath(path, nil) else { throw SystemError("opening \(path)") }
         defer { free(resolved) }
         return String(cString: resolved)

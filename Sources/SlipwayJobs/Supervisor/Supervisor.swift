@@ -63,11 +63,7 @@ package final class Supervisor {
         self.configuration = configuration
         self.logger = logger
         let directory = configuration.dataDirectory
-        if !FileManager.default.fileExists(atPath: directory) {
-            // The cluster's user passes through it.
-            try FileManager.default.createDirectory(
-                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o711])
-        }
+        _ = try Cluster.makeDataDirectory(directory)
         lock = try FileLock(path: directory + "/lock")
         signals = try SignalPipe()
         if let url = configuration.databaseURL {
