@@ -113,7 +113,11 @@ let package = Package(
                 "SlipwayServing", "SlipwayStore", "SlipwayBlobs", "SlipwayDomain", "SlipwayClient", "SlipwayTestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        .testTarget(name: "slipwayTests", dependencies: ["SlipwayDomain", "SlipwaySystem"]),
+        .testTarget(
+            name: "slipwayTests",
+            dependencies: [
+                "SlipwayDomain", "SlipwaySystem", "SlipwayPostgres", "SlipwayTestSupport", .product(name: "Hummingbird", package: "hummingbird"),
+            ]),
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .executableTarget(
             name: "ClusterHost", dependencies: ["SlipwayPostgres", .product(name: "Logging", package: "swift-log")], path: "Tests/ClusterHost"),

@@ -9,7 +9,7 @@ struct Slipway: AsyncParsableCommand {
         abstract: "Trains, deploys and serves models from labelled data, without code.",
         discussion: """
             Exit codes: 0 done, 1 the work failed, 2 not a valid command, 3 the platform isn't reachable, \
-            4 the key is missing or has no right, 5 the platform refused the request.
+            4 the key is missing or has no right, 5 the platform refused the request, 130 interrupted.
             """,
         version: slipwayVersion,
         groupedSubcommands: [
@@ -31,12 +31,18 @@ struct Slipway: AsyncParsableCommand {
     static func main() async {
         do {
             let command = try await asyncParseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
+            if var role = command as? any RoleCommand {
+                try await role.run()
+            } else if let command = command as? any AsyncParsableCommand {
+                try await CommandInterruption.cancelling {
+                    var command = command
+                    try await command.run()
+                }
             } else {
                 var command = command
                 try command.run()
             }
+            if let reason = Terminal.standard.outputFailure { throw Failure.message("standard output: \(reason)") }
         } catch {
             end(error)
         }
@@ -44,17 +50,20 @@ struct Slipway: AsyncParsableCommand {
 
     private static func end(_ error: any Error) -> Never {
         let terminal = Terminal.standard
+        let arguments = CommandLine.arguments.dropFirst().prefix { $0 != "--" }
+        let isJSON = arguments.contains("--json")
         switch exitCode(for: error) {
         case .success:
             // Help, the version, a completion script: answers.
             terminal.print(fullMessage(for: error))
             Foundation.exit(0)
         case .validationFailure:
-            terminal.note(fullMessage(for: error))
+            let usage = UsageProblem(error, Array(arguments))
+            terminal.note(isJSON ? usage.problem.jsonText : usage.text)
             Foundation.exit(2)
         default:
             let failure = Failure(error)
-            if CommandLine.arguments.contains("--json") {
+            if isJSON {
                 terminal.show(nil)
                 terminal.note(failure.problem.jsonText)
             } else {
@@ -64,3 +73,6 @@ struct Slipway: AsyncParsableCommand {
         }
     }
 }
+
+/// A process of a platform: it answers signals by itself.
+protocol RoleCommand: AsyncParsableCommand {}

@@ -5,38 +5,14 @@ import Testing
 
 /// The built binary, as scripts use it: exit codes, what goes to standard output, and where settings come from.
 @Suite struct CommandTests {
-    private struct Outcome {
-        let code: Int32
-        let output: String
-        var json: JSON { get throws { try JSONReader.read(Array(output.utf8)) } }
-    }
-
-    /// The product beside the test bundle.
-    private static let binary: String = {
-        let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-        return URL(filePath: bundle).deletingLastPathComponent().appending(path: "slipway").path
-    }()
-
-    private func slipway(_ arguments: [String], environment: [String: String] = [:], withErrors: Bool = false) throws -> Outcome {
-        var all = ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "SLIPWAY_DATA_DIR": "/nonexistent/data"]
-        all.merge(environment) { $1 }
-        let (exit, output) = try ChildProcess.run(
-            ChildProcess.Command(Self.binary, arguments, environment: all), withErrors: withErrors)
-        guard case .exited(let code) = exit.ending else {
-            Issue.record("\(arguments) ended with \(exit)")
-            return Outcome(code: -1, output: output)
-        }
-        return Outcome(code: code, output: output)
-    }
-
-    private func withFile<Result>(_ text: String, _ body: (String) throws -> Result) throws -> Result {
+    private func withFile<Result>(_ text: String, _ body: (String) async throws -> Result) async throws -> Result {
         let path = FileManager.default.temporaryDirectory.path + "/slipway-cli-\(UUID()).yaml"
         try text.write(toFile: path, atomically: true, encoding: .utf8)
         defer { unlink(path) }
-        return try body(path)
+        return try await body(path)
     }
 
-    private func setting(_ name: String, in outcome: Outcome) throws -> JSON {
+    private func setting(_ name: String, in outcome: Run) throws -> JSON {
         guard case .array(let rows)? = try outcome.json["settings"] else { return .null }
         return rows.first { $0["name"]?.stringValue == name } ?? .null
     }
@@ -44,20 +20,20 @@ import Testing
     @Test(arguments: [
         (["--help"], 0), (["--version"], 0), (["--generate-completion-script", "bash"], 0), (["train", "--help"], 0),
         (["nonsense"], 2), (["project"], 0), (["predict", "digits"], 2), (["config", "--port", "many"], 2),
-        (["project", "list"], 3), (["project", "list", "--url", "http://127.0.0.1:1"], 3),
+        (["project", "list"], 3), (["project", "list", "--url", "http://127.0.0.1:1", "--key", "k"], 3),
         (["train", "/nonexistent/file.zip"], 3), (["train", "x.csv", "--no-watch", "--deploy"], 2),
     ] as [([String], Int32)])
-    func exitCodes(_ arguments: [String], _ code: Int32) throws {
-        #expect(try slipway(arguments).code == code)
+    func exitCodes(_ arguments: [String], _ code: Int32) async throws {
+        #expect(try await run(arguments).code == code)
     }
 
-    @Test func aFlagBeatsTheEnvironmentAndThatTheFile() throws {
-        try withFile("port: 1001\nserve_queue: 7\nlease: 2m\n") { file in
+    @Test func aFlagBeatsTheEnvironmentAndThatTheFile() async throws {
+        try await withFile("port: 1001\nserve_queue: 7\nlease: 2m\n") { file in
             let environment = ["SLIPWAY_CONFIG": file, "SLIPWAY_PORT": "1002"]
-            let outcome = try slipway(["config", "--json", "--port", "1003"], environment: environment)
+            let outcome = try await run(["config", "--json", "--port", "1003"], environment: environment)
             #expect(try setting("port", in: outcome)["value"] == "1003")
             #expect(try setting("port", in: outcome)["source"] == "--port")
-            let other = try slipway(["config", "--json"], environment: environment)
+            let other = try await run(["config", "--json"], environment: environment)
             #expect(try setting("port", in: other)["source"] == "SLIPWAY_PORT")
             #expect(try setting("serve_queue", in: other)["value"] == "7")
             #expect(try setting("serve_queue", in: other)["source"] == .string(file))
@@ -66,15 +42,15 @@ import Testing
         }
     }
 
-    @Test func secretsAreMasked() throws {
-        let outcome = try slipway(
+    @Test func secretsAreMasked() async throws {
+        let outcome = try await run(
             ["config", "--json"], environment: ["SLIPWAY_DATABASE_URL": "postgres://me:hunter2@db/x", "SLIPWAY_METRICS_KEY": "hunter2"])
         #expect(!outcome.output.contains("hunter2"))
         #expect(try setting("database_url", in: outcome)["value"] == "********")
     }
 
     /// The soft limit is for programs that `select`.
-    @Test func theAPIMayOpenAsManyFilesAsTheHardLimitSays() throws {
+    @Test func theAPIMayOpenAsManyFilesAsTheHardLimitSays() async throws {
         let folder = FileManager.default.temporaryDirectory.path + "/slipway-api-\(UUID())"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -82,7 +58,7 @@ import Testing
         try #require(pipe(&input) == 0 && pipe(&log) == 0)
         for end in input + log { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var command = ChildProcess.Command(
-            "/bin/bash", ["-c", "ulimit -Sn 256 && exec \"$0\" api", Self.binary],
+            "/bin/bash", ["-c", "ulimit -Sn 256 && exec \"$0\" api", binary],
             environment: [
                 "PATH": "/usr/bin:/bin", "SLIPWAY_DATA_DIR": folder, "SLIPWAY_PORT": "0", "SLIPWAY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x",
             ])
@@ -107,26 +83,46 @@ import Testing
         #expect(numbers.first != "256")
     }
 
-    @Test func hostNamesAreAList() throws {
-        let outcome = try slipway(["config", "--json", "--hosts", "ml.example.org, [::1]"])
+    @Test func hostNamesAreAList() async throws {
+        let outcome = try await run(["config", "--json", "--hosts", "ml.example.org, [::1]"])
         #expect(try setting("hosts", in: outcome)["value"] == "ml.example.org,[::1]")
-        #expect(try slipway(["config", "--hosts", "ml.example.org:443"]).code == 2)
+        #expect(try await run(["config", "--hosts", "ml.example.org:443"]).code == 2)
     }
 
-    @Test func anUnknownKeyNamesTheNearest() throws {
-        try withFile("prot: 1001\n") { file in
-            let outcome = try slipway(["config", "--config", file], withErrors: true)
+    @Test func anUnknownKeyNamesTheNearest() async throws {
+        try await withFile("prot: 1001\n") { file in
+            let outcome = try await run(["config", "--config", file])
             #expect(outcome.code == 2)
-            #expect(outcome.output.contains("'prot'") && outcome.output.contains("'port'"))
+            #expect(outcome.errors.contains("'prot'") && outcome.errors.contains("'port'"))
         }
     }
 
-    @Test func aProblemIsADocumentForPrograms() throws {
-        let outcome = try slipway(["project", "list", "--json"], withErrors: true)
-        #expect(try outcome.json["code"] == "not-reachable")
+    @Test func aResultThatCannotBeWrittenIsAFailure() async throws {
+        try await withTemporaryFolder { folder in
+            let child = try start(["config"], output: "/dev/full", errors: folder + "/err")
+            #expect(await child.wait().ending == .exited(code: 1))
+            #expect(try String(contentsOfFile: folder + "/err", encoding: .utf8).contains("No space left"))
+        }
     }
 
-    @Test func aTakenPortIsRefusedBeforeAnythingIsMade() throws {
+    @Test func aMistypedCommandIsGuessed() async throws {
+        #expect(try await run(["tain", "x.csv"]).errors.contains("did you mean 'slipway train'?"))
+        #expect(try await run(["project", "lst"]).errors.contains("did you mean 'slipway project list'?"))
+        #expect(try await !run(["dataset", "quintessence"]).errors.contains("did you mean"))
+    }
+
+    @Test func aMissingKeyIsSaidSo() async throws {
+        let outcome = try await run(["project", "list", "--json", "--url", "http://127.0.0.1:1"])
+        #expect(outcome.code == 4)
+        #expect(try outcome.problem["code"] == "key-missing")
+    }
+
+    @Test func aProblemIsADocumentForPrograms() async throws {
+        let outcome = try await run(["project", "list", "--json"])
+        #expect(try outcome.problem["code"] == "not-reachable")
+    }
+
+    @Test func aTakenPortIsRefusedBeforeAnythingIsMade() async throws {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { close(listener) }
         var address = sockaddr_in()
@@ -140,16 +136,16 @@ import Testing
         }
         let port = String(UInt16(bigEndian: address.sin_port))
         let directory = FileManager.default.temporaryDirectory.path + "/slipway-port-\(UUID())"
-        let outcome = try slipway(["up", "--data-dir", directory, "--port", port], withErrors: true)
+        let outcome = try await run(["up", "--data-dir", directory, "--port", port])
         #expect(outcome.code == 1)
-        #expect(outcome.output.contains("127.0.0.1:\(port)") && outcome.output.contains("--port"), "\(outcome.output)")
+        #expect(outcome.errors.contains("127.0.0.1:\(port)") && outcome.errors.contains("--port"), "\(outcome.errors)")
         #expect(!FileManager.default.fileExists(atPath: directory))
     }
 
     /// The flags and the table are two lists; this holds them to each other.
-    @Test func everySettingHasItsFlag() throws {
-        let help = try slipway(["config", "--help"]).output
-        guard case .array(let rows)? = try slipway(["config", "--json"]).json["settings"] else {
+    @Test func everySettingHasItsFlag() async throws {
+        let help = try await run(["config", "--help"]).output
+        guard case .array(let rows)? = try await run(["config", "--json"]).json["settings"] else {
             Issue.record("config --json lists no settings")
             return
         }

@@ -57,6 +57,31 @@ struct API: Sendable {
         }
     }
 
+    /// Hands on each event of a stream, from after the one of the given id. Returns when the stream ends; one that breaks, falls
+    /// silent or can't be opened for now is `Failure.unreachable`.
+    func follow(_ path: String, after id: String?, _ take: (ServerSentEvent) throws -> Void) async throws {
+        var headers = [("Accept", "text/event-stream")]
+        if let id { headers.append(("Last-Event-ID", id)) }
+        // The platform sends a beat every two seconds.
+        let request = HTTPClient.Request("GET", path, headers: headers, timeout: nil, silence: .seconds(20))
+        do {
+            let stream = try await http.stream(request)
+            guard stream.head.status == 200 else {
+                var refused = stream.head
+                for try await chunk in stream.chunks { refused.body += chunk }
+                return try check(refused)
+            }
+            var parser = ServerSentEventParser()
+            for try await chunk in stream.chunks {
+                for event in parser.take(chunk) { try take(event) }
+            }
+        } catch let away as Unavailable {
+            throw Failure.unreachable(url: http.base, reason: away.problem.detail)
+        } catch HTTPClientError.transport(_, let reason, let url) {
+            throw Failure.unreachable(url: url, reason: reason)
+        }
+    }
+
     /// The whole answer of a 2xx; anything else is thrown.
     func checked(_ request: HTTPClient.Request) async throws -> HTTPClient.Response {
         try await repeating {
@@ -81,8 +106,8 @@ struct API: Sendable {
                 detail: String(decoding: response.body.prefix(500), as: UTF8.self))
         switch response.status {
         case 401, 403: throw Failure.denied(problem)
-        case 502...504, 408, 429, 409 where problem.code == "idempotency-in-flight":
-            throw Unavailable(problem: problem, retryAfter: response[header: "Retry-After"].flatMap { Double($0) })
+        case 408, 429, 502...504: throw Unavailable(problem, response)
+        case 409 where problem.code == "idempotency-in-flight": throw Unavailable(problem, response)
         case 500...: throw Failure.work(problem)
         default: throw Failure.refused(problem)
         }
@@ -91,6 +116,11 @@ struct API: Sendable {
     private struct Unavailable: Error {
         let problem: Problem
         let retryAfter: Double?
+
+        init(_ problem: Problem, _ response: HTTPClient.Response) {
+            self.problem = problem
+            retryAfter = response[header: "Retry-After"].flatMap { Double($0) }
+        }
     }
 
     /// Every request of this client can be repeated: GET, DELETE, prediction, and POSTs with an idempotency key. A

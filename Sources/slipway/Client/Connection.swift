@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SlipwayDomain
 
 /// Where the platform is and who asks: `--url` and `--key`, SLIPWAY_URL and SLIPWAY_API_KEY, or what a platform on this
 /// machine left in its data directory.
@@ -20,9 +21,9 @@ struct ConnectionOptions: ParsableArguments {
 
     func api(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> API {
         let directory = try dataDir ?? Configuration(flags: [:], environment: environment)[Settings.dataDirectory]
-        let named = url ?? environment["SLIPWAY_URL"]
+        let named = [url, environment["SLIPWAY_URL"]].compactMap(\.self).first { !$0.isEmpty }
         let found = try named ?? Self.line(of: directory + "/url")
-        let key = key ?? environment["SLIPWAY_API_KEY"]
+        let key = [key, environment["SLIPWAY_API_KEY"]].compactMap(\.self).first { !$0.isEmpty }
         guard let found else {
             throw Failure.unreachable(
                 url: directory, reason: "no platform has run there: \(directory)/url doesn't exist or can't be read")
@@ -32,7 +33,12 @@ struct ConnectionOptions: ParsableArguments {
         }
         // Another machine's platform never sees this machine's key.
         let isLocal = try named == nil || Self.line(of: directory + "/url") == found
-        return try API(url: found, key: key ?? (isLocal ? Self.line(of: directory + "/admin.key") : nil))
+        guard let key = try key ?? (isLocal ? Self.line(of: directory + "/admin.key") : nil) else {
+            let reason = isLocal ? "\(directory)/admin.key isn't there, or not this user's to read" : "there is none for \(found)"
+            throw Failure.denied(
+                Problem(401, "key-missing", title: "An API key is needed", detail: "set SLIPWAY_API_KEY: \(reason)"))
+        }
+        return try API(url: found, key: key)
     }
 
     /// The first line; nil when there is no such file or it isn't ours to read.

@@ -4,6 +4,7 @@ import SlipwayDomain
 /// One file on its way to a version of a data set. A folder of pictures is packed first.
 struct DatasetUpload {
     let file: String
+    var format: UploadFormat?
     var target: String?
     var encoding: String?
     var base: Int?
@@ -11,26 +12,39 @@ struct DatasetUpload {
 
     /// Sends the file and waits until it is checked. A version that failed is thrown as its problem.
     func run(with api: API, to dataset: String, _ progress: Steps.Progress) async throws -> JSON {
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) else {
-            throw Failure.usage("\(file): no such file or folder")
-        }
+        try check()
         let query = [
-            target.map { "target=" + $0.percentEncoded }, encoding.map { "encoding=" + $0.percentEncoded },
+            format.map { "format=" + $0.rawValue }, target.map { "target=" + $0.percentEncoded }, encoding.map { "encoding=" + $0.percentEncoded },
             base.map { "base=\($0)" }, mode.map { "mode=" + $0 },
         ].compactMap(\.self).joined(separator: "&")
         let path = "/v1/datasets/\(dataset)/versions" + (query.isEmpty ? "" : "?" + query)
 
         let answer: JSON
-        if isFolder.boolValue {
+        if isFolder {
             progress.update("packing")
             let archive = try FolderArchive(of: file)
             defer { archive.remove() }
             answer = try await api.upload(archive.path, as: "application/zip", to: path)
         } else {
-            answer = try await api.upload(file, as: Self.mediaType(of: file), to: path)
+            answer = try await api.upload(file, as: format?.mediaType ?? Self.mediaType(of: file), to: path)
         }
         return try await Self.wait(for: answer, with: api, of: dataset, progress)
+    }
+
+    private var isFolder: Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) && isFolder.boolValue
+    }
+
+    /// What can be said before anything is asked of the platform.
+    func check() throws {
+        if isFolder {
+            guard format?.isTable != true else { throw Failure.usage("\(file): a folder is no table") }
+            guard access(file, R_OK | X_OK) == 0 else { throw Failure.usage("\(file): \(String(cString: strerror(errno)))") }
+            return
+        }
+        try checkFile(file)
+        if format == nil { _ = try Self.mediaType(of: file) }
     }
 
     /// Waits for the version that a 202 named.
@@ -66,7 +80,24 @@ struct DatasetUpload {
         switch URL(filePath: file).pathExtension.lowercased() {
         case "zip": "application/zip"
         case "csv", "tsv", "txt": "text/csv"
-        default: throw Failure.usage("\(file): a .zip, a .csv or a folder is wanted")
+        default: throw Failure.usage("\(file): a .zip, a .csv or a folder is wanted; --format says what a file of another name is")
+        }
+    }
+}
+
+/// What an uploaded file is, where its name doesn't say it.
+enum UploadFormat: String, CaseIterable {
+    case auto, csv
+    case imageFolder = "image-folder"
+
+    var isTable: Bool { self == .csv }
+
+    /// Nil: the file's name decides.
+    var mediaType: String? {
+        switch self {
+        case .auto: nil
+        case .csv: "text/csv"
+        case .imageFolder: "application/zip"
         }
     }
 }

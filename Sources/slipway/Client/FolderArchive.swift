@@ -20,7 +20,10 @@ struct FolderArchive {
             try Self.check(archive_write_zip_set_compression_store(writer), writer)
             try Self.check(archive_write_set_options(writer, "hdrcharset=UTF-8"), writer)
             try Self.check(archive_write_open_filename(writer, path), writer)
-            for file in files { try Self.add(file.url, as: file.name, to: writer) }
+            for file in files {
+                try Task.checkCancellation()
+                try Self.add(file.url, as: file.name, to: writer)
+            }
             try Self.check(archive_write_close(writer), writer)
         } catch {
             unlink(path)
@@ -34,9 +37,14 @@ struct FolderArchive {
     /// In the order of their names, so that the same folder gives the same archive. Hidden files and links are left out.
     private static func files(below root: URL) throws -> [(url: URL, name: String)] {
         let keys: [URLResourceKey] = [.isRegularFileKey]
+        var obstacle: String?
         guard
             let walk = FileManager.default.enumerator(
-                at: root, includingPropertiesForKeys: keys, options: [.skipsHiddenFiles])
+                at: root, includingPropertiesForKeys: keys, options: [.skipsHiddenFiles],
+                errorHandler: { url, error in
+                    obstacle = obstacle ?? "\(url.path(percentEncoded: false)): \(reason(error))"
+                    return true
+                })
         else { throw Failure.usage("\(root.path(percentEncoded: false)): can't be read") }
         var files: [(url: URL, name: String)] = []
         let prefix = root.path(percentEncoded: false).split(separator: "/").count
@@ -44,6 +52,7 @@ struct FolderArchive {
             let parts = url.path(percentEncoded: false).split(separator: "/").dropFirst(prefix)
             files.append((url, parts.joined(separator: "/")))
         }
+        if let obstacle { throw Failure.usage(obstacle) }
         return files.sorted { $0.name < $1.name }
     }
 

@@ -30,12 +30,15 @@ struct Score {
 
     /// `Accuracy 98.3 % (97.0 to 99.2 %) on 360 items that training never saw; without a model: 10.3 %`
     var text: String {
-        var text = "\(title) \(shown(value))"
+        var text = short
         if let interval { text += " (\(shown(interval.lowerBound)) to \(shown(interval.upperBound)))" }
         text += " on \(items.map { "\($0.grouped) " } ?? "")items that training never saw"
         if let baseline { text += "; \(baselineWords): \(shown(baseline))" }
         return text
     }
+
+    /// `Accuracy 98.3 %`
+    var short: String { "\(title) \(shown(value))" }
 
     private var title: String {
         switch objective {

@@ -10,6 +10,7 @@ extension TaskGuess {
             throw Failure.usage("\(file): no such file or folder")
         }
         if isFolder.boolValue { return .imageClassification }
+        try checkFile(file)
         if try DatasetUpload.mediaType(of: file) == "application/zip" { return .imageClassification }
         return try task(ofTable: file, target: target, encoding: encoding)
     }

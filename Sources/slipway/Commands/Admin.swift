@@ -19,10 +19,14 @@ struct Admin: ParsableCommand {
 
         func run() throws {
             let configuration = try settings.configuration()
-            LogLines.bootstrap(configuration)
-            let secret = try DatabaseAccess(configuration: configuration, logger: Logger(label: "admin"))
-                .run { try $0.transaction(as: .system) { try $0.createAdministratorKey() } }
-            let path = try AdminKey(in: configuration[Settings.dataDirectory]).write(secret.text)
+            LogLines.bootstrap(configuration, isJSON: json)
+            let directory = configuration[Settings.dataDirectory]
+            let access = DatabaseAccess(configuration: configuration, logger: Logger(label: "admin"))
+            try access.checkPlatform(has: directory)
+            // A key that can't be kept isn't made: the transaction goes with it.
+            let path = try access.ofPlatform { connection in
+                try connection.transaction(as: .system) { try AdminKey(in: directory).write($0.createAdministratorKey().text) }
+            }
             Output(isJSON: json).done("the new key is in \(path)", ["path": .string(path)])
         }
     }
@@ -35,9 +39,9 @@ struct Admin: ParsableCommand {
 
         func run() throws {
             let configuration = try settings.configuration()
-            LogLines.bootstrap(configuration)
+            LogLines.bootstrap(configuration, isJSON: json)
             let organisations = try DatabaseAccess(configuration: configuration, logger: Logger(label: "admin"))
-                .run { try $0.transaction(as: .system) { try $0.organisations(after: nil, limit: 10_000) } }
+                .ofPlatform { try $0.transaction(as: .system) { try $0.organisations(after: nil, limit: 10_000) } }
             Output(isJSON: json).show(
                 organisations.map { organisation in
                     [

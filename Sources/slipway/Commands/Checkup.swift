@@ -14,23 +14,31 @@ struct Checkup {
         let name: String
         let state: State
         let found: String
-        /// What to do about it.
-        var remedy: String?
+        /// What to do about it; whatever isn't good has one.
+        let remedy: String?
+
+        static func good(_ name: String, _ found: String) -> Check { Check(name: name, state: .good, found: found, remedy: nil) }
+        static func doubtful(_ name: String, _ found: String, remedy: String) -> Check {
+            Check(name: name, state: .doubtful, found: found, remedy: remedy)
+        }
+        static func bad(_ name: String, _ found: String, remedy: String) -> Check {
+            Check(name: name, state: .bad, found: found, remedy: remedy)
+        }
     }
 
     let configuration: Configuration
 
     func all() async -> [Check] {
-        [version, settings, share, postgres, numerics, folder, disk, port, await platform]
+        [version, settings, share] + (await database) + [numerics, folder, disk, port, await platform]
     }
 
     private var version: Check {
-        Check(name: "slipway", state: .good, found: "\(slipwayVersion), \(ShareFolder.binary)")
+        .good("slipway", "\(slipwayVersion), \(ShareFolder.binary)")
     }
 
     private var settings: Check {
         let file = configuration.file.map { "from \($0) and the environment" } ?? "from the environment; no file"
-        return Check(name: "settings", state: .good, found: "\(file); `slipway config` shows them")
+        return .good("settings", "\(file); `slipway config` shows them")
     }
 
     private var share: Check {
@@ -38,27 +46,38 @@ struct Checkup {
             let share = try ShareFolder(configuration)
             let migrations = try Migrations(directory: share.migrations).list.count
             let templates = try TemplateLibrary(folder: URL(filePath: share.templates)).templates.count
-            return Check(
-                name: "share folder", state: .good,
-                found: "\(share.path), \(share.origin.rawValue): \(migrations) migrations, \(templates) templates")
+            return .good(
+                "share folder", "\(share.path), \(share.origin.rawValue): \(migrations) migrations, \(templates) templates")
         } catch {
-            return Check(name: "share folder", state: .bad, found: Failure(error).lines.joined(separator: " "))
+            return .bad(
+                "share folder", Failure(error).lines.joined(separator: " "),
+                remedy: "install Slipway anew, or name the folder with --share")
         }
     }
 
-    private var postgres: Check {
-        if let text = configuration[Settings.databaseURL] {
+    private var database: [Check] {
+        get async {
+            guard let text = configuration[Settings.databaseURL] else { return [cluster] }
             do {
-                return Check(name: "postgres", state: .good, found: "your server: \(try PostgresAddress(text))")
+                let (address, share) = (try PostgresAddress(text), try ShareFolder(configuration))
+                return await DatabaseCheckup(address: address, migrations: try Migrations(directory: share.migrations)).checks()
+            } catch let error as PostgresError {
+                return [.bad("postgres", "\(error)", remedy: "correct SLIPWAY_DATABASE_URL: postgres://user:password@host/database")]
             } catch {
-                return Check(name: "postgres", state: .bad, found: "\(error)", remedy: "correct SLIPWAY_DATABASE_URL")
+                return [.doubtful("postgres", "your server, not looked at: \(error)", remedy: "mend the share folder first")]
             }
         }
+    }
+
+    private var cluster: Check {
         do {
             let binaries = try ServerBinaries.find(major: clusterMajor)
-            return Check(name: "postgres", state: .good, found: "PostgreSQL \(binaries.major), \(binaries.directory)")
+            return .good("postgres", "PostgreSQL \(binaries.major), \(binaries.directory)")
         } catch {
-            return Check(name: "postgres", state: .bad, found: "\(error)")
+            return .bad(
+                "postgres", "\(error)",
+                remedy: clusterMajor.map { "apt-get install postgresql-\($0), or set SLIPWAY_DATABASE_URL" }
+                    ?? "apt-get install postgresql, or set SLIPWAY_DATABASE_URL")
         }
     }
 
@@ -72,37 +91,36 @@ struct Checkup {
         do {
             try NumericLibraries.check()
         } catch {
-            return Check(name: "numerics", state: .bad, found: "\(error)")
+            return .bad("numerics", "\(error)", remedy: "apt-get install libopenblas0-openmp libdnnl2, or install Slipway anew")
         }
-        return Check(
-            name: "numerics", state: .good,
-            found: NumericLibraries.description + ", \(configuration[Settings.threads]) threads")
+        return .good("numerics", NumericLibraries.description + ", \(configuration[Settings.threads]) threads")
     }
 
     private var folder: Check {
         let path = configuration[Settings.dataDirectory]
         let existing = nearestExisting(path)
         guard access(existing, R_OK | W_OK | X_OK) == 0 else {
-            return Check(
-                name: "data directory", state: .bad, found: "\(existing) can't be written by this user",
+            return .bad(
+                "data directory", "\(existing) can't be written by this user",
                 remedy: "choose another with --data-dir, or run as its owner")
         }
         let isNew = existing != path
-        return Check(name: "data directory", state: .good, found: path + (isNew ? ", made at the first start" : ""))
+        return .good("data directory", path + (isNew ? ", made at the first start" : ""))
     }
 
     private var disk: Check {
         let path = nearestExisting(configuration[Settings.dataDirectory])
         var status = statvfs()
         guard statvfs(path, &status) == 0, status.f_blocks > 0 else {
-            return Check(name: "disk", state: .bad, found: "\(path): \(String(cString: strerror(errno)))")
+            return .bad(
+                "disk", "\(path): \(String(cString: strerror(errno)))", remedy: "choose another data directory with --data-dir")
         }
         let free = Double(status.f_bavail) * Double(status.f_frsize), share = Double(status.f_bavail) / Double(status.f_blocks)
         let found = "\((free / 1e9 * 10).rounded() / 10) GB free, \(Int(share * 100)) %"
         // Below this, uploads are answered 507.
         return share < 0.05
-            ? Check(name: "disk", state: .bad, found: found, remedy: "less than 5 %: uploads are refused; free some")
-            : Check(name: "disk", state: .good, found: found)
+            ? .bad("disk", found, remedy: "less than 5 %: uploads are refused; free some")
+            : .good("disk", found)
     }
 
     private var address: String? {
@@ -112,27 +130,28 @@ struct Checkup {
 
     private var port: Check {
         let (host, port) = (configuration[Settings.host], configuration[Settings.port])
-        guard port != 0 else { return Check(name: "port", state: .good, found: "any free one") }
+        guard port != 0 else { return .good("port", "any free one") }
         guard let obstacle = ListenAddress(host: host, port: port).obstacle else {
-            return Check(name: "port", state: .good, found: "\(host):\(port) is free")
+            return .good("port", "\(host):\(port) is free")
         }
         let isOurs = address?.hasSuffix(":\(port)") ?? false
         return isOurs
-            ? Check(name: "port", state: .good, found: "\(host):\(port), this platform")
-            : Check(
-                name: "port", state: .doubtful, found: "\(host):\(port): \(obstacle)", remedy: "choose another with --port")
+            ? .good("port", "\(host):\(port), this platform")
+            : .doubtful("port", "\(host):\(port): \(obstacle)", remedy: "choose another with --port")
     }
 
     private var platform: Check {
         get async {
-            guard let address else { return Check(name: "platform", state: .good, found: "has not run in this data directory yet") }
+            guard let address else { return .good("platform", "has not run in this data directory yet") }
             guard let client = try? HTTPClient(base: address),
                 let answer = try? await client.send(.init("GET", "/readyz", timeout: .seconds(5)))
-            else { return Check(name: "platform", state: .doubtful, found: "not running (it was at \(address))", remedy: "`slipway up` starts it") }
+            else { return .doubtful("platform", "not running (it was at \(address))", remedy: "`slipway up` starts it") }
             let body = String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
             return answer.status == 200
-                ? Check(name: "platform", state: .good, found: "ready at \(address)")
-                : Check(name: "platform", state: .bad, found: "not ready at \(address): \(body)")
+                ? .good("platform", "ready at \(address)")
+                : .bad(
+                    "platform", "not ready at \(address): \(body)",
+                    remedy: "wait if it has just started; else the logs in \(configuration[Settings.dataDirectory])/logs say why")
         }
     }
 

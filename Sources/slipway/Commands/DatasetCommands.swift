@@ -63,21 +63,22 @@ struct DatasetCommands: AsyncParsableCommand {
         @Argument(help: "PROJECT/NAME, or its id.") var dataset: String
         @Argument(help: "A zip, a folder of pictures (one folder a class), or a CSV.", completion: .file())
         var file: String
-        @Option(help: "The version to build on.") var base: Int?
-        @Option(help: "What to do with the base: append or replace.") var mode: VersionMode?
+        @Option(help: "What the file is (default: its name says it).") var format: UploadFormat?
+        @Option(help: "The version to build on (default: with --mode the newest, else none).") var base: Int?
+        @Option(help: "How to build on it (default: append, with --base).") var mode: BuildMode?
         @Option(help: "The column with the labels (default: the last).") var target: String?
         @Option(help: "The text encoding of a table, such as gbk.") var encoding: String?
 
-        func validate() throws {
-            guard (base == nil) == (mode == nil) else { throw ValidationError("--base and --mode go together") }
-        }
-
         func run() async throws {
             let api = try connection.api()
-            let id = try await api.dataset(dataset).id
+            let dataset = try await api.dataset(dataset)
+            let id = try dataset.id
+            guard mode == nil || base != nil || dataset["latest_version"]?.intValue != nil else {
+                throw Failure.message("the data set has no version to \(mode?.phrase ?? ""): upload one without --mode first")
+            }
             let version = try await connection.output.steps.run("Uploading \(file)") { progress in
                 let upload = DatasetUpload(
-                    file: file, target: target, encoding: encoding, base: base, mode: mode?.rawValue)
+                    file: file, format: format, target: target, encoding: encoding, base: base, mode: mode?.rawValue)
                 let version = try await upload.run(with: api, to: id, progress)
                 return (DatasetUpload.summary(of: version), version)
             }
@@ -93,6 +94,8 @@ struct DatasetCommands: AsyncParsableCommand {
         @Option(help: "Only items with this label.") var label: String?
         @Option(help: "Only items of this split: train or test.") var split: String?
         @Option(help: "At most this many.") var limit = 100
+
+        func validate() throws { try checkLimit(limit) }
 
         func run() async throws {
             let api = try connection.api()
@@ -110,6 +113,8 @@ struct DatasetCommands: AsyncParsableCommand {
         @Argument(help: "PROJECT/NAME, or its id.") var dataset: String
         @Option(help: "A version's number (default: the newest).") var version: Int?
         @Option(help: "At most this many.") var limit = 1000
+
+        func validate() throws { try checkLimit(limit) }
 
         func run() async throws {
             let api = try connection.api()
@@ -130,7 +135,8 @@ struct DatasetCommands: AsyncParsableCommand {
         func run() async throws {
             let api = try connection.api()
             let path = try await api.path(ofVersion: version, of: dataset)
-            let annotations = try JSON(parsing: readFile(file))
+            let bytes = try readFile(file)
+            guard let annotations = try? JSON(parsing: bytes) else { throw Failure.usage("\(file): not valid JSON") }
             let made = try await connection.output.steps.run("Labelling") { progress in
                 let answer = try await api.post("\(path)/annotations", annotations)
                 let version = try await DatasetUpload.wait(for: answer, with: api, of: try await api.dataset(dataset).id, progress)
@@ -157,7 +163,18 @@ struct DatasetCommands: AsyncParsableCommand {
     private static let tasks = LearningTask.allCases.map(\.rawValue).joined(separator: ", ")
 }
 
-extension VersionMode: ExpressibleByArgument {}
+/// How an upload builds on a version: `VersionMode` without `new`, which builds on none.
+enum BuildMode: String, ExpressibleByArgument, CaseIterable {
+    case append, replace
+
+    var phrase: String { self == .append ? "append to" : "replace items of" }
+}
+
+extension UploadFormat: ExpressibleByArgument {}
+
+private func checkLimit(_ limit: Int) throws {
+    guard limit > 0 else { throw ValidationError("--limit is 1 or more") }
+}
 
 extension API {
     /// The newest when no number is given.
@@ -173,10 +190,33 @@ extension API {
 /// A file's bytes; `-` is standard input.
 func readFile(_ path: String) throws -> Data {
     if path == "-" { return FileHandle.standardInput.readDataToEndOfFile() }
+    try checkFile(path)
     do {
         return try Data(contentsOf: URL(filePath: path))
     } catch {
-        throw Failure.usage("\(path): \(reason(error))")
+        throw Failure.message("\(path): \(reason(error))")
+    }
+}
+
+/// Says in the system's words why a file can't be read.
+func checkFile(_ path: String) throws(Failure) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw .usage("\(path): \(String(cString: strerror(errno)))") }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw .usage("\(path): \(String(cString: strerror(errno)))") }
+    if status.st_mode & S_IFMT == S_IFDIR { throw .usage("\(path): a folder, and a file is wanted") }
+}
+
+/// Before long work whose report goes there.
+func checkReport(_ path: String) throws(Failure) {
+    let folder = URL(filePath: path).absoluteURL.deletingLastPathComponent().path(percentEncoded: false)
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+        throw .usage("\(path): a folder, and the name of a file is wanted")
+    }
+    guard access(folder, W_OK | X_OK) == 0 else {
+        throw .usage("\(path) can't be written: \(String(cString: strerror(errno))); another place is named with --report")
     }
 }
 

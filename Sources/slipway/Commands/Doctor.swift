@@ -10,6 +10,7 @@ struct Doctor: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try settings.configuration()
+        LogLines.bootstrap(configuration, isJSON: json)
         let checks = await Checkup(configuration: configuration).all()
         let terminal = Terminal.standard
         let failed = checks.filter { $0.state == .bad }

@@ -96,10 +96,7 @@ struct ExperimentCommands: AsyncParsableCommand {
         _ experiment: JSON, _ api: API, _ connection: ConnectionOptions, watch: Bool
     ) async throws {
         guard watch else { return connection.output.show(experiment, members) }
-        let ended = try await connection.output.steps.run("Training") { progress in
-            let ended = try await ExperimentWatch(api: api, id: experiment.id).untilItEnds(progress)
-            return (ExperimentWatch.summary(of: ended), ended)
-        }
+        let ended = try await ExperimentWatch(api: api, id: experiment.id).shown(by: connection.output.steps)
         connection.output.show(ended, members)
     }
 }

@@ -12,10 +12,10 @@ struct Migrate: ParsableCommand {
 
     func run() throws {
         let configuration = try settings.configuration()
-        LogLines.bootstrap(configuration)
+        LogLines.bootstrap(configuration, isJSON: json)
         let migrations = try Migrations(directory: ShareFolder(configuration).migrations)
         let applied = try DatabaseAccess(configuration: configuration, logger: Logger(label: "migrate"))
-            .run { try migrations.apply(on: $0) }
+            .making { try migrations.apply(on: $0) }
         let output = Output(isJSON: json)
         let names = applied.map(\.name)
         output.done(

@@ -32,7 +32,13 @@ struct ModelCommands: AsyncParsableCommand {
             connection.output.show(model, ["id", "name", "task", "created_at"])
             guard !connection.json, let versions = model["versions"]?.arrayValue, !versions.isEmpty else { return }
             connection.output.terminal.print()
-            connection.output.show(versions, ["version", "id", "metrics", "created_at"])
+            let rows = versions.map { version in
+                JSON.object([
+                    "version": version["version"] ?? .null, "id": version["id"] ?? .null, "created_at": version["created_at"] ?? .null,
+                    "score": (try? Score(of: version, objective: nil)).map { .string($0.short) } ?? .null,
+                ])
+            }
+            connection.output.show(rows, ["version", "id", "score", "created_at"])
         }
     }
 

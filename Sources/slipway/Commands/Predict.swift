@@ -43,13 +43,14 @@ struct Predict: AsyncParsableCommand {
 
     private func show(_ answers: [(input: String, answer: JSON)]) {
         let output = connection.output
-        for warning in Set(answers.flatMap { $0.answer["warnings"]?.arrayValue ?? [] }.map(\.cell)).sorted() {
-            output.terminal.note("note: \(warning)")
-        }
         guard !output.isJSON else {
             let all = answers.map(\.answer)
             return output.terminal.print((all.count == 1 ? all[0] : JSON.object(["answers": .array(all)])).text())
         }
+        let warnings = Set(answers.flatMap { $0.answer["warnings"]?.arrayValue ?? [] }.map(\.cell)).sorted()
+        // A row that has few of a wide table's columns gives one for each of the others.
+        for warning in warnings.prefix(warnings.count > 5 ? 3 : 5) { output.terminal.note("note: \(warning)") }
+        if warnings.count > 5 { output.terminal.note("note: and \(warnings.count - 3) more like these; --json has all") }
         var rows: [[String]] = []
         for (input, answer) in answers {
             let predictions = answer["predictions"]?.arrayValue ?? []
@@ -109,6 +110,7 @@ struct Prediction {
 
     /// Row by row in calls of a thousand.
     func predict(table path: String, encoding: String?) async throws -> JSON {
+        try checkFile(path)
         var rows = try TableInputs(path: path, encoding: encoding)
         var (predictions, warnings): ([JSON], [JSON]) = ([], [])
         var version: JSON = .null

@@ -15,7 +15,8 @@ struct Quickstart: AsyncParsableCommand {
     @Option(help: "A data directory to use instead of a temporary one; it is kept.") var dataDir: String?
     @Flag(help: "Keep the temporary data directory.") var keep = false
     @Option(help: "Seconds that each training may take.") var seconds = 20.0
-    @Flag(help: "Print what came out as JSON on standard output.") var json = false
+    @Flag(help: "Print nothing but what came out, as JSON on standard output, and a problem as JSON on standard error.")
+    var json = false
 
     func validate() throws {
         guard seconds >= 10 else { throw ValidationError("a training takes at least 10 seconds") }
@@ -24,13 +25,13 @@ struct Quickstart: AsyncParsableCommand {
     func run() async throws {
         let start = ContinuousClock.now
         let terminal = Terminal.standard
-        let steps = Steps(terminal: terminal, isQuiet: false)
+        let steps = Steps(terminal: terminal, isQuiet: json)
         let configuration = try Configuration(flags: [:], environment: ProcessInfo.processInfo.environment)
         let examples = try ShareFolder(configuration).examples
         let folder = try dataDir ?? Self.temporaryFolder()
         let isKept = keep || dataDir != nil
-        terminal.note(terminal.styled("Slipway \(slipwayVersion)", .bold) + terminal.styled(", a platform in \(folder)", .dim))
-        terminal.note()
+        steps.note(terminal.styled("Slipway \(slipwayVersion)", .bold) + terminal.styled(", a platform in \(folder)", .dim))
+        steps.note()
 
         let platform = PlatformProcess(dataDirectory: folder)
         let result: [String: JSON]
@@ -44,7 +45,7 @@ struct Quickstart: AsyncParsableCommand {
             try await steps.run("Stopping the platform") { _ in ("The platform is stopped", try await platform.stop()) }
         } catch {
             await platform.kill()
-            terminal.note("The platform's files, its logs among them, are in \(folder)")
+            steps.note("The platform's files, its logs among them, are in \(folder)")
             throw error
         }
         if !isKept { try? FileManager.default.removeItem(atPath: folder) }
@@ -52,7 +53,7 @@ struct Quickstart: AsyncParsableCommand {
         let time = ContinuousClock.now - start
         if json {
             let whole: [String: JSON] = ["seconds": .number(time / .seconds(1)), "data_sets": .object(result)]
-            terminal.print(JSON.object(whole).text())
+            return terminal.print(JSON.object(whole).text())
         }
         terminal.note()
         terminal.note(terminal.styled("Done in \(time.spoken).", .bold) + " How to go on:")
@@ -71,7 +72,7 @@ struct Quickstart: AsyncParsableCommand {
 
     /// Handwritten digits as pictures; one of them is asked about as a client would.
     private func digits(_ api: API, _ steps: Steps, _ examples: String) async throws -> JSON {
-        title("Pictures: handwritten digits (UCI)", steps.terminal)
+        title("Pictures: handwritten digits (UCI)", steps)
         let outcome = try await train("\(examples)/digits.zip", "digits", api, steps)
         let items = try await api.get(
             "/v1/datasets/\(outcome.dataset.id)/versions/\(outcome.version["version"]?.intValue ?? 1)/items?split=test&limit=1")
@@ -86,7 +87,7 @@ struct Quickstart: AsyncParsableCommand {
     }
 
     private func table(_ api: API, _ steps: Steps, _ examples: String) async throws -> JSON {
-        title("Table: breast cancer diagnoses (UCI)", steps.terminal)
+        title("Table: breast cancer diagnoses (UCI)", steps)
         let outcome = try await train("\(examples)/breast-cancer.csv", "breast-cancer", api, steps)
         let items = try await api.get(
             "/v1/datasets/\(outcome.dataset.id)/versions/\(outcome.version["version"]?.intValue ?? 1)/items?split=test&limit=1")
@@ -97,9 +98,9 @@ struct Quickstart: AsyncParsableCommand {
         return try await predict(outcome, api, steps, asked: "a row of class \(label)") { try await $0.predict(inputs: [row]) }
     }
 
-    private func title(_ text: String, _ terminal: Terminal) {
-        terminal.note()
-        terminal.note(terminal.styled(text, .bold))
+    private func title(_ text: String, _ steps: Steps) {
+        steps.note()
+        steps.note(steps.terminal.styled(text, .bold))
     }
 
     private func train(_ file: String, _ name: String, _ api: API, _ steps: Steps) async throws -> Training.Outcome {
@@ -110,7 +111,7 @@ struct Quickstart: AsyncParsableCommand {
         let training = Training(api: api, steps: steps, file: file, project: name, options: options, isDeployed: true)
         let outcome = try await training.run()
         let score = try Score(of: outcome.modelVersion, objective: "accuracy")
-        steps.terminal.note("  " + steps.terminal.styled(score.text, .green))
+        steps.note("  " + steps.terminal.styled(score.text, .green))
         return outcome
     }
 

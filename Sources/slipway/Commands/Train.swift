@@ -13,6 +13,7 @@ struct Train: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "A zip, a folder of pictures, or a CSV.", completion: .file()) var data: String
     @Flag(help: "Deploy the model when it is trained.") var deploy = false
+    @Option(help: "Deploy it as the endpoint of this name (default: the data set's).") var endpoint: String?
     @Option(help: "The project's name (default: the file's).") var project: String?
     @Option(help: "What is to be learned (default: follows from the file).") var task: LearningTask?
     @Option(help: "The text encoding of a table, such as gbk.") var encoding: String?
@@ -20,23 +21,26 @@ struct Train: AsyncParsableCommand {
     @OptionGroup(title: "Training") var options: TrainingOptions
     @Flag(inversion: .prefixedNo, help: "Wait for the end, with a live progress line on a terminal.") var watch = true
 
+    private var isDeployed: Bool { deploy || endpoint != nil }
+
     func validate() throws {
-        if !watch && (deploy || report != nil) {
+        if !watch && (isDeployed || report != nil) {
             throw ValidationError("--no-watch starts the training and returns: it can't deploy or write a report")
         }
     }
 
     func run() async throws {
         let output = connection.output
+        let path = report ?? Training.stem(of: data) + "-report.html"
+        if watch { try checkReport(path) }
         let training = Training(
             api: try connection.api(), steps: output.steps, file: data, project: project, task: task, encoding: encoding,
-            options: options, isDeployed: deploy)
+            options: options, isDeployed: isDeployed, endpoint: endpoint)
         guard watch else {
             let experiment = try await training.start()
             return output.show(experiment, ExperimentCommands.members)
         }
         let outcome = try await training.run()
-        let path = report ?? Training.stem(of: data) + "-report.html"
         try await training.api.download(file: "report.html", ofVersion: outcome.modelVersion.id, to: path)
         let score = try Score(of: outcome.modelVersion, objective: outcome.experiment["objective"]?.stringValue)
 

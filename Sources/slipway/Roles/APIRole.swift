@@ -4,7 +4,7 @@ import Logging
 import SlipwayHTTP
 import SlipwayTasks
 
-struct APIRole: AsyncParsableCommand {
+struct APIRole: RoleCommand {
     static let configuration = CommandConfiguration(
         commandName: "api", abstract: "Answers clients; `slipway up` runs it.", shouldDisplay: false)
 

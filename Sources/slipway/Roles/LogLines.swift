@@ -15,9 +15,10 @@ struct LogLines: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
 
-    static func bootstrap(_ configuration: Configuration) {
+    /// - Parameter isJSON: whatever the setting says, for commands whose caller reads JSON.
+    static func bootstrap(_ configuration: Configuration, isJSON: Bool = false) {
         let level = Logger.Level(rawValue: configuration[Settings.logLevel]) ?? .info
-        let format = Format(rawValue: configuration[Settings.logFormat]) ?? .text
+        let format = isJSON ? .json : Format(rawValue: configuration[Settings.logFormat]) ?? .text
         LoggingSystem.bootstrap { LogLines(label: $0, format: format, logLevel: level) }
     }
 

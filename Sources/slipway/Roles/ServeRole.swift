@@ -5,7 +5,7 @@ import SlipwayBlobs
 import SlipwayPostgres
 import SlipwayServing
 
-struct ServeRole: AsyncParsableCommand {
+struct ServeRole: RoleCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Holds the deployed models; `slipway up` runs it.", shouldDisplay: false)
 

@@ -4,7 +4,7 @@ import SlipwayDomain
 import SlipwayJobs
 import SlipwayTasks
 
-struct WorkerRole: AsyncParsableCommand {
+struct WorkerRole: RoleCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker", abstract: "Imports, trains and evaluates; `slipway up` runs it.", shouldDisplay: false)
 

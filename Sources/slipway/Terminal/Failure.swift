@@ -1,6 +1,7 @@
 import Foundation
 import SlipwayClient
 import SlipwayDomain
+import SlipwaySystem
 
 /// Why a command ends without success, each with the exit code that scripts go by (listed in the root command's help).
 enum Failure: Error {
@@ -13,6 +14,8 @@ enum Failure: Error {
     case denied(Problem)
     /// The platform doesn't do what was asked: not found, in use, invalid.
     case refused(Problem)
+    /// By Ctrl-C or SIGTERM. `hint` says what goes on without this command.
+    case interrupted(hint: String?)
 
     var exitCode: Int32 {
         switch self {
@@ -21,6 +24,7 @@ enum Failure: Error {
         case .unreachable: 3
         case .denied: 4
         case .refused: 5
+        case .interrupted: 128 + (CommandInterruption.signal == 0 ? SIGINT : CommandInterruption.signal)
         }
     }
 
@@ -32,6 +36,7 @@ enum Failure: Error {
         case .usage(let text): Problem(400, "usage", title: "Not a valid command", detail: text)
         case .unreachable(let url, let reason):
             Problem(503, "not-reachable", title: "The platform isn't reachable", detail: "\(url): \(reason)")
+        case .interrupted(let hint): Problem(499, "interrupted", title: "Interrupted", detail: hint ?? "The command was interrupted.")
         }
     }
 
@@ -40,8 +45,13 @@ enum Failure: Error {
         case let failure as Failure: self = failure
         case let problem as Problem: self = .work(problem)
         case let error as ConfigurationError: self = .usage(error.description)
+        case let lock as FileLock.Held:
+            let holder = lock.holder.map { " (process \($0))" } ?? ""
+            let directory = (lock.path as NSString).deletingLastPathComponent
+            self = .message(
+                "a platform runs on \(directory) already\(holder): stop it, or choose another data directory with --data-dir")
         case HTTPClientError.transport(_, let reason, let url): self = .unreachable(url: url, reason: reason)
-        case is CancellationError: self = .message("interrupted")
+        case is CancellationError: self = .interrupted(hint: nil)
         case let error as any CustomStringConvertible: self = .message(error.description)
         default: self = .message(error.localizedDescription)
         }
@@ -51,21 +61,26 @@ enum Failure: Error {
     var lines: [String] {
         switch self {
         case .message(let text), .usage(let text): return [text]
+        case .interrupted(let hint): return ["interrupted"] + [hint].compactMap(\.self)
         case .unreachable(let url, let reason):
             return ["nothing answers at \(url) (\(reason))", "is the platform up? `slipway up` starts it; SLIPWAY_URL says where it is"]
         case .work(let problem), .denied(let problem), .refused(let problem):
             var lines = [problem.detail.isEmpty ? problem.title : problem.detail]
-            for place in problem.errors.prefix(20) {
-                let parts = [
-                    place.pointer, place.parameter, place.entry, place.row.map { "row \($0)" },
-                    place.column.map { "column \($0)" },
-                ].compactMap(\.self)
-                lines.append("  " + (parts.isEmpty ? "" : parts.joined(separator: ", ") + ": ") + place.detail)
-            }
-            if problem.errors.count > 20 { lines.append("  and \(problem.errors.count - 20) more") }
+            let places = problem.errors.map(\.line)
+            // The sentence of a problem with one place is often the place's.
+            if places != lines { lines += places.prefix(20).map { "  " + $0 } }
+            if places.count > 20 { lines.append("  and \(places.count - 20) more") }
             let request = problem.requestID.map { ", request \($0)" } ?? ""
             lines.append("  (\(problem.code)\(request))")
             return lines
         }
+    }
+}
+
+extension Problem.Place {
+    /// Where, and what is wrong there.
+    fileprivate var line: String {
+        let parts = [pointer, parameter, entry, row.map { "row \($0)" }, column.map { "column \($0)" }].compactMap(\.self)
+        return (parts.isEmpty ? "" : parts.joined(separator: ", ") + ": ") + detail
     }
 }

@@ -23,10 +23,28 @@ extension JSON {
         switch self {
         case .null: ""
         case .string(let value): value
-        case .array, .object: text(isPretty: false)
+        case .array(let items): items.map(\.cell).joined(separator: ", ")
+        case .object(let members) where Set(members.keys) == ["name", "count"]:
+            "\(members["name"]?.cell ?? "") (\(members["count"]?.intValue?.grouped ?? ""))"
+        case .object(let members):
+            members.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.cell)" }.joined(separator: ", ")
         case .bool(let value): value ? "yes" : "no"
         case .integer(let value): String(value)
         case .number(let value): value.shortText
+        }
+    }
+}
+
+extension JSON {
+    /// For people: an object's members a line each, a value with its confidence limits in one; a problem by its sentence.
+    var lines: [String] {
+        guard case .object(let members) = self else { return [cell] }
+        if let detail = members["detail"], let code = members["code"] { return ["\(detail.cell) (\(code.cell))"] }
+        let limits = Set(members.keys.filter { members[$0 + "_low"] != nil && members[$0 + "_high"] != nil })
+        let isLimit = { (name: String) in limits.contains { name == $0 + "_low" || name == $0 + "_high" } }
+        return members.keys.sorted().filter { !isLimit($0) }.map { name in
+            let range = "\(members[name + "_low"]?.cell ?? "") to \(members[name + "_high"]?.cell ?? "")"
+            return "\(name) \(members[name]?.cell ?? "")" + (limits.contains(name) ? " (\(range))" : "")
         }
     }
 }

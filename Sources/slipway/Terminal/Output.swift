@@ -10,11 +10,14 @@ struct Output: Sendable {
     /// One thing: its members, a line each.
     func show(_ object: JSON, _ members: [String]) {
         guard !isJSON else { return terminal.print(object.text()) }
-        let rows = members.compactMap { name in object[name].map { (name, $0) } }.filter { $0.1 != .null }
+        let rows = members.compactMap { name in object[name].map { (name, $0) } }.filter { $0.1 != .null && $0.1 != [] && $0.1 != "" }
         let width = rows.map { $0.0.count }.max() ?? 0
         for (name, value) in rows {
             let label = name + String(repeating: " ", count: width - name.count)
-            terminal.print("\(terminal.styled(label, .dim, onOutput: true))  \(value.cell)")
+            for (index, line) in value.lines.enumerated() {
+                let margin = index == 0 ? terminal.styled(label, .dim, onOutput: true) : String(repeating: " ", count: width)
+                terminal.print("\(margin)  \(line)")
+            }
         }
     }
 

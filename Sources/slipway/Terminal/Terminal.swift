@@ -15,6 +15,13 @@ final class Terminal: Sendable {
     let isLive: Bool
     private let isStyled: (error: Bool, output: Bool)
     private let line = Mutex("")
+    private let failure = Atomic<Int32>(0)
+
+    /// Why a part of the result couldn't be written. A reader that has gone has read what it wanted.
+    var outputFailure: String? {
+        let code = failure.load(ordering: .sequentiallyConsistent)
+        return code == 0 || code == EPIPE ? nil : String(cString: strerror(code))
+    }
 
     init(environment: [String: String] = ProcessInfo.processInfo.environment) {
         isLive = isatty(STDERR_FILENO) == 1 && environment["TERM"] != "dumb"
@@ -77,7 +84,10 @@ final class Terminal: Sendable {
             while !rest.isEmpty {
                 let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
-                guard count > 0 else { return }
+                guard count > 0 else {
+                    if descriptor == STDOUT_FILENO { failure.store(errno, ordering: .sequentiallyConsistent) }
+                    return
+                }
                 rest = rest.dropFirst(count)
             }
         }
@@ -89,6 +99,11 @@ struct Steps: Sendable {
     let terminal: Terminal
     let isQuiet: Bool
 
+    /// A line between steps.
+    func note(_ text: String = "") {
+        if !isQuiet { terminal.note(text) }
+    }
+
     /// Runs the body with a live line, then leaves a line with what it says it did.
     func run<Value>(
         _ doing: String, _ body: (Progress) async throws -> (done: String, value: Value)
@@ -96,9 +111,8 @@ struct Steps: Sendable {
         let clock = ContinuousClock()
         let start = clock.now
         let progress = Progress(terminal: terminal, doing: doing, start: start, isQuiet: isQuiet)
-        progress.update("")
         do {
-            let (done, value) = try await body(progress)
+            let (done, value) = try await progress.ticking { try await body(progress) }
             terminal.show(nil)
             if !isQuiet {
                 let time = terminal.styled((clock.now - start).spoken, .dim)
@@ -107,20 +121,46 @@ struct Steps: Sendable {
             return value
         } catch {
             terminal.show(nil)
-            if !isQuiet { terminal.note("\(terminal.styled("✗", .red)) \(doing)") }
+            note("\(terminal.styled("✗", .red)) \(doing)")
             throw error
         }
     }
 
-    struct Progress: Sendable {
-        let terminal: Terminal
-        let doing: String
-        let start: ContinuousClock.Instant
-        let isQuiet: Bool
+    final class Progress: Sendable {
+        private let terminal: Terminal
+        private let doing: String
+        private let start: ContinuousClock.Instant
+        private let isShown: Bool
+        private let state = Mutex<(text: String, fraction: Double?)>(("", nil))
+
+        init(terminal: Terminal, doing: String, start: ContinuousClock.Instant, isQuiet: Bool) {
+            (self.terminal, self.doing, self.start) = (terminal, doing, start)
+            isShown = !isQuiet && terminal.isLive
+        }
 
         /// - Parameter fraction: of the whole; nil where nobody knows.
         func update(_ text: String, fraction: Double? = nil) {
-            guard !isQuiet else { return }
+            state.withLock { $0 = (text, fraction) }
+            show()
+        }
+
+        /// Runs the body while the line's seconds go on.
+        fileprivate func ticking<Value>(_ body: () async throws -> Value) async throws -> Value {
+            guard isShown else { return try await body() }
+            async let _: Void = tick()
+            return try await body()
+        }
+
+        private func tick() async {
+            while !Task.isCancelled {
+                show()
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+        }
+
+        private func show() {
+            guard isShown else { return }
+            let (text, fraction) = state.withLock { $0 }
             let bar = fraction.map { " " + Self.bar($0) } ?? ""
             let elapsed = (ContinuousClock.now - start).spoken
             terminal.show("\(terminal.styled("•", .cyan)) \(doing)\(bar) \(text.isEmpty ? "" : text + " ")\(elapsed)")
