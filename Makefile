@@ -38,7 +38,8 @@ build: setup ## builds everything, tests included
 	$(build) --build-tests
 
 test: build ## builds everything and runs the tests; those that drive the real binary come last and alone
-	$(swift) test -c release --skip-build --disable-xctest --skip AcceptanceTests
+	$(swift) test -c release --skip-build --disable-xctest --skip 'AcceptanceTests|ExamplesTests'
+	$(swift) test -c release --skip-build --disable-xctest --filter ExamplesTests
 	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
 
 acceptance: build ## only the tests that drive the real binary over HTTP

@@ -138,6 +138,7 @@ let package = Package(
             name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "KeelData", "BadInputs"],
             exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
+        .testTarget(name: "ExamplesTests", dependencies: ["SlipwaySystem"]),
         .testTarget(name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
     ],
     swiftLanguageModes: [.v6]
