@@ -34,27 +34,12 @@ package final class Cluster {
     private let options: Options
     private let lock: FileLock
 
-    /// Makes the data directory if there is none, with a mode that lets the server's user through and shows nobody else
-    /// anything. Returns its absolute path.
-    package static func makeDataDirectory(_ path: String) throws -> String {
-        do {
-            let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
-            try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-        } catch {
-            throw SystemError("making \(path)", code: EACCES)
-        }
-        guard mkdir(path, geteuid() == 0 ? 0o711 : 0o700) == 0 || errno == EEXIST else { throw SystemError("making \(path)") }
-        guard let resolved = realpath(path, nil) else { throw SystemError("opening \(path)") }
-        defer { free(resolved) }
-        return String(cString: resolved)
-    }
-
     /// Starts the server and returns when it takes connections; makes the cluster first if there is none.
     ///
     /// What an earlier platform left behind when it was killed is stopped and removed: the lock says that it's gone.
     ///
     /// - Parameters:
-    ///   - dataDirectory: An absolute path, as `makeDataDirectory` gives.
+    ///   - dataDirectory: The absolute path of a folder that the server's user can enter.
     ///   - lock: That of the data directory, held as long as the cluster runs.
     /// - Errors: `ClusterError`, `PostgresError`, `SystemError`.
     package static func start(
