@@ -42,16 +42,16 @@ let package = Package(
         // Slipway: the platform.
         .target(name: "CSlipwaySystem"),
         .target(name: "SlipwaySystem", dependencies: ["CSlipwaySystem"]),
-        .target(name: "SlipwayDomain"),
+        .target(name: "SlipwayDomain", dependencies: ["CCrypto"]),
         .target(
             name: "SlipwayPostgres",
             dependencies: ["SlipwaySystem", "CPostgres", .product(name: "Logging", package: "swift-log")]),
         .target(name: "SlipwayStore", dependencies: ["SlipwayDomain", "SlipwayPostgres", "CCrypto"]),
-        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem", "CSlipwaySystem", "CCrypto"]),
+        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem", "CSlipwaySystem"]),
         .target(
             name: "SlipwayTasks",
             dependencies: [
-                "SlipwayDomain", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive", "CCrypto",
+                "SlipwayDomain", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive",
                 .product(name: "Yams", package: "Yams"),
             ]),
         .target(

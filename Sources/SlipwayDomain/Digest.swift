@@ -26,6 +26,9 @@ package struct Digest: Hashable, Sendable, Codable, Comparable, CustomStringConv
         return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
+    /// What decides the side of an item with this content: the first eight bytes, big-endian, without the last bit.
+    package var splitHash: Int64 { Int64(bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } >> 1) }
+
     package static func < (first: Self, second: Self) -> Bool { first.bytes.lexicographicallyPrecedes(second.bytes) }
 
     package init(from decoder: any Decoder) throws {

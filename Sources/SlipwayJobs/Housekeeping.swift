@@ -5,7 +5,8 @@ import SlipwayDomain
 import SlipwayPostgres
 import SlipwayStore
 
-/// What every worker does beside its jobs: ends attempts whose worker is gone, finishes cancellations, collects blobs. Several
+/// What every worker does beside its jobs: ends attempts whose worker is gone, finishes cancellations, collects blobs, and forgets
+/// what has ended long ago. Several
 /// workers may do it at once, because each step locks the rows it is about and skips those that are locked.
 struct Housekeeping: Sendable {
     let context: JobContext
@@ -19,6 +20,7 @@ struct Housekeeping: Sendable {
             if ContinuousClock.now >= nextCollection {
                 nextCollection = .now + .seconds(600)
                 await attempt("collecting blobs") { try await collect(until: stopping) }
+                await attempt("forgetting old jobs") { try await forget(until: stopping) }
             }
             await stopping.wait(seconds: configuration.lookSeconds)
         }
@@ -66,6 +68,23 @@ struct Housekeeping: Sendable {
             await attempt("finishing the cancellation of \(experiment)") {
                 try await context.database.transaction(as: .tenant(organisation)) { try $0.finishCancelling(experiment) }
             }
+        }
+    }
+
+    // MARK: Retention
+
+    func forget(until stopping: Stopping) async throws {
+        let seconds = configuration.retentionSeconds
+        try await inBatches(of: 1000, until: stopping) { try $0.forgetJobs(finishedBefore: seconds, limit: $1) }
+        try await inBatches(of: 5000, until: stopping) { try $0.forgetEvents(finishedBefore: seconds, limit: $1) }
+    }
+
+    /// A transaction a batch, until one isn't full.
+    private func inBatches(
+        of limit: Int, until stopping: Stopping, _ body: @escaping @Sendable (Transaction, Int) throws -> Int
+    ) async throws {
+        while !stopping.hasBegun {
+            guard try await context.database.transaction(as: .system, { try body($0, limit) }) == limit else { return }
         }
     }
 

@@ -25,7 +25,9 @@ package struct WorkerConfiguration: Sendable {
     package var lookSeconds = 1.5
     /// How long a blob that nothing refers to, or a file without a row, is kept.
     package var graceSeconds = 3600.0
-    /// What stands in lineage as the binary that trained.
+    /// How long jobs that have ended, and the events of experiments that have, are kept.
+    package var retentionSeconds = 30 * 86400.0
+    /// Name and version. Lineage adds the executable's SHA-256.
     package var build: String
     /// Whether the process ends when its standard input closes, because its parent is gone.
     package var endsWithStandardInput = true
@@ -70,7 +72,7 @@ package struct Worker: Sendable {
         dataTrainer.drainSeconds = 0.5
         context = JobContext(
             database: database, blobs: blobs, decide: decide, jobsFolder: "\(configuration.jobsFolder)/\(registration.id)",
-            build: configuration.build,
+            binary: "\(configuration.build), SHA-256 \(try SHA256.digest(ofFile: configuration.executable))",
             trainer: trainer, dataTrainer: dataTrainer, threads: configuration.threads,
             dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds, importLimits: configuration.importLimits, logger: logger)
     }

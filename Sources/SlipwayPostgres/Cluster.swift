@@ -35,8 +35,8 @@ package final class Cluster {
     private let lock: FileLock
 
     /// Makes the data directory if there is none, with a mode that lets others through, such as the server's user, and shows them
-    /// nothing, whatever the umask. Returns its absolute path.
-    package static func makeDataDirectory(_ path: String) throws -> String {
+    /// nothing, whatever the umask.
+    package static func makeDataDirectory(_ path: String) throws {
         do {
             let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
             try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
@@ -48,9 +48,6 @@ package final class Cluster {
         } else if errno != EEXIST {
             throw SystemError("making \(path)")
         }
-        guard let resolved = realpath(path, nil) else { throw SystemError("opening \(path)") }
-        defer { free(resolved) }
-        return String(cString: resolved)
     }
 
     /// Starts the server and returns when it takes connections; makes the cluster first if there is none.
@@ -58,7 +55,7 @@ package final class Cluster {
     /// What an earlier platform left behind when it was killed is stopped and removed: the lock says that it's gone.
     ///
     /// - Parameters:
-    ///   - dataDirectory: An absolute path, as `makeDataDirectory` gives.
+    ///   - dataDirectory: The absolute path of a folder that the server's user can enter.
     ///   - lock: That of the data directory, held as long as the cluster runs.
     /// - Errors: `ClusterError`, `PostgresError`, `SystemError`.
     package static func start(

@@ -13,14 +13,16 @@ package final class Database: Sendable {
 
     /// - Parameters:
     ///   - connections: How many transactions run at once. Threads start, and connect, when they are first needed.
-    ///   - queueTimeout: How long a transaction may wait for one of them.
+    ///   - queueLimit: How many transactions may wait for one of them; further ones fail at once.
+    ///   - queueTimeout: How long a transaction may wait.
     package init(
-        _ address: PostgresAddress, connections: Int = 8, queueTimeout: Duration = .seconds(30),
+        _ address: PostgresAddress, connections: Int = 8, queueLimit: Int = 1000, queueTimeout: Duration = .seconds(30),
         settings: SessionSettings = SessionSettings(), logger: Logger
     ) {
         precondition(connections > 0, "a pool has at least one connection")
         self.address = address
-        core = Core(address, size: connections, queueTimeout: queueTimeout, settings: settings, logger: logger)
+        core = Core(
+            address, size: connections, queueLimit: queueLimit, queueTimeout: queueTimeout, settings: settings, logger: logger)
     }
 
     deinit { core.shutDown() }
@@ -79,6 +81,9 @@ private final class Core: Sendable {
         var isClosed = false
         var closers: [CheckedContinuation<Void, Never>] = []
 
+        /// Those that have a thread already, which only has to wake up, aren't counted.
+        var waiting: Int { jobs.count - head - idleThreads }
+
         mutating func pop() -> Job? {
             guard head < jobs.count else { return nil }
             defer {
@@ -95,6 +100,7 @@ private final class Core: Sendable {
     let listener: Listener
     private let address: PostgresAddress
     private let size: Int
+    private let queueLimit: Int
     private let queueTimeout: Duration
     private let settings: SessionSettings
     private let logger: Logger
@@ -103,9 +109,12 @@ private final class Core: Sendable {
     private let cancellations = BlockingQueue<Cancellation>()
     private let hasCanceller = Mutex(false)
 
-    init(_ address: PostgresAddress, size: Int, queueTimeout: Duration, settings: SessionSettings, logger: Logger) {
+    init(
+        _ address: PostgresAddress, size: Int, queueLimit: Int, queueTimeout: Duration, settings: SessionSettings, logger: Logger
+    ) {
         self.address = address
         self.size = size
+        self.queueLimit = queueLimit
         self.queueTimeout = queueTimeout
         self.settings = settings
         self.logger = logger
@@ -136,8 +145,9 @@ private final class Core: Sendable {
             if state.isClosed { return (PostgresError.closed, false) }
             // Under the lock: a cancellation that comes later finds the job in the queue.
             if job.cancellation.isCancelled { return (CancellationError(), false) }
+            if state.threads == size, state.waiting >= queueLimit { return (PostgresError.crowded(waiting: state.waiting), false) }
             state.jobs.append(job)
-            let starts = state.jobs.count - state.head > state.idleThreads && state.threads < size
+            let starts = state.waiting > 0 && state.threads < size
             if starts { state.threads += 1 }
             return (nil, starts)
         }

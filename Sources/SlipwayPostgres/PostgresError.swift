@@ -10,6 +10,8 @@ package enum PostgresError: Error, Sendable, Hashable {
     case outcomeUnknown(String)
     /// No connection of the pool came free in time.
     case busy(waited: Duration)
+    /// As many transactions as may wait for a connection wait already.
+    case crowded(waiting: Int)
     /// The database has been closed.
     case closed
     /// A statement that should give one row gave none.
@@ -46,6 +48,7 @@ extension PostgresError: CustomStringConvertible {
         case .connectionLost(let reason): "the connection to PostgreSQL broke: \(reason)"
         case .outcomeUnknown(let reason): "the connection to PostgreSQL broke during COMMIT, the outcome is unknown: \(reason)"
         case .busy(let waited): "no database connection came free within \(waited)"
+        case .crowded(let waiting): "\(waiting) transactions wait for a database connection already"
         case .closed: "the database has been closed"
         case .noRow: "the statement gave no row"
         case .moreThanOneRow(let count): "the statement gave \(count) rows instead of one"
@@ -122,9 +125,6 @@ package struct SQLState: RawRepresentable, Sendable, Hashable {
     package static let featureNotSupported = SQLState(rawValue: "0A000")
     package static let invalidStatementName = SQLState(rawValue: "26000")
     package static let diskFull = SQLState(rawValue: "53100")
-    package static let undefinedTable = SQLState(rawValue: "42P01")
-    package static let duplicateDatabase = SQLState(rawValue: "42P04")
     package static let noActiveTransaction = SQLState(rawValue: "25P01")
     package static let inFailedTransaction = SQLState(rawValue: "25P02")
-    package static let idleInTransactionTimeout = SQLState(rawValue: "25P03")
 }

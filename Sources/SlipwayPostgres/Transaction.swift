@@ -24,7 +24,7 @@ package enum Role: Sendable, Hashable {
 }
 
 package struct TransactionOptions: Sendable {
-    package enum Isolation: Sendable { case readCommitted, repeatableRead, serializable }
+    package enum Isolation: Sendable { case readCommitted, serializable }
 
     package var isolation = Isolation.readCommitted
     package var isReadOnly = false
@@ -45,7 +45,6 @@ package struct TransactionOptions: Sendable {
     var begin: SQL {
         let level: SQL = switch isolation {
         case .readCommitted: "READ COMMITTED"
-        case .repeatableRead: "REPEATABLE READ"
         case .serializable: "SERIALIZABLE"
         }
         return "BEGIN ISOLATION LEVEL \(sql: level)\(sql: isReadOnly ? " READ ONLY" : " READ WRITE")"

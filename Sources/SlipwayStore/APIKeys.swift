@@ -23,12 +23,7 @@ package struct APIKeySecret: Sendable {
         return String(parts[1])
     }
 
-    package static func digest(of text: String) -> Digest {
-        var bytes = [UInt8](repeating: 0, count: Digest.byteCount)
-        let hashed = EVP_Digest(text, text.utf8.count, &bytes, nil, EVP_sha256(), nil)
-        precondition(hashed == 1, "libcrypto has no SHA-256")
-        return Digest(bytes: bytes)
-    }
+    package static func digest(of text: String) -> Digest { SHA256.digest(of: text.utf8) }
 
     private static func random(bytes count: Int) -> String {
         var bytes = [UInt8](repeating: 0, count: count)

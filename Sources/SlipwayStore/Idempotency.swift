@@ -43,7 +43,10 @@ extension Transaction {
     /// The lock ends with the transaction, however that ends: no key stays blocked by a process that died.
     package func recall(_ request: IdempotentRequest) throws -> RecordedAnswer? {
         let name = "\(request.organisation)\u{1F}\(request.route)\u{1F}\(request.key)"
-        let isAlone = try queryOne("SELECT pg_try_advisory_xact_lock(\(AdvisoryLock.idempotency), hashtext(\(name))) AS alone") { try $0["alone"] as Bool }
+        // All 64 bits of a lock's number: with 32, some ten thousand requests in flight would meet by chance.
+        let isAlone = try queryOne(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(\(name), \(AdvisoryLock.idempotency))) AS alone"
+        ) { try $0["alone"] as Bool }
         guard isAlone else { throw IdempotencyError.inFlight }
         let found = try queryFirst("""
             SELECT body_sha256, status, location, response FROM idempotency_key
@@ -74,9 +77,10 @@ extension Transaction {
     }
 }
 
-/// The first of an advisory lock's two numbers: what it's for. Such locks don't meet those of one number, such as the
-/// migrations'.
+/// What advisory locks are for.
 enum AdvisoryLock {
-    static let idempotency: Int32 = 0x51D3
+    /// The seed of a lock's hash.
+    static let idempotency: Int64 = 0x51D3
+    /// The first of a lock's two numbers: such locks don't meet those of one number.
     static let firstOrganisation: Int32 = 0x51D4
 }

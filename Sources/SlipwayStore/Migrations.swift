@@ -1,5 +1,5 @@
-internal import CCrypto
 internal import Foundation
+internal import SlipwayDomain
 package import SlipwayPostgres
 
 /// One numbered SQL file, `NNNN_name.sql`.
@@ -78,7 +78,7 @@ package struct Migrations: Sendable {
             let path = directory + "/" + name
             guard let data = FileManager.default.contents(atPath: path) else { throw MigrationError.unreadable(path: path, reason: "no access") }
             guard let sql = String(validating: data, as: UTF8.self) else { throw MigrationError.unreadable(path: path, reason: "it isn't UTF-8") }
-            list.append(Migration(number: number, name: name, sql: sql, checksum: Self.checksum(of: Array(data))))
+            list.append(Migration(number: number, name: name, sql: sql, checksum: SHA256.digest(of: data).bytes))
         }
         guard !list.isEmpty else { throw MigrationError.none(directory: directory) }
         self.list = list
@@ -88,13 +88,6 @@ package struct Migrations: Sendable {
         let digits = name.prefix { $0 != "_" }
         guard digits.utf8.count == 4, digits.utf8.allSatisfy({ (48...57).contains($0) }), name.dropFirst(5).count > 4 else { return nil }
         return Int(digits)
-    }
-
-    private static func checksum(of bytes: [UInt8]) -> [UInt8] {
-        var digest = [UInt8](repeating: 0, count: 32)
-        let done = EVP_Digest(bytes, bytes.count, &digest, nil, EVP_sha256(), nil)
-        precondition(done == 1, "libcrypto has SHA-256")
-        return digest
     }
 
     // MARK: Applying

@@ -37,6 +37,39 @@ import Testing
         }
     }
 
+    @Test func aCrowdedDatabaseIsAnswered503AtOnce() async throws {
+        try await withRunningServer(queueLimit: 0) { server in
+            let release = DispatchSemaphore(value: 0)
+            let (held, holding) = AsyncStream.makeStream(of: Void.self)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        while true {
+                            do {
+                                return try await server.database.transaction(as: .system) { _ in
+                                    holding.yield()
+                                    release.wait()
+                                }
+                            } catch PostgresError.crowded {
+                                // The server itself has one for a moment.
+                                try await Task.sleep(for: .milliseconds(5))
+                            }
+                        }
+                    }
+                }
+                var holders = held.makeAsyncIterator()
+                for _ in 0..<8 { await holders.next() }
+                let answer = try await server.call("GET", "/v1/projects")
+                #expect(answer.status == 503)
+                #expect(answer[header: "Retry-After"] == "2")
+                #expect(try answer.problem.code == "database-busy")
+                for _ in 0..<8 { release.signal() }
+                try await group.waitForAll()
+            }
+            #expect(try await server.call("GET", "/v1/projects").status == 200)
+        }
+    }
+
     @Test func aSlowHeaderIsCutOff() async throws {
         try await withRunningServer({ $0.limits.headTime = .milliseconds(300) }) { server in
             let answer = try await exchange(server, "GET /healthz HTTP/1.1\r\nHost: loc", seconds: 5)

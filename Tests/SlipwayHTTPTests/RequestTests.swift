@@ -62,6 +62,11 @@ import Testing
             }
             #expect(try await server.call("POST", "/v1/projects", body: [0x3C], type: "text/xml").status == 415)
             #expect(try await server.call("POST", "/v1/projects").problem.code == "body-missing")
+            for (charset, status) in [("utf-8", 201), ("\"UTF-8\"", 409), ("gbk", 415), ("utf-16", 415)] {
+                let answer = try await server.call(
+                    "POST", "/v1/projects", body: Array(#"{"name": "charset"}"#.utf8), type: "application/json; charset=\(charset)")
+                #expect(answer.status == status, "\(charset): \(answer.text)")
+            }
             let zipped = try await server.call("POST", "/v1/projects", json: #"{"name": "a"}"#, headers: [("Content-Encoding", "gzip")])
             #expect(zipped.status == 415)
             for (query, status) in [

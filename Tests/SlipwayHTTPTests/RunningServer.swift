@@ -85,7 +85,7 @@ struct RunningServer: Sendable {
 }
 
 func withRunningServer<R: Sendable>(
-    _ configure: (inout APIConfiguration) -> Void = { _ in }, _ body: @Sendable @escaping (RunningServer) async throws -> R
+    queueLimit: Int = 1000, _ configure: (inout APIConfiguration) -> Void = { _ in }, _ body: @Sendable @escaping (RunningServer) async throws -> R
 ) async throws -> R {
     let folder = "/tmp/slipway-http-\(UInt32.random(in: 0...UInt32.max))"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -96,7 +96,7 @@ func withRunningServer<R: Sendable>(
     let templates = URL(fileURLWithPath: TestCluster.migrationsDirectory).deletingLastPathComponent().appending(path: "Templates")
     let library = try TemplateLibrary(folder: templates)
     let blobs = try BlobStore(directory: folder + "/blobs", minimumFreeShare: 0)
-    return try await withTestDatabase(connections: 8) { [configuration] database in
+    return try await withTestDatabase(connections: 8, queueLimit: queueLimit) { [configuration] database in
         let (secret, home) = try await database.transaction(as: .system) { transaction in
             (try transaction.createAdministratorKey(), try transaction.firstOrganisation())
         }

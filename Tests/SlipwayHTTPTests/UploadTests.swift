@@ -48,6 +48,8 @@ import Testing
                 (tables, "", "text/csv", big, 413, "body-too-large"), (tables, "?format=parquet", "text/csv", Self.table, 422, "parameter-invalid"),
                 (tables, "?base=9999999999", "text/csv", Self.table, 422, "parameter-invalid"), (tables, "?base=9", "text/csv", Self.table, 422, "base-unknown"),
                 (tables, "?mode=append", "text/csv", Self.table, 422, "base-unknown"),
+                (tables, "", "text/csv; charset=klingon", Self.table, 415, "charset-unsupported"),
+                (tables, "?encoding=klingon", "text/csv", Self.table, 422, "import-parameter"),
                 (tables, "?colour=red", "text/csv", Self.table, 422, "parameter-invalid"),
             ]
             for row in cases {

@@ -23,7 +23,8 @@ private var fast: Cluster.Options {
 /// A data directory that goes with the test. `body` has a thread of its own.
 private func withDataDirectory<R: Sendable>(under parent: String = "/tmp", _ body: @escaping @Sendable (String) throws -> R) async throws -> R {
     try await onThread {
-        let directory = try Cluster.makeDataDirectory("\(parent)/slipway-cluster-\(UUID().uuidString.prefix(8))")
+        let directory = "\(parent)/slipway-cluster-\(UUID().uuidString.prefix(8))"
+        try Cluster.makeDataDirectory(directory)
         defer { try? FileManager.default.removeItem(atPath: directory) }
         return try body(directory)
     }

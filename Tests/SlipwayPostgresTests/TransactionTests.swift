@@ -413,6 +413,34 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
         await database.close()
     }
 
+    @Test func atMostSoManyTransactionsWaitForAConnection() async throws {
+        let cluster = try await onThread { try TestCluster.shared.get() }
+        let database = Database(cluster.address, connections: 1, queueLimit: 2, logger: cluster.logger)
+        let (started, starting) = AsyncStream.makeStream(of: Void.self)
+        let release = DispatchSemaphore(value: 0)
+        async let holder: Int = database.transaction(as: .owner) { transaction in
+            starting.yield()
+            release.wait()
+            return try transaction.execute("SELECT 1")
+        }
+        for await _ in started { break }
+        // Of six, two wait, and those that are refused don't wait for the one that holds the connection.
+        let outcomes = await withTaskGroup(of: PostgresError?.self) { group in
+            for _ in 0..<6 {
+                group.addTask { await error { try await database.transaction(as: .owner) { try $0.execute("SELECT 1") } } }
+            }
+            var outcomes: [PostgresError?] = []
+            for await outcome in group {
+                outcomes.append(outcome)
+                if outcomes.count == 4 { release.signal() }
+            }
+            return outcomes
+        }
+        #expect(outcomes == [.crowded(waiting: 2), .crowded(waiting: 2), .crowded(waiting: 2), .crowded(waiting: 2), nil, nil])
+        #expect(try await holder == 1)
+        await database.close()
+    }
+
     @Test func aWrongPasswordFailsAtOnceAndAnAbsentServerAfterAWhile() async throws {
         let cluster = try await onThread { try TestCluster.shared.get() }
         var settings = SessionSettings()

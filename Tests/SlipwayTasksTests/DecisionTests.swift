@@ -107,6 +107,22 @@ private struct Simulation {
         #expect(simulation.clock + reserve <= budget + max(0.1 * budget, 3), "seed \(seed)")
     }
 
+    @Test(arguments: LearningTask.allCases)
+    func aRestOfABudgetThatSufficesForOneTrialStartsOne(_ task: LearningTask) throws {
+        var simulation = Simulation(task, seconds: 60, trials: nil, seed: 1, items: 2000, library: library)
+        let reserve = ExperimentDecision.evaluationSeconds(task, simulation.state.profile, budget: 60)
+        #expect(simulation.state.ranking.count > 1)
+        for left in [1.0, 1.3, 1.9, 2.5] {
+            simulation.state.spentSeconds = 60 - reserve - left
+            let steps = try ExperimentDecision.next(simulation.state, library)
+            guard case .startTrial(_, _, let seconds?)? = steps.first, steps.count == 1 else {
+                Issue.record("\(left) seconds are left, and the steps are \(steps)")
+                continue
+            }
+            #expect(seconds >= 0.99 && seconds <= left + 0.01)
+        }
+    }
+
     @Test func aBudgetInTrialsGivesTheSameTrialsWhateverTheyTook() throws {
         for task in LearningTask.allCases {
             func recipes(_ speed: Double) throws -> [TrialRecipe] {
@@ -140,6 +156,25 @@ private struct Simulation {
                 .continueTrial(ids[1], untilResource: 750, seconds: nil),
                 .continueTrial(ids[2], untilResource: 750, seconds: nil),
             ])
+    }
+
+    @Test func aRungAlwaysGoesBeyondWhatTheTrialHas() throws {
+        var simulation = Simulation(.tabularRegression, seconds: nil, trials: 8, seed: 3, items: 20_000, library: library)
+        let template = try #require(library.template(named: "boosted-trees-regressor"))
+        simulation.state.ranking = [template.name]
+        // A quarter and a half of two rounds are one round both.
+        let values = template.defaults(for: .balanced).merging([template.network.resource: .integer(2)]) { $1 }
+        for (number, score) in [0.1, 0.4].enumerated() {
+            simulation.state.trials.append(
+                .init(
+                    id: TrialID(UUID()), number: number,
+                    recipe: TrialRecipe(template: template.name, source: template.source, hyperparameters: values, seed: 1),
+                    status: .paused, rung: 0, resource: 1, finished: false, score: score, seconds: 10))
+        }
+        let ids = simulation.state.trials.map(\.id)
+        #expect(
+            try ExperimentDecision.next(simulation.state, library)
+                == [.stopTrial(ids[0]), .continueTrial(ids[1], untilResource: nil, seconds: nil)])
     }
 
     @Test func withoutAnyResultTheExperimentFails() throws {

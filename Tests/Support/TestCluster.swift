@@ -114,9 +114,10 @@ package final class TestCluster: Sendable {
 
 /// Runs a test with a database of its own that has Slipway's schema.
 package func withTestDatabase<R: Sendable>(
-    connections: Int = 4, settings: SessionSettings = SessionSettings(), _ body: (Database) async throws -> R
+    connections: Int = 4, queueLimit: Int = 1000, settings: SessionSettings = SessionSettings(),
+    _ body: (Database) async throws -> R
 ) async throws -> R {
-    try await withDatabase(isMigrated: true, connections: connections, settings: settings, body)
+    try await withDatabase(isMigrated: true, connections: connections, queueLimit: queueLimit, settings: settings, body)
 }
 
 /// Runs a test with an empty database of its own.
@@ -127,14 +128,14 @@ package func withEmptyDatabase<R: Sendable>(
 }
 
 private func withDatabase<R: Sendable>(
-    isMigrated: Bool, connections: Int, settings: SessionSettings, _ body: (Database) async throws -> R
+    isMigrated: Bool, connections: Int, queueLimit: Int = 1000, settings: SessionSettings, _ body: (Database) async throws -> R
 ) async throws -> R {
     // Starting the cluster and copying a database block, so they have a thread of their own.
     let (cluster, address) = try await onThread {
         let cluster = try TestCluster.shared.get()
         return (cluster, try isMigrated ? cluster.makeDatabase(template: cluster.migratedTemplate()) : cluster.makeDatabase())
     }
-    let database = Database(address, connections: connections, settings: settings, logger: cluster.logger)
+    let database = Database(address, connections: connections, queueLimit: queueLimit, settings: settings, logger: cluster.logger)
     let result: R
     do {
         result = try await body(database)

@@ -8,6 +8,9 @@ internal import SlipwayDomain
 /// Keeps a connection's client to its limits: time for a header and a body, time to take an answer, and HTTP that can be
 /// read in one way only. What it refuses gets a problem document and the connection's end.
 ///
+/// A chunk's size that needs more than 64 bits is malformed. One of up to 64 bits is RFC 9112's, and swift-nio's decoder hands on
+/// bytes without the sizes of their chunks, so a body that only claims to be that long is waited for like any slow one.
+///
 /// Hummingbird's own idle timer begins anew with every byte, and it reads the rest of a refused body to its end.
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart

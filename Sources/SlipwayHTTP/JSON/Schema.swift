@@ -201,26 +201,9 @@ indirect enum Schema: Sendable {
 
     /// `; did you mean "name"?` when a known word is near.
     static func suggestion(for word: String, among known: [String]) -> String {
-        let nearest = known.map { ($0, distance(word.prefix(100), $0[...])) }.min { $0.1 < $1.1 }
+        let nearest = known.map { ($0, editDistance(word, $0)) }.min { $0.1 < $1.1 }
         guard let nearest, nearest.1 <= max(2, nearest.0.count / 3) else { return "" }
         return "; did you mean \"\(nearest.0)\"?"
-    }
-
-    /// Edits from one word to the other, a swap of neighbours counting as one (optimal string alignment).
-    private static func distance(_ first: Substring, _ second: Substring) -> Int {
-        let a = Array(first), b = Array(second)
-        var before: [Int] = [], previous = Array(0...b.count)
-        for i in a.indices {
-            var row = [i + 1]
-            for j in b.indices {
-                var best = min(previous[j] + (a[i] == b[j] ? 0 : 1), previous[j + 1] + 1, row[j] + 1)
-                if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, before[j - 1] + 1) }
-                row.append(best)
-            }
-            before = previous
-            previous = row
-        }
-        return previous[b.count]
     }
 }
 

@@ -39,8 +39,9 @@ extension Refusal {
 
     private init(_ error: PostgresError) {
         switch error {
-        case .unavailable, .outcomeUnknown, .busy, .closed, .connectionLost:
+        case .unavailable, .outcomeUnknown, .closed, .connectionLost:
             self = .unavailable("database-unavailable", "the database can't be reached")
+        case .busy, .crowded: self = .unavailable("database-busy", "too many requests wait for the database", retryAfter: 2)
         case .server(let error) where error.state == .diskFull: self = .storageFull
         case .server(let error) where error.state == .queryCanceled || error.state == .lockNotAvailable:
             self = .unavailable("database-busy", "the database took too long")

@@ -88,7 +88,7 @@ extension Response {
             status: .ok,
             headers: [
                 .contentType: mediaType, .eTag: "\"\(digest.description.prefix(16))\"",
-                .contentDisposition: "attachment; filename*=UTF-8''\(percentEncoded(fileName.split(separator: "/").last.map(String.init) ?? "item"))",
+                .contentDisposition: "attachment; filename*=UTF-8''\((fileName.split(separator: "/").last.map(String.init) ?? "item").percentEncoded)",
                 .contentSecurityPolicy: "default-src 'none'; sandbox",
             ],
             body: .blob(reader, bytes: try await reader.size()))
@@ -102,16 +102,4 @@ extension ResponseBody {
             try await writer.finish(nil)
         }
     }
-}
-
-/// RFC 5987's `ext-value`: everything but unreserved characters is escaped.
-func percentEncoded(_ text: String) -> String {
-    text.utf8.map { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-            UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
-            String(Unicode.Scalar(byte))
-        default: "%" + String(byte >> 4, radix: 16, uppercase: true) + String(byte & 15, radix: 16, uppercase: true)
-        }
-    }.joined()
 }

@@ -67,7 +67,8 @@ struct UploadRoutes {
         // Before ten gigabytes are read for nothing.
         let task = try await database.transaction(as: call.role) { transaction in
             let dataset = try transaction.dataset(dataset)
-            try checkUpload(format: format, target: target, encoding: call.query[text: "encoding"], for: dataset.task)
+            try checkUpload(
+                format: format, target: target, encoding: call.query[text: "encoding"], charset: call.charset, for: dataset.task)
             _ = try transaction.base(of: version, latest: dataset.latestVersion)
             return dataset.task
         }

@@ -60,6 +60,10 @@ struct Call: Sendable {
     func json() async throws -> (JSON, Digest) {
         guard case .json(let schema, let limit) = route.body else { preconditionFailure("\(route.path) has no JSON body") }
         try requireMediaType(["application/json"])
+        // RFC 8259, section 8.1: it's UTF-8, whatever else is said; ASCII is a part of it.
+        if let charset, !["utf-8", "utf8", "us-ascii"].contains(charset.lowercased()) {
+            throw Problem.unsupportedCharset(charset, "JSON is UTF-8")
+        }
         let bytes = try await body(upTo: limit ?? limits.jsonBytes)
         guard !bytes.isEmpty else { throw Refusal.bodyMissing }
         let depth = limits.jsonDepth
@@ -117,6 +121,16 @@ struct Call: Sendable {
         let type = text.split(separator: ";", maxSplits: 1)[0].trimmingSpaces.lowercased()
         guard accepted.contains(type) else { throw Refusal.unsupportedMediaType(accepted: accepted, given: type) }
         return type
+    }
+
+    /// The charset that goes with the media type.
+    var charset: String? {
+        for parameter in (request.headers[.contentType] ?? "").split(separator: ";").dropFirst() {
+            let pair = parameter.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, pair[0].trimmingSpaces.lowercased() == "charset" else { continue }
+            return pair[1].trimmingSpaces.filter { $0 != "\"" && $0 != "'" }
+        }
+        return nil
     }
 }
 

@@ -12,7 +12,8 @@ struct JobContext: Sendable {
     let blobs: BlobStore
     let decide: Decide
     let jobsFolder: String
-    let build: String
+    /// What trains, as lineage names it.
+    let binary: String
     let trainer: TrainerSettings
     let dataTrainer: TrainerSettings
     /// Of one training; imports use fewer, so that they don't disturb it.

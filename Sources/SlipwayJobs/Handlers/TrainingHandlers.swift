@@ -74,8 +74,8 @@ struct Evaluate: Sendable {
         try await attempt.fenced { try $0.begin(work.experiment, trial: nil) }
 
         let reporter = ExperimentReporter(attempt, task: task, work: nil, directory: directory, context: context)
-        let process = TrainerProcess(
-            settings: context.trainer, directory: directory, attempt: attempt, seconds: context.limit(of: work.seconds))
+        // A budget that is overrun still yields the best model so far, so no clock ends an evaluation: only its silence does.
+        let process = TrainerProcess(settings: context.trainer, directory: directory, attempt: attempt, seconds: nil)
         let end = try await reporter.reporting { try await process.run(plan) { event, _ in try reporter.receive(event) } }
         if let failure = end.failure { throw LoggedFailure(failure, log: end.log) }
         if let problem = reporter.problem { throw LoggedFailure(.problem(problem), log: end.log) }
@@ -85,12 +85,12 @@ struct Evaluate: Sendable {
         let staged = try await context.blobs.adopt(
             try result.files.map { (path: try directory.file($0.path), digest: nil as Digest?) })
         let files = zip(result.files, staged).map { NewModelFile(name: $0.name, digest: $1.digest, bytes: $1.bytes) }
-        let (blobs, threads, build) = (context.blobs, context.threads, context.build)
+        let (blobs, threads, binary) = (context.blobs, context.threads, context.binary)
         let seconds = began.elapsed
         let recorded = try await attempt.fenced { transaction in
             try transaction.finish(attempt.job.lease, as: .succeeded, log: end.log)
             return try transaction.record(
-                result, files: files, of: work, task, seconds: seconds, threads: threads, binary: build
+                result, files: files, of: work, task, seconds: seconds, threads: threads, binary: binary
             ) { try blobs.place(staged) }
         }
         attempt.logger.info("made a model version", metadata: ["model_version": "\(recorded.version)"])

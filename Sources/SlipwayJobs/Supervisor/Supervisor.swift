@@ -63,7 +63,7 @@ package final class Supervisor {
         self.configuration = configuration
         self.logger = logger
         let directory = configuration.dataDirectory
-        _ = try Cluster.makeDataDirectory(directory)
+        try Cluster.makeDataDirectory(directory)
         lock = try FileLock(path: directory + "/lock")
         signals = try SignalPipe()
         if let url = configuration.databaseURL {

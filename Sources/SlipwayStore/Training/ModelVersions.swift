@@ -43,7 +43,7 @@ package struct Lineage: Codable, Sendable {
     package var trials: [Part]
     package var split: String
     package var threads: Int
-    /// What trained it: name and version.
+    /// What trained it: name, version and SHA-256 of the executable.
     package var binary: String
 
     enum CodingKeys: String, CodingKey {

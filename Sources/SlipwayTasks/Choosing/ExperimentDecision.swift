@@ -84,13 +84,15 @@ private struct Planner {
         }
         var steps: [ExperimentStep] = []
         var waiting = untried
-        while running.count + steps.count < max(state.parallelism, 1), let template = waiting.first {
+        let places = min(max(state.parallelism, 1) - running.count, trialsLeft)
+        while steps.count < places, let template = waiting.first {
             waiting.removeFirst()
-            // The others get what they need, but together no more than half.
+            // The others get what they need, but together no more than half. What no template can use is the next one's, so
+            // the last of them always runs.
             let others = waiting.map { min(seconds(of: $0), 0.5 * left / Double(waiting.count)) }.reduce(0, +)
             let limit = left - others
-            if state.parallelism == 1 { left = others }
             guard limit >= ExperimentDecision.shortestRung else { continue }
+            if state.parallelism == 1 { left = others }
             steps.append(
                 start(
                     template, template.defaults(for: state.preset), number: state.trials.count + steps.count,
@@ -127,7 +129,7 @@ private struct Planner {
         return stopped
             + kept.map { trial in
                 .continueTrial(
-                    trial.id, untilResource: length(of: trial.recipe, atRung: rung + 1),
+                    trial.id, untilResource: nextLength(of: trial),
                     seconds: limit.map { min($0, secondsLeft ?? $0) })
             }
     }
@@ -146,6 +148,17 @@ private struct Planner {
             let whole = recipe.hyperparameters[template.network.resource]?.doubleValue
         else { return nil }
         return max((whole * (rung == 0 ? 0.25 : 0.5)).rounded(), 1)
+    }
+
+    /// Where the next rung ends: the first end that lies beyond what the trial has, since short recipes have rungs that fall
+    /// together.
+    private func nextLength(of trial: ExperimentState.Trial) -> Double? {
+        var rung = trial.rung + 1
+        while let length = length(of: trial.recipe, atRung: rung) {
+            if length > trial.resource { return length }
+            rung += 1
+        }
+        return nil
     }
 
     // MARK: Generations of sampled trials

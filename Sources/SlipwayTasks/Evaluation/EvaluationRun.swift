@@ -23,8 +23,7 @@ struct EvaluationRun {
 
         // From here on the model is what was written, read again as a deployment would read it.
         let predictor = try Predictor(folder: folder)
-        try emit(.progress(fraction: 0.3, message: "predicting \(data.test.count) held-out items"))
-        let (predictions, milliseconds) = try predict(data.test, predictor)
+        let (predictions, milliseconds) = try predict(data.test, predictor, emit)
         guard !interruption.isInterrupted else { return }
         try emit(.progress(fraction: 0.6, message: "writing the report"))
         let report = try Report(
@@ -82,7 +81,10 @@ struct EvaluationRun {
         guard !usable.isEmpty else {
             throw Problem(500, "train-no-checkpoint", title: "No trial can be evaluated", detail: "every checkpoint is unusable")
         }
-        let weights = Mixture.weights(usable.map(\.validation)) { predictions in
+        // Mixing may take a third of the time: the rest is for judging the model.
+        let deadline = plan.seconds.map { began + .seconds($0 / 3) }
+        let perfect = objective.isError ? 0.0 : 1
+        let weights = Mixture.weights(usable.map(\.validation), perfect: perfect, until: deadline) { predictions in
             let metrics = Metrics.all(predictions, outcomes, plan.task, ranked: objective == .auc)
             // The objective alone moves in steps of single items; the loss breaks ties in favour of better scores.
             let loss = plan.task.isClassification ? metrics["log_loss"] ?? 0 : 0
@@ -147,7 +149,9 @@ struct EvaluationRun {
     // MARK: Judging
 
     /// Predictions of the held-out items, in batches, and the median time that one item alone takes.
-    private func predict(_ items: [DataItem], _ predictor: Predictor) throws -> (Predictions, milliseconds: Double) {
+    private func predict(
+        _ items: [DataItem], _ predictor: Predictor, _ emit: (TrainerEvent) throws -> Void
+    ) throws -> (Predictions, milliseconds: Double) {
         var predictions = Predictions(width: max(predictor.classes.count, 1), values: [])
         func predict(_ items: ArraySlice<DataItem>) throws -> Predictions {
             if plan.task.isTabular { return try predictor.predictions(rows: items.map { $0.row ?? [] }) }
@@ -157,7 +161,13 @@ struct EvaluationRun {
                 })
         }
         let batch = plan.task.isTabular ? 1024 : 64
+        var said: ContinuousClock.Instant?
         for start in stride(from: 0, to: items.count, by: batch) {
+            if said.map({ (ContinuousClock.now - $0).seconds > 1 }) ?? true {
+                let done = Double(start) / Double(items.count)
+                try emit(.progress(fraction: 0.3 + 0.3 * done, message: "predicting \(items.count) held-out items"))
+                said = .now
+            }
             predictions.values += try predict(items[start..<min(start + batch, items.count)]).values
             if interruption.isInterrupted { break }
         }

@@ -88,6 +88,8 @@ struct Report: Codable, Sendable {
         var folds: Int
         var test: Int
         var unlabelled: Int
+        /// Copies under different labels, left out of training and test.
+        var contradicting: Int
     }
 
     var format = 1
@@ -145,7 +147,7 @@ struct Report: Codable, Sendable {
         let validating = data.folds.members == 1 ? data.folds.judged.count : 0
         counts = Counts(
             trained: data.train.count - validating, validation: validating, folds: data.folds.members,
-            test: data.test.count, unlabelled: data.unlabelled)
+            test: data.test.count, unlabelled: data.unlabelled, contradicting: data.contradicting.count)
 
         let guess = SimplestGuess(data)
         baseline = guess.words
@@ -182,7 +184,7 @@ struct Report: Codable, Sendable {
                 Reach(share: share, error: errors[Int((share * Double(errors.count - 1)).rounded())])
             }
         }
-        warnings = Self.warnings(counts, classes)
+        warnings = Self.warnings(counts, classes, data.contradicting)
         summary = ""
         summary = Self.summary(self, objective)
     }
@@ -289,7 +291,7 @@ struct Report: Codable, Sendable {
 
     // MARK: Words
 
-    private static func warnings(_ counts: Counts, _ classes: [ClassLine]) -> [String] {
+    private static func warnings(_ counts: Counts, _ classes: [ClassLine], _ contradicting: [DataItem]) -> [String] {
         var result: [String] = []
         if counts.test < smallTest {
             result.append(
@@ -309,6 +311,12 @@ struct Report: Codable, Sendable {
         }
         if counts.unlabelled > 0 {
             result.append("\(counts.unlabelled) items without a label were left out, of training and of this test.")
+        }
+        if !contradicting.isEmpty {
+            let twins = contradicting.sorted { ($0.splitHash, $0.id) < ($1.splitHash, $1.id) }
+            result.append(
+                "\(contradicting.count) items are copies that have different labels; none of them was learned from or counted here: "
+                    + listed(twins.map { "\($0.name) (\($0.label))" }))
         }
         return result
     }

@@ -361,6 +361,7 @@ struct ReportPage {
                 ? "\(counts.trained) items were learned from, and \(counts.validation) chose between the trials."
                 : "\(counts.trained) items were learned from: \(counts.folds) members each left out one part of them, which judged it; the model is the mean of the members.",
         ]
+        if counts.contradicting > 0 { lines.append("\(counts.contradicting) items were left out, since copies of them have another label.") }
         if counts.unlabelled > 0 { lines.append("\(counts.unlabelled) items had no label and were left out.") }
         if let search { lines.append(search) }
         lines.append("The search was for the best \((Self.names[report.objective] ?? report.objective).escaped).")

@@ -137,12 +137,12 @@ struct ImageFolderImport {
             let rejected = RejectedItem(name: candidate.name, code: error.code, reason: error.description)
             return .rejected(rejected, status: error.status)
         }
-        let digest = Digest(of: bytes)
+        let digest = SHA256.digest(of: bytes)
         let path = "\(staged)/\(number)"
         try Data(bytes).write(to: URL(fileURLWithPath: path), options: .withoutOverwriting)
         let item = ImportedItem(
             name: candidate.name, splitHash: digest.splitHash, label: candidate.label, file: "staged/\(number)",
-            sha256: digest.hex, bytes: bytes.count, mediaType: header.format.mediaType, width: header.width,
+            sha256: digest.description, bytes: bytes.count, mediaType: header.format.mediaType, width: header.width,
             height: header.height)
         return .item(item, hasColour: picture.hasColour)
     }

@@ -21,8 +21,11 @@ package func importUpload(
 
 /// Judges an upload's parameters before its bytes are read.
 ///
-/// - Throws: `Problem` 422 naming the parameter.
-package func checkUpload(format: String, target: String?, encoding: String?, for task: LearningTask) throws(Problem) {
+/// - Parameter charset: of the media type; `encoding` is stronger.
+/// - Throws: `Problem` 422 naming the parameter, or 415 for the charset.
+package func checkUpload(
+    format: String, target: String?, encoding: String?, charset: String?, for task: LearningTask
+) throws(Problem) {
     let format = try UploadFormat(named: format, for: task)
     func fault(_ parameter: String, _ detail: String) -> Problem {
         Problem(
@@ -34,8 +37,19 @@ package func checkUpload(format: String, target: String?, encoding: String?, for
         if target != nil { throw fault("target", "the pictures' folders are their labels") }
         if encoding != nil { throw fault("encoding", "is for tables") }
     case .csv:
-        guard let encoding else { return }
-        do throws(TableError) { _ = try TextEncoding(named: encoding) } catch { throw fault("encoding", "\(error)") }
+        if let encoding {
+            do throws(TableError) { _ = try TextEncoding(named: encoding) } catch { throw fault("encoding", "\(error)") }
+        } else if let charset {
+            do throws(TableError) { _ = try TextEncoding(named: charset) } catch { throw .unsupportedCharset(charset, "\(error)") }
+        }
+    }
+}
+
+extension Problem {
+    package static func unsupportedCharset(_ charset: String, _ reason: String) -> Problem {
+        Problem(
+            415, "charset-unsupported", title: "The body's charset isn't read here",
+            detail: "Content-Type says charset=\(charset.prefix(50)): \(reason)")
     }
 }
 

@@ -131,7 +131,7 @@ extension TableImport {
                 return nil
             }
             for (column, field) in layout.fields.enumerated() { summaries[column].add(record, field: field) }
-            let digest = Digest(of: canonical)
+            let digest = SHA256.digest(of: canonical)
             items += 1
             if rows.add(UInt64(bitPattern: digest.splitHash)) { duplicates += rows.share }
             let label = row[layout.target].flatMap { Label.text($0, isClassification: isClassification) }

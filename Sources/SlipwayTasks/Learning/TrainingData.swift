@@ -9,6 +9,8 @@ struct TrainingData: Sendable {
     let columns: [ColumnProfile]
     let target: String
     let unlabelled: Int
+    /// Equal content under different labels, which can neither be learned from nor judge: on no side.
+    let contradicting: [DataItem]
     /// In the order of their ids.
     let train: [DataItem]
     let test: [DataItem]
@@ -43,16 +45,32 @@ struct TrainingData: Sendable {
                 sides[index] = side
             }
         }
-        train = items.indices.filter { sides[$0] == .train }.map { items[$0] }
-        test = items.indices.filter { sides[$0] == .test }.map { items[$0] }
+        let contradicts = task.isClassification ? Self.contradictions(items) : []
+        contradicting = items.filter { contradicts.contains($0.splitHash) }
+        func side(_ side: Split) -> [DataItem] {
+            items.indices.filter { sides[$0] == side && !contradicts.contains(items[$0].splitHash) }.map { items[$0] }
+        }
+        train = side(.train)
+        test = side(.test)
         labels = try Self.labels(train, task, plan.classes)
         values = Self.values(train, task)
         folds = Folds(hashes: train.map(\.splitHash), labels: labels, isTabular: task.isTabular)
         guard !train.isEmpty else {
             throw Problem(
                 422, "train-too-few-samples", title: "There is nothing to train on",
-                detail: "the version has no labelled items")
+                detail: contradicting.isEmpty
+                    ? "the version has no labelled items" : "every item has a copy with another label")
         }
+    }
+
+    /// The contents that occur under more than one label.
+    private static func contradictions(_ items: [DataItem]) -> Set<Int64> {
+        var labels: [Int64: String] = [:]
+        var result: Set<Int64> = []
+        for item in items where labels.updateValue(item.label, forKey: item.splitHash) ?? item.label != item.label {
+            result.insert(item.splitHash)
+        }
+        return result
     }
 
     static func labels(_ items: [DataItem], _ task: LearningTask, _ classes: [String]) throws -> [Int] {

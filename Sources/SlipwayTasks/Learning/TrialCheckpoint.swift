@@ -33,7 +33,7 @@ struct TrialCheckpoint: Sendable {
             let header = try? JSONDecoder().decode(Header.self, from: file[..<end]), header.format == 1
         else { return nil }
         let body = file[(end + 1)...]
-        guard Digest(of: body).hex == header.sha256 else { return nil }
+        guard SHA256.digest(of: body).description == header.sha256 else { return nil }
         network = header.network
         state = header.state
         sections = [:]
@@ -73,7 +73,7 @@ struct TrialCheckpoint: Sendable {
                 header.sections.append(Section(name: name, bytes: bytes.count))
                 body.append(bytes)
             }
-            header.sha256 = Digest(of: body).hex
+            header.sha256 = SHA256.digest(of: body).description
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             return try encoder.encode(header) + Data("\n".utf8) + body

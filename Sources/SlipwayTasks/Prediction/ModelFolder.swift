@@ -101,7 +101,7 @@ struct TrainedModel: Sendable {
         let weights = folder.appending(path: ModelManifest.weights)
         try Safetensors.write(tensors, to: weights.path)
         let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
-        manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: Digest(of: bytes).hex)
+        manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
         let document = try encoder.encode(manifest)
         try writeDurably(document, to: folder.appending(path: ModelManifest.name))
         return [ModelManifest.name, ModelManifest.weights]
@@ -121,7 +121,7 @@ struct TrainedModel: Sendable {
         guard let expected = manifest.files[ModelManifest.weights] else { throw ModelFault("model.json names no weights") }
         let path = try file(ModelManifest.weights).path
         let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
-        guard bytes.count == expected.bytes, Digest(of: bytes).hex == expected.sha256 else {
+        guard bytes.count == expected.bytes, SHA256.digest(of: bytes).description == expected.sha256 else {
             throw ModelFault("\(ModelManifest.weights) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")
         }
         let weights = try Safetensors(reading: path)

@@ -133,19 +133,3 @@ func nearest(to given: String, among words: [String]) -> String {
     if let near, near.distance <= max(2, given.count / 3) { return "did you mean '\(near.word)'?" }
     return "known: \(words.sorted().joined(separator: ", "))"
 }
-
-/// How many characters must be inserted, removed or replaced to make `b` of `a` (Levenshtein), of bounded lengths.
-func editDistance(_ a: String, _ b: String) -> Int {
-    let (a, b) = (Array(a.prefix(64)), Array(b.prefix(64)))
-    var row = Array(0...b.count)
-    for i in a.indices {
-        var diagonal = row[0]
-        row[0] = i + 1
-        for j in b.indices {
-            let above = row[j + 1]
-            row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
-            diagonal = above
-        }
-    }
-    return row[b.count]
-}

@@ -143,11 +143,3 @@ struct API: Sendable {
         preconditionFailure("the loop has no end but by return and throw")
     }
 }
-
-extension String {
-    /// For one part of a path or query.
-    var percentEncoded: String {
-        addingPercentEncoding(withAllowedCharacters: .alphanumerics.intersection(.init(charactersIn: " "..."~"))
-            .union(.init(charactersIn: "-._~"))) ?? self
-    }
-}

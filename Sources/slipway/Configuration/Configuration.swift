@@ -1,4 +1,5 @@
 import Foundation
+import SlipwayDomain
 import Yams
 
 /// The effective settings, each with where it came from: flag > environment > YAML file > default.
@@ -163,20 +164,4 @@ enum ConfigurationError: Error, Equatable, CustomStringConvertible {
 
 extension String {
     fileprivate var trimmingTrailingSlash: String { count > 1 && hasSuffix("/") ? String(dropLast()) : self }
-}
-
-/// Insertions, deletions and replacements that turn one word into the other (Levenshtein, 1966).
-func editDistance(_ left: String, _ right: String) -> Int {
-    let right = Array(right)
-    var row = Array(0...right.count)
-    for (i, character) in left.enumerated() {
-        var diagonal = row[0]
-        row[0] = i + 1
-        for j in right.indices {
-            let replaced = diagonal + (character == right[j] ? 0 : 1)
-            diagonal = row[j + 1]
-            row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-        }
-    }
-    return row[right.count]
 }

@@ -116,10 +116,10 @@ extension Optional: SettingValue where Wrapped: SettingValue {
     static var unit: String? { Wrapped.unit }
 }
 
-/// Seconds, written `30`, `1.5`, `30s`, `5m` or `2h`.
+/// Seconds, written `30`, `1.5`, `30s`, `5m`, `2h` or `30d`.
 extension Duration: SettingValue {
     init?(text: String) {
-        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]
+        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)]
         let unit = units.first { text.hasSuffix($0.0) }
         guard let number = Double(text.dropLast(unit?.0.count ?? 0)), number.isFinite, number >= 0 else { return nil }
         self = .seconds(number * (unit?.1 ?? 1))

@@ -21,6 +21,7 @@ struct SettingFlags: ParsableArguments {
     @Option(help: help(Settings.dataSlots)) var dataSlots: String?
     @Option(help: help(Settings.threads)) var threads: String?
     @Option(help: help(Settings.lease)) var lease: String?
+    @Option(help: help(Settings.retention)) var retention: String?
     @Option(help: help(Settings.trainerMemory)) var trainerMemory: String?
     @Option(help: help(Settings.drain)) var drain: String?
     @Option(help: help(Settings.uploadBytes)) var uploadBytes: String?
@@ -41,7 +42,7 @@ struct SettingFlags: ParsableArguments {
             (Settings.addressRate, addressRate),
             (Settings.databaseURL, databaseUrl), (Settings.share, share), (Settings.logLevel, logLevel),
             (Settings.logFormat, logFormat), (Settings.trainingSlots, trainingSlots), (Settings.dataSlots, dataSlots),
-            (Settings.threads, threads), (Settings.lease, lease), (Settings.trainerMemory, trainerMemory),
+            (Settings.threads, threads), (Settings.lease, lease), (Settings.retention, retention), (Settings.trainerMemory, trainerMemory),
             (Settings.drain, drain), (Settings.uploadBytes, uploadBytes), (Settings.archiveEntries, archiveEntries),
             (Settings.archiveBytes, archiveBytes), (Settings.tableColumns, tableColumns), (Settings.serveThreads, serveThreads),
             (Settings.servePictureBytes, servePictureBytes), (Settings.serveJSONBytes, serveJSONBytes),

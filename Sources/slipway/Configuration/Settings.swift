@@ -5,7 +5,7 @@ import SlipwayDomain
 enum Settings {
     static let all: [any SettingRow] = [
         dataDirectory, host, port, hosts, metricsKey, keyRate, addressRate, databaseURL, share, logLevel, logFormat, trainingSlots, dataSlots,
-        threads, lease, trainerMemory, drain, uploadBytes, archiveEntries, archiveBytes, tableColumns, serveThreads, servePictureBytes,
+        threads, lease, retention, trainerMemory, drain, uploadBytes, archiveEntries, archiveBytes, tableColumns, serveThreads, servePictureBytes,
         serveJSONBytes, serveQueue, serveDeadline,
     ]
 
@@ -51,6 +51,9 @@ enum Settings {
     static let lease = Setting<Duration>(
         "lease", default: .seconds(30), in: .seconds(3)...(.seconds(3600)),
         "How long a job stays with a worker that says nothing.")
+    static let retention = Setting<Duration>(
+        "retention", default: .seconds(30 * 86400), defaultDoc: "30d", in: .seconds(3600)...(.seconds(3650 * 86400)),
+        "How long jobs that have ended, with their logs, and the events of experiments that have are kept.")
     static let drain = Setting<Duration>(
         "drain", default: .seconds(20), in: .zero...(.seconds(3600)),
         "How long requests and jobs in flight may take to end at a stop.")

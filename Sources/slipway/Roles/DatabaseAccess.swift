@@ -15,7 +15,7 @@ struct DatabaseAccess {
     /// With the cluster made if there is none yet.
     func making<Value>(_ body: (Connection) throws -> Value) throws -> Value {
         if let text = configuration[Settings.databaseURL] { return try connected(to: PostgresAddress(text), body) }
-        _ = try Cluster.makeDataDirectory(directory)
+        try Cluster.makeDataDirectory(directory)
         return try withCluster(in: directory, body)
     }
 

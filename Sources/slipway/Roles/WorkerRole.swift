@@ -17,6 +17,7 @@ struct WorkerRole: RoleCommand {
             executable: ShareFolder.binary, jobsFolder: role.files.jobs, build: "slipway \(slipwayVersion)")
         worker.slots = [.training: configuration[Settings.trainingSlots], .data: configuration[Settings.dataSlots]]
         worker.threads = configuration[Settings.threads]
+        worker.retentionSeconds = configuration[Settings.retention] / .seconds(1)
         worker.leaseSeconds = configuration[Settings.lease] / .seconds(1)
         worker.trainerMemoryBytes = configuration[Settings.trainerMemory].bytes
         worker.importLimits = role.importLimits

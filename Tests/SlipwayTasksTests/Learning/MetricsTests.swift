@@ -9,6 +9,19 @@ import Testing
         return Dictionary(uniqueKeysWithValues: (report["metrics"]?.elements ?? []).map { ($0["name"]?.stringValue ?? "", $0) })
     }
 
+    /// What two seeds of one recipe have in common is nearly all: a mix would cost twice the time for next to nothing.
+    @Test func aModelThatAddsNextToNothingIsNotMixedIn() throws {
+        try Learning.with(.tabularClassification, sampleTable(rows: 300, task: .tabularClassification)) { learning in
+            let trials = try [UInt64(7), 8].map { seed in
+                let recipe = try learning.recipe("boosted-trees-classifier", ["rounds": 40], seed: seed)
+                return (recipe, try learning.rung(recipe).checkpoint)
+            }
+            let model = try learning.evaluate(trials)
+            let report = try JSONDecoder().decode(JSON.self, from: Data(contentsOf: model.appending(path: "report.json")))
+            #expect(report["mixture"]?.elements.count == 1)
+        }
+    }
+
     /// The definition, pair by pair, on what the model answers for the items that were held out.
     @Test func theAreaUnderTheCurveIsTheShareOfPairsInOrder() throws {
         let upload = sampleTable(rows: 300, task: .tabularClassification)

@@ -81,6 +81,27 @@ import Testing
         #expect(summary.contains("It explains"))
     }
 
+    /// The same bytes in two classes: neither label is right or wrong, so such pictures say nothing.
+    @Test func copiesThatContradictEachOtherAreLeftOutAndNamed() throws {
+        var zip = SampleZip()
+        for index in 0..<40 {
+            let lies = index % 2 == 0
+            zip.add("\(lies ? "横" : "stands")/\(index).jpg", try samplePicture(lies: lies, seed: UInt64(index)))
+        }
+        for index in 0..<6 {
+            let picture = try samplePicture(lies: true, seed: UInt64(1000 + index))
+            for name in ["横", "stands"] { zip.add("\(name)/twin\(index).jpg", picture) }
+        }
+        // A copy under the same label contradicts nothing.
+        zip.add("横/copy.jpg", try samplePicture(lies: true, seed: 0))
+        let (json, page) = try report(.imageClassification, zip.bytes, "picture-features", ["epochs": 5])
+        let counts = try #require(json["counts"])
+        #expect(counts["contradicting"] == 12)
+        let used = ["trained", "validation", "test"].compactMap { counts[$0]?.intValue }.reduce(0, +)
+        #expect(used == 41)
+        #expect(page.contains("12 items are copies that have different labels") && page.contains("twin0.jpg (横)"))
+    }
+
     @Test func picturesAreReportedWithTheirMistakes() throws {
         // A third of the labels is wrong, so there are mistakes to show.
         var zip = SampleZip()

@@ -1,5 +1,5 @@
-import CCrypto
-import SlipwayDomain
+internal import CCrypto
+internal import Foundation
 
 /// SHA-256, a piece at a time, by libcrypto (which uses the processor's instructions).
 ///
@@ -26,6 +26,11 @@ package struct SHA256: ~Copyable, @unchecked Sendable {
         let finished = EVP_DigestFinal_ex(context, &bytes, nil)
         precondition(finished == 1, "libcrypto failed to hash")
         return Digest(bytes: bytes)
+    }
+
+    /// Of a file's bytes, mapped into memory.
+    package static func digest(ofFile path: String) throws -> Digest {
+        digest(of: try Data(contentsOf: URL(filePath: path), options: .alwaysMapped))
     }
 
     package static func digest(of bytes: some Sequence<UInt8>) -> Digest {
