@@ -272,7 +272,7 @@ import Testing
                 let model = try await site.tenant { try $0.modelVersion(version) }
                 #expect(model.files.map(\.name) == ["items.jsonl", "model.safetensors"])
                 for file in model.files { try await site.blobs.verify(file.blob) }
-                let executable = try SHA256.digest(ofFile: try script(Self.trainScript, site))
+                let executable = try SHA256.digest(ofFile: "/bin/sh")
                 #expect(model.lineage.text.contains("\"test, SHA-256 \(executable)\""), "\(model.lineage.text)")
                 let trials = try await site.tenant { try $0.trials(of: experiment) }
                 #expect(trials.map(\.status) == [.succeeded, .succeeded])

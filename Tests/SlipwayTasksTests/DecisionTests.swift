@@ -112,7 +112,7 @@ private struct Simulation {
         var simulation = Simulation(task, seconds: 60, trials: nil, seed: 1, items: 2000, library: library)
         let reserve = ExperimentDecision.evaluationSeconds(task, simulation.state.profile, budget: 60)
         #expect(simulation.state.ranking.count > 1)
-        for left in [1.0, 1.3, 1.9, 2.5] {
+        for left in [1.05, 1.3, 1.9, 2.5] {
             simulation.state.spentSeconds = 60 - reserve - left
             let steps = try ExperimentDecision.next(simulation.state, library)
             guard case .startTrial(_, _, let seconds?)? = steps.first, steps.count == 1 else {
