@@ -7,8 +7,8 @@ import SlipwaySystem
 
 /// A PostgreSQL server of the user's: whether it answers, what its role may do, and what the schema is. Nothing is changed.
 struct DatabaseCheckup: Sendable {
-    /// The oldest major version with all that the migrations use: SQL-standard function bodies.
-    static let oldestMajor = 14
+    /// The oldest major version with all that the migrations use: keys that set one of their columns to null.
+    static let oldestMajor = 15
 
     let address: PostgresAddress
     let migrations: Migrations

@@ -11,7 +11,7 @@ import Testing
         var text = "x,tiny,huge,word,y\n"
         for row in 0..<120 {
             let x = row < 80 && row % 10 == 0 ? odd[row / 10] : "\(Double(row % 17) / 4)"
-            let tiny = "\(Double(row % 13) * 1e-310)"
+            let tiny = "\(Double(row % 13) * .leastNonzeroMagnitude)"
             let huge = row % 2 == 0 ? "1e308" : "-1e308"
             let word = row == 7 ? "\"\u{1}\u{7F}\u{FEFF}\"" : ["a", "b", "é", "e\u{301}"][row % 4]
             let label = task.isClassification ? ["yes", "no"][row % 17 / 9] : row == 3 ? "1e39" : row == 5 ? "unknown" : "\(row % 17)"
