@@ -50,6 +50,9 @@ let primitiveCases: [PrimitiveCase] = [
     .binary(["Max"]) { try $0.maximum($1) },
     .binary(["Min"]) { try $0.minimum($1) },
     .unary(["Scale"]) { try $0 * 3 + 1 },
+    PrimitiveCase(names: ["Move"], shapes: [[[7]], [[2, 3]], [[0, 2]]]) {
+        try $0[0].transposed(0, -1).moved(to: Reference.shared).moved(to: CPU.shared).moved(to: $0[0].device)
+    },
     .unary(["Neg"]) { try $0.negated() },
     .unary(["Exp"]) { try $0.exp() },
     .unary(["Log"], range: 0.2...4) { try $0.log() },
@@ -83,9 +86,10 @@ let primitiveCases: [PrimitiveCase] = [
     },
     .unary(["Cast"]) { try $0.cast(to: .float64).cast(to: $0.dtype) },
     PrimitiveCase(names: ["ReduceSum"], shapes: [[[2, 3, 4]], [[1, 1, 1]], [[0, 3, 2]], [[3, 70, 5]]]) { try $0[0].sum([0, 2]) },
-    PrimitiveCase(names: ["ReduceMean"], shapes: [[[2, 3, 4]], [[5, 3, 80]], [[0, 3]]]) { try $0[0].mean([-1], keepingAxes: true) },
+    PrimitiveCase(names: ["ReduceMean", "DivideBySize"], shapes: [[[2, 3, 4]], [[5, 3, 80]], [[0, 3]]]) { try $0[0].mean([-1], keepingAxes: true) },
     PrimitiveCase(names: ["ReduceMax"], shapes: [[[2, 3, 4]], [[3, 100, 7]]], rejects: [([[2, 0, 3]], "an element")]) { try $0[0].max([1]) },
     PrimitiveCase(names: ["ReduceMin"], shapes: [[[2, 3, 4]], [[3, 7, 100]]]) { try $0[0].min([2], keepingAxes: true) },
+    PrimitiveCase(names: ["Norm"], shapes: [[[7]], [[2, 3]], [[3, 300]], [[0]], [[]]]) { try $0[0].norm() },
     PrimitiveCase(names: ["ArgMax"], shapes: [[[2, 3, 4]], [[1]]], isDifferentiable: false, rejects: [([[0]], "an element")]) {
         try $0[0].argMax().cast(to: .float32) + $0[0].argMin().cast(to: .float32)
     },
