@@ -1,6 +1,6 @@
 /// The sizes of a tensor's axes, at most eight, stored inline.
 ///
-/// A rule may make a shape that no tensor can have, with more axes or elements: `elementCount` refuses it, and so every tensor does.
+/// A rule may make a shape of more elements than a tensor can have: `elementCount` refuses it, and so every tensor does.
 public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
     public static let maximumRank = 8
     /// Their bytes fit an `Int`, whatever they are and however they are padded.
@@ -42,9 +42,8 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
         _ = try elementCount()
     }
 
-    /// A ninth axis is counted but not kept.
     mutating func append(_ dimension: Dimension) {
-        if rank < Self.maximumRank { dimensions[rank] = dimension }
+        dimensions[rank] = dimension
         rank += 1
     }
 
@@ -68,7 +67,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     public var sizes: [Int]? {
         var result: [Int] = []
         result.reserveCapacity(rank)
-        for axis in 0..<min(rank, Self.maximumRank) {
+        for axis in 0..<rank {
             guard let number = dimensions[axis].number else { return nil }
             result.append(number)
         }
@@ -78,10 +77,9 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     /// - Throws: `TensorError.symbolicDimension`.
     public func size(_ axis: Int) throws(TensorError) -> Int { try self[axis].value() }
 
-    /// - Throws: `TensorError.symbolicDimension`; `TensorError.invalidShape` for more than eight axes, or where the sizes' product,
-    ///   those of 0 left out, is more than 2^59: so no product of some of the sizes is.
+    /// - Throws: `TensorError.symbolicDimension`; `TensorError.invalidShape` where the sizes' product, those of 0 left out, is more
+    ///   than 2^59: so no product of some of the sizes is.
     public func elementCount() throws(TensorError) -> Int {
-        guard rank <= Self.maximumRank else { throw .argument(primitive: "Shape", name: "rank", given: rank, allowed: "8 at most") }
         var count = 1, isEmpty = false
         for axis in 0..<rank {
             let size = try dimensions[axis].value()
@@ -96,7 +94,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     /// As `elementCount`, for shapes that may be symbolic.
     var product: Dimension {
         var product = Dimension(1)
-        for axis in 0..<min(rank, Self.maximumRank) { product = product * dimensions[axis] }
+        for axis in 0..<rank { product = product * dimensions[axis] }
         return product
     }
 
@@ -154,16 +152,16 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
 
     public static func == (a: Shape, b: Shape) -> Bool {
         guard a.rank == b.rank else { return false }
-        for axis in 0..<min(a.rank, maximumRank) where a.dimensions[axis] != b.dimensions[axis] { return false }
+        for axis in 0..<a.rank where a.dimensions[axis] != b.dimensions[axis] { return false }
         return true
     }
 
     public func hash(into hasher: inout Hasher) {
         hasher.combine(rank)
-        for axis in 0..<min(rank, Self.maximumRank) { hasher.combine(dimensions[axis]) }
+        for axis in 0..<rank { hasher.combine(dimensions[axis]) }
     }
 
-    public var description: String { "[" + (0..<min(rank, Self.maximumRank)).map { dimensions[$0].description }.joined(separator: ", ") + "]" }
+    public var description: String { "[" + (0..<rank).map { dimensions[$0].description }.joined(separator: ", ") + "]" }
 }
 
 /// Steps between neighbours along each axis, in elements.

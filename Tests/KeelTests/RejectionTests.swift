@@ -69,7 +69,7 @@ private let rejections: [Rejection] = [
     },
 
     // Kinds of numbers.
-    Rejection("Add: float32 and int64 don't mix; cast one of them") { _ = try zeros(2) + zeros(2, dtype: .int64) },
+    Rejection("Affine: float32 and int64 don't mix; cast one of them") { _ = try zeros(1, 2).affine(zeros(1, 2, dtype: .int64)) },
     Rejection("Add: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool) + zeros(2, dtype: .bool) },
     Rejection("Exp: needs float32 or float64, was given int64") { _ = try zeros(2, dtype: .int64).exp() },
     Rejection("Relu: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool).relu() },
@@ -130,7 +130,6 @@ private let rejections: [Rejection] = [
     },
     Rejection("range: count is -1, allowed is 0 and more, ending within int64") { _ = try Tensor.range(-1) },
     Rejection("no memory for 4611686018427387904 bytes") { _ = try zeros(1 << 59, dtype: .float64) },
-    Rejection("Shape: rank is 9, allowed is 8 at most") { _ = try zeros(1, 1, 1, 1, 1, 1, 1, 1, dtype: .int64).oneHot(2) },
     Rejection("full: value is 300.0, allowed is 0...255 for uint8") { _ = try Tensor.full(300, [2], .uint8) },
     Rejection("full: value is -1.0, allowed is 0...255 for uint8") { try zeros(2, dtype: .uint8).setInPlace(to: -1) },
     Rejection("full: value is nan, allowed is -2147483648...2147483647 for int32") { _ = try Tensor.full(.nan, [2], .int32) },

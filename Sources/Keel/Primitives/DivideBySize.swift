@@ -8,7 +8,10 @@ struct DivideBySize: UnaryElementwise {
     let size: Dimension
 
     static var function: keel_unary_op { KEEL_SCALE }
-    var constants: (Double, Double) { (1 / Double(max(size.bits, 1)), 0) }
+    var constants: (Double, Double) {
+        guard let number = size.number else { preconditionFailure("a kernel runs when all sizes are numbers") }
+        return (1 / Double(max(number, 1)), 0)
+    }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) { try g.set(0, try apply(self, g.outputGradient)) }
 }

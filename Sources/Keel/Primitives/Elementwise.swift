@@ -123,7 +123,11 @@ func apply<P: BinaryElementwise>(_ primitive: P, _ a: Tensor, _ b: Tensor) throw
     let descriptor = a.descriptor
     guard descriptor.liesLike(b.descriptor), descriptor.spec.dtype == .float32, descriptor.offset == 0, a.storage.place.isCPU,
         b.storage.place.isCPU, !Watch.isOn
-    else { return try run(primitive, Operands(a, b)) }
+    else {
+        guard a.dtype != b.dtype else { return try run(primitive, Operands(a, b)) }
+        let (a, b) = try a.promoted(with: b)
+        return try run(primitive, Operands(a, b))
+    }
     let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
     let constants = primitive.constants
     keel_binary_run_f32(
