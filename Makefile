@@ -17,10 +17,10 @@ swift := swift
 # SwiftPM writes the settings of some packages in the order of a hash table. In another order it compiles them again.
 build := SWIFT_DETERMINISTIC_HASHING=1 $(swift) build -c release $(link)
 
-.PHONY: help setup quickstart up build test acceptance install dist clean
+.PHONY: help setup quickstart up build test test-plain acceptance install dist clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the Debian packages that are missing
 	@command -v $(swift) >/dev/null || { echo "Swift is not on the PATH: see https://www.swift.org/install/linux" >&2; exit 1; }
@@ -41,6 +41,10 @@ test: build ## builds everything and runs the tests; those that drive the real b
 	$(swift) test -c release --skip-build --disable-xctest --skip 'AcceptanceTests|ExamplesTests'
 	$(swift) test -c release --skip-build --disable-xctest --filter ExamplesTests
 	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
+
+test-plain: ## runs Keel's tests with kernels in plain C, as a processor without AVX2 gets them
+	$(build) --package-path Tests/Plain --scratch-path .build/plain --build-tests
+	$(swift) test -c release --package-path Tests/Plain --scratch-path .build/plain --skip-build --disable-xctest
 
 acceptance: build ## only the tests that drive the real binary over HTTP
 	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests

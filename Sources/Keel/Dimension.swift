@@ -6,7 +6,8 @@ import Synchronization
 /// Eight bytes, stored inline in a `Shape`. A number is itself; an expression is a place in a table in which equal expressions
 /// share one place, so that comparing dimensions is comparing integers.
 public struct Dimension: Hashable, Sendable, CustomStringConvertible {
-    /// A number from 0 up, or `~place` of an expression.
+    /// A number from 0 up, or `~place` of an expression. A sum or product that no `Int` holds is the largest one: no tensor has so
+    /// many elements, so a shape with it is refused (`TensorError.invalidShape`) where a tensor of it would be made.
     @usableFromInline let bits: Int
 
     @inlinable init(bits: Int) { self.bits = bits }
@@ -75,25 +76,25 @@ private final class Expressions: Sendable {
     /// `a * factorA + b * factorB + constant`
     func combined(_ a: Dimension, _ factorA: Int, _ b: Dimension, _ factorB: Int, _ constant: Int) -> Dimension {
         if a.bits >= 0, b.bits >= 0 {
-            let sum = a.bits * factorA + b.bits * factorB + constant
+            let sum = Self.sum(Self.sum(Self.product(a.bits, factorA), Self.product(b.bits, factorB)), constant)
             precondition(sum >= 0, "a dimension is 0 at least")
             return Dimension(bits: sum)
         }
         return table.withLock { table in
             var sum: [Product: Int] = [[]: constant]
-            for (product, factor) in Self.expression(a, in: table).terms { sum[product, default: 0] += factor * factorA }
-            for (product, factor) in Self.expression(b, in: table).terms { sum[product, default: 0] += factor * factorB }
+            for (product, factor) in Self.expression(a, in: table).terms { Self.add(Self.product(factor, factorA), to: &sum[product, default: 0]) }
+            for (product, factor) in Self.expression(b, in: table).terms { Self.add(Self.product(factor, factorB), to: &sum[product, default: 0]) }
             return Self.dimension(Expression(terms: sum), in: &table)
         }
     }
 
     func multiplied(_ a: Dimension, _ b: Dimension) -> Dimension {
-        if a.bits >= 0, b.bits >= 0 { return Dimension(bits: a.bits * b.bits) }
+        if a.bits >= 0, b.bits >= 0 { return Dimension(bits: Self.product(a.bits, b.bits)) }
         return table.withLock { table in
             let (left, right) = (Self.expression(a, in: table), Self.expression(b, in: table))
             var terms: [Product: Int] = [:]
             for (p, f) in left.terms {
-                for (q, g) in right.terms { terms[(p + q).sorted(), default: 0] += f * g }
+                for (q, g) in right.terms { Self.add(Self.product(f, g), to: &terms[(p + q).sorted(), default: 0]) }
             }
             return Self.dimension(Expression(terms: terms), in: &table)
         }
@@ -130,6 +131,18 @@ private final class Expressions: Sendable {
             return text
         }
     }
+
+    private static func product(_ a: Int, _ b: Int) -> Int {
+        let (product, overflow) = a.multipliedReportingOverflow(by: b)
+        return overflow ? (a < 0) == (b < 0) ? Int.max : -Int.max : product
+    }
+
+    private static func sum(_ a: Int, _ b: Int) -> Int {
+        let (sum, overflow) = a.addingReportingOverflow(b)
+        return overflow ? a > 0 ? Int.max : -Int.max : sum
+    }
+
+    private static func add(_ number: Int, to sum: inout Int) { sum = Self.sum(sum, number) }
 
     private static func expression(_ dimension: Dimension, in table: Table) -> Expression {
         dimension.bits >= 0 ? Expression(terms: [[]: dimension.bits]) : table.expressions[~dimension.bits]

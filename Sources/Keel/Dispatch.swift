@@ -33,7 +33,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
         let records = isRecording(inputs) && outputs[0].dtype.isFloat
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let view = try primitive.view(inputs[0]) {
             guard records else { return view }
-            let node = PrimitiveNode(primitive, inputs)
+            let node = recordedNode(primitive, inputs)
             if P.gradientReads.readsOutputs { node.keep(output: view.detached()) }
             return Tensor(view.storage, view.descriptor, node: node)
         }
@@ -43,8 +43,9 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
         }
         let result = try makeOutput(outputs[0], like: inputs, on: place)
         try execute(primitive, on: place, inputs, Operands(result))
+        if Watch.isOn { try Anomaly.check(P.self, inputs, Operands(result)) }
         guard records else { return result }
-        let node = PrimitiveNode(primitive, inputs)
+        let node = recordedNode(primitive, inputs)
         if P.gradientReads.readsOutputs { node.keep(output: result) }
         return Tensor(result.storage, result.descriptor, node: node)
     } catch {
@@ -58,7 +59,7 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorErro
         let outputs = try primitive.outputs(specs)
         let records = isRecording(inputs)
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let views = try primitive.views(inputs[0]) {
-            return records ? recorded(views, PrimitiveNode(primitive, inputs)) : views
+            return records ? recorded(views, recordedNode(primitive, inputs)) : views
         }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
         return try runMany(primitive, inputs, try commonPlace(P.name, inputs), outputs, residuals, records)
@@ -82,11 +83,19 @@ private func runMany<P: Primitive>(
     for i in 0..<outputs.count { made.append(try makeTensor(outputs[i], primitive.layout(operands, output: outputs[i]), on: place)) }
     for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(operands, output: residuals[i]), on: place)) }
     try execute(primitive, on: place, operands, Operands(made))
+    if Watch.isOn { try Anomaly.check(P.self, operands, Operands(Array(made[..<outputs.count]))) }
     guard records else { return made }
-    let node = PrimitiveNode(primitive, operands)
+    let node = recordedNode(primitive, operands)
     node.keep(outputs: made, count: outputs.count, P.gradientReads)
     made.removeLast(residuals.count)
     return recorded(made, node)
+}
+
+@inline(__always)
+private func recordedNode<P: Primitive>(_ primitive: P, _ inputs: Operands) -> PrimitiveNode<P> {
+    let node = PrimitiveNode(primitive, inputs)
+    if Watch.isOn { Watch.made(node) }
+    return node
 }
 
 /// Outputs that know what made them.
@@ -98,8 +107,10 @@ private func recorded(_ outputs: [Tensor], _ node: Node) -> [Tensor] {
     return outputs
 }
 
-/// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded.
+/// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded. What a checkpoint runs a
+/// second time doesn't update state again.
 public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
+    guard !ThreadState.current.isRecomputing else { return }
     let operands = Operands(inputs)
     let outputs = try primitive.outputs(SpecList(of: operands))
     let place = try commonPlace(P.name, operands)
@@ -146,7 +157,7 @@ private func runOnHost<P: Primitive>(
     _ primitive: P, on device: any Device, _ inputs: Operands, _ outputs: Operands
 ) throws(TensorError) {
     var here: [Tensor] = [], made: [Tensor] = []
-    for i in 0..<inputs.count { here.append(try inputs[i].moved(to: CPU.shared)) }
+    for i in 0..<inputs.count { here.append(try inputs[i].detached().moved(to: CPU.shared)) }
     for i in 0..<outputs.count { made.append(try Tensor(undefined: outputs[i].spec, on: CPU.shared)) }
     try P.kernels.reference(primitive, Operands(here), Operands(made))
     for i in 0..<outputs.count { try device.copyIn(outputs[i].bytes, from: made[i].bytes, bytes: made[i].descriptor.storageBytes) }

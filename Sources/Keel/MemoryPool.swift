@@ -66,6 +66,7 @@ public final class MemoryPool: Sendable {
     /// A block for `bytes` bytes, and its size class. Its content is undefined.
     func allocate(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, Int) {
         let size = Self.sizeClass(bytes)
+        guard size < Self.classes else { throw TensorError(.outOfMemory(bytes: bytes)) }  // 2^50 bytes: more than processors address
         let capacity = Self.capacity(size)
         let cached = state.withLock { state in
             let block = state.free[size]

@@ -3,8 +3,11 @@ import Synchronization
 
 /// oneDNN behind the few functions that Keel needs of it: prepared convolutions, and the layouts that they like.
 ///
-/// Preparing compiles code, so a prepared convolution is kept for as long as the process lives, by all that it depends on.
+/// Preparing compiles code, so what was prepared is kept, by all that it depends on; of pictures in ever new sizes the latest.
 enum OneDNN {
+    /// More than a network of any size has; each is some tens of kilobytes of code.
+    private static let limit = 1024
+
     enum Pass: Hashable { case forward, inputGradient, weightGradient }
 
     struct Convolution: Hashable {
@@ -32,6 +35,8 @@ enum OneDNN {
             scratchpadBytes = dnnl_memory_desc_get_size(&scratchpad)
             self.layout = layout
         }
+
+        deinit { dnnl_primitive_destroy(primitive) }
     }
 
     /// One of a primitive's tensors: how the primitive wants it.
@@ -52,27 +57,31 @@ enum OneDNN {
         return Engine(handle: handle)
     }()
 
-    private static let prepared = Mutex<[Convolution: Prepared]>([:])
+    private static let prepared = Mutex(BoundedCache<Convolution, Prepared>(limit: limit))
     private struct Move: Hashable {
         let from: [Int64]
         let to: [Int64]
         let threads: Int
     }
-    private struct Reorder: @unchecked Sendable {
+    private final class Reorder: @unchecked Sendable {
+        // Unchecked as `Prepared` is.
         let handle: dnnl_primitive_t
         let scratchpad: dnnl_memory_desc_t
+
+        init(_ handle: dnnl_primitive_t, scratchpad: dnnl_memory_desc_t) {
+            self.handle = handle
+            self.scratchpad = scratchpad
+        }
+
+        deinit { dnnl_primitive_destroy(handle) }
     }
-    private static let reorders = Mutex<[Move: Reorder]>([:])
+    private static let reorders = Mutex(BoundedCache<Move, Reorder>(limit: limit))
 
     static func convolution(_ pass: Pass, _ window: Window, hasBias: Bool = false) throws(TensorError) -> Prepared {
         let key = Convolution(pass: pass, window: window, hasBias: hasBias, threads: Threads.count)
-        if let found = prepared.withLock({ $0[key] }) { return found }
+        if let found = prepared.withLock({ $0.value(for: key) }) { return found }
         let made = try make(key)
-        return prepared.withLock { table in
-            if let found = table[key] { return found }
-            table[key] = made
-            return made
-        }
+        return prepared.withLock { $0.keep(made, for: key) }
     }
 
     /// Runs a prepared convolution on tensors in the order of its arguments.
@@ -124,14 +133,14 @@ enum OneDNN {
         arguments.append(dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: try memory(prepared.scratchpad, at: scratch.base)))
         try check(dnnl_primitive_execute(prepared.primitive, stream, Int32(arguments.count), &arguments), "dnnl_primitive_execute")
         for result in results { try reorder(result.from, result.2.wanted, to: result.to, result.3, stream) }
-        withExtendedLifetime(temporaries) {}
+        withExtendedLifetime((temporaries, prepared)) {}
     }
 
     private static func reorder(
         _ source: dnnl_memory_t, _ from: dnnl_memory_desc_t, to target: dnnl_memory_t, _ to: dnnl_memory_desc_t, _ stream: dnnl_stream_t
     ) throws(TensorError) {
         let key = Move(from: signature(from), to: signature(to), threads: Threads.count)
-        var found = reorders.withLock { $0[key] }
+        var found = reorders.withLock { $0.value(for: key) }
         if found == nil {
             var (from, to) = (from, to)
             var description: dnnl_primitive_desc_t?
@@ -150,12 +159,8 @@ enum OneDNN {
             var handle: dnnl_primitive_t?
             try check(dnnl_primitive_create(&handle, description), "reorder")
             guard let handle else { throw TensorError(.numericLibrary("oneDNN gave no reorder")) }
-            let made = Reorder(handle: handle, scratchpad: scratchpad)
-            found = reorders.withLock { table in
-                if let first = table[key] { return first }
-                table[key] = made
-                return made
-            }
+            let made = Reorder(handle, scratchpad: scratchpad)
+            found = reorders.withLock { $0.keep(made, for: key) }
         }
         guard let found else { return }
         var scratchpad = found.scratchpad
@@ -168,7 +173,7 @@ enum OneDNN {
             dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: memory),
         ]
         try check(dnnl_primitive_execute(found.handle, stream, 3, &arguments), "reorder")
-        withExtendedLifetime(scratch) {}
+        withExtendedLifetime((scratch, found)) {}
     }
 
     /// What makes two memory descriptions the same to a reorder.

@@ -36,6 +36,16 @@ public protocol Primitive: Hashable, Sendable {
     /// Gives the gradients of the inputs that are wanted, in terms of primitives.
     func gradient(_ g: borrowing GradientContext) throws(TensorError)
 
+    /// Whether the outputs are linear in all inputs together, which then are floats: it is its own derivative in forward mode.
+    static var isLinear: Bool { get }
+    /// Whether each number of the output depends on the one number of the only input that stands in its place: forwards and backwards, it
+    /// then has the same derivative.
+    static var isElementwise: Bool { get }
+
+    /// The outputs' tangents from the inputs', in terms of primitives: forward mode's rule, for primitives that are neither. Without one,
+    /// the decomposition or the gradient serves.
+    func tangents(_ t: borrowing TangentContext) throws(TensorError) -> [Tensor?]?
+
     /// The same function in simpler primitives. Fused ones give it: it serves derivatives of second order.
     func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]?
 }
@@ -52,6 +62,9 @@ extension Primitive {
     public func view(_ input: Tensor) throws(TensorError) -> Tensor? { nil }
     public func views(_ input: Tensor) throws(TensorError) -> [Tensor]? { nil }
     public func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? { nil }
+    public static var isLinear: Bool { false }
+    public static var isElementwise: Bool { false }
+    public func tangents(_ t: borrowing TangentContext) throws(TensorError) -> [Tensor?]? { nil }
 
     /// For primitives whose outputs are no floats, or that nobody derives.
     public func gradient(_ g: borrowing GradientContext) throws(TensorError) {

@@ -2,7 +2,8 @@
 /// runs is in it.
 package let primitives: [any Primitive.Type] = [
     // Arithmetic
-    Add.self, Subtract.self, Multiply.self, Divide.self, Power.self, Maximum.self, Minimum.self, Scale.self, Negate.self,
+    Add.self, Subtract.self, Multiply.self, Divide.self, Power.self, Maximum.self, Minimum.self, Scale.self, DivideBySize.self,
+    Negate.self,
     // Functions
     Exp.self, Log.self, Sqrt.self, Abs.self, Sign.self, Reciprocal.self, Erf.self, Arctangent.self, Clip.self, ClipGradient.self,
     // Activations
@@ -11,10 +12,10 @@ package let primitives: [any Primitive.Type] = [
     // Comparisons
     Compare.self, Select.self,
     // Views and moves
-    Identity.self, Contiguous.self, Reshape.self, Permute.self, Expand.self, Slice.self, Unslice.self, Concatenate.self, Cast.self,
+    Identity.self, Move.self, Contiguous.self, Reshape.self, Permute.self, Expand.self, Slice.self, Unslice.self, Concatenate.self, Cast.self,
     Flip.self, Split.self, Pad.self, Unpad.self,
     // Reductions
-    Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self,
+    Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self, Norm.self,
     // Products and pictures
     MatMul.self, Affine.self, Conv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,

@@ -196,7 +196,7 @@ private struct HeaderReader {
         }
         guard let dtype, let sizes, let offsets, offsets.count == 2 else { throw .malformed("'\(name)' lacks dtype, shape or two data_offsets") }
         guard offsets[0] <= offsets[1] else { throw .malformed("'\(name)' ends before it begins") }
-        guard let count = Shape.product(of: sizes), count <= Int.max / 8, count * dtype.width == offsets[1] - offsets[0] else {
+        guard let count = try? Shape(checking: sizes).elementCount(), count * dtype.width == offsets[1] - offsets[0] else {
             throw .malformed("'\(name)' of \(dtype)\(sizes) doesn't fill bytes \(offsets[0])..<\(offsets[1])")
         }
         return Safetensors.Entry(name: name, dtype: dtype, shape: Shape(sizes), bytes: offsets[0]..<offsets[1])

@@ -1,6 +1,10 @@
 /// The sizes of a tensor's axes, at most eight, stored inline.
+///
+/// A rule may make a shape of more elements than a tensor can have: `elementCount` refuses it, and so every tensor does.
 public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
     public static let maximumRank = 8
+    /// Their bytes fit an `Int`, whatever they are and however they are padded.
+    static let maximumCount = 1 << 59
 
     @usableFromInline var dimensions: InlineArray<8, Dimension>
     public private(set) var rank: Int
@@ -30,22 +34,12 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
 
     /// For sizes that came from outside.
     ///
-    /// - Throws: `TensorError.invalidShape` for more than eight sizes, a negative one, or more elements than fit an `Int`.
+    /// - Throws: `TensorError.invalidShape` for more than eight sizes, a negative one, or sizes whose product, those of 0 left out,
+    ///   is more than 2^59.
     public init(checking sizes: [Int]) throws(TensorError) {
         guard sizes.count <= Self.maximumRank, sizes.allSatisfy({ $0 >= 0 }) else { throw .invalidShape(sizes) }
         self.init(sizes)
-        guard Self.product(of: sizes) != nil else { throw .invalidShape(sizes) }
-    }
-
-    static func product(of sizes: [Int]) -> Int? {
-        if sizes.contains(0) { return 0 }
-        var product = 1
-        for size in sizes {
-            let (next, overflow) = product.multipliedReportingOverflow(by: size)
-            if overflow { return nil }
-            product = next
-        }
-        return product
+        _ = try elementCount()
     }
 
     mutating func append(_ dimension: Dimension) {
@@ -83,15 +77,18 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     /// - Throws: `TensorError.symbolicDimension`.
     public func size(_ axis: Int) throws(TensorError) -> Int { try self[axis].value() }
 
-    /// - Throws: `TensorError.symbolicDimension`; `TensorError.invalidShape` for more elements than fit an `Int`.
+    /// - Throws: `TensorError.symbolicDimension`; `TensorError.invalidShape` where the sizes' product, those of 0 left out, is more
+    ///   than 2^59: so no product of some of the sizes is.
     public func elementCount() throws(TensorError) -> Int {
-        var count = 1
+        var count = 1, isEmpty = false
         for axis in 0..<rank {
-            let (next, overflow) = count.multipliedReportingOverflow(by: try dimensions[axis].value())
-            guard !overflow else { throw .invalidShape(sizes ?? []) }
+            let size = try dimensions[axis].value()
+            isEmpty = isEmpty || size == 0
+            let (next, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
+            guard !overflow, next <= Self.maximumCount else { throw .invalidShape(sizes ?? []) }
             count = next
         }
-        return count
+        return isEmpty ? 0 : count
     }
 
     /// As `elementCount`, for shapes that may be symbolic.
@@ -148,7 +145,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
         var step = 1
         for axis in stride(from: rank - 1, through: 0, by: -1) {
             strides[axis] = step
-            step *= dimensions[axis].bits
+            step &*= dimensions[axis].bits
         }
         return strides
     }

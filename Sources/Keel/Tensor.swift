@@ -109,6 +109,7 @@ extension Tensor {
         try fill(UnsafeMutableRawBufferPointer(start: bytes, count: count * dtype.width))
     }
 
+    /// - Throws: `TensorError.argument` where a whole number of this kind can't hold `value`'s whole part; `TensorError.outOfMemory`.
     public static func full(_ value: Double, _ shape: Shape, _ dtype: DType = .float32, on device: any Device = CPU.shared) throws(TensorError) -> Tensor {
         let result = try Tensor(undefined: TensorSpec(shape, dtype), on: device)
         try result.fill(value)
@@ -125,6 +126,9 @@ extension Tensor {
 
     /// `start, start + 1, ...` along one axis.
     public static func range(_ count: Int, from start: Int = 0, _ dtype: DType = .int64) throws(TensorError) -> Tensor {
+        guard count >= 0, start <= Int.max - count else {
+            throw .argument(primitive: "range", name: "count", given: count, allowed: "0 and more, ending within int64")
+        }
         let whole = try Tensor(undefined: TensorSpec([count], .int64), on: CPU.shared)
         keel_iota(1, Int64(count), Int64(start), 1, whole.bytes)
         return try whole.cast(to: dtype)
@@ -133,15 +137,20 @@ extension Tensor {
     /// Overwrites a dense tensor that is being made.
     func fill(_ value: Double) throws(TensorError) {
         var element = UInt64(0)
-        withUnsafeMutableBytes(of: &element) { bytes in
-            switch dtype {
-            case .float32: bytes.storeBytes(of: Float(value), as: Float.self)
-            case .float64: bytes.storeBytes(of: value, as: Double.self)
-            case .int32: bytes.storeBytes(of: Int32(value), as: Int32.self)
-            case .int64: bytes.storeBytes(of: Int64(value), as: Int64.self)
-            case .uint8: bytes.storeBytes(of: UInt8(value), as: UInt8.self)
-            case .bool: bytes.storeBytes(of: value != 0, as: Bool.self)
+        func store<T: BitwiseCopyable>(_ number: T) { withUnsafeMutableBytes(of: &element) { $0.storeBytes(of: number, as: T.self) } }
+        func storeWhole<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type) throws(TensorError) {
+            guard let number = T(exactly: value.rounded(.towardZero)) else {
+                throw .argument(primitive: "full", name: "value", given: value, allowed: "\(T.min)...\(T.max) for \(dtype)")
             }
+            store(number)
+        }
+        switch dtype {
+        case .float32: store(Float(value))
+        case .float64: store(value)
+        case .int32: try storeWhole(Int32.self)
+        case .int64: try storeWhole(Int64.self)
+        case .uint8: try storeWhole(UInt8.self)
+        case .bool: store(value != 0)
         }
         if storage.place.isHost {
             keel_fill(Int32(dtype.width), Int64(count), bytes, &element)
@@ -190,17 +199,4 @@ extension Tensor {
         return try body(UnsafeRawBufferPointer(host))
     }
 
-    /// The same numbers on another device. The devices of the host share the bytes.
-    public func moved(to device: any Device) throws(TensorError) -> Tensor {
-        if device === self.device { return self }
-        let plain = try contiguous()
-        if storage.place.isHost, Place(device).isHost {
-            return Tensor(Storage(borrowing: plain.storage.base, from: plain.storage, on: device), plain.descriptor)
-        }
-        let result = try Tensor(undefined: spec, on: device)
-        try plain.withBytes { (source) throws(TensorError) in
-            if let start = source.baseAddress { try device.copyIn(result.bytes, from: start, bytes: source.count) }
-        }
-        return result
-    }
 }

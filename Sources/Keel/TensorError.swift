@@ -20,6 +20,8 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case graphReleased(primitive: String)
         case changedInPlace(primitive: String, input: Int)
         case higherOrder(primitive: String)
+        /// A primitive, or its gradient, made a NaN or an infinity of finite numbers; `line` is the user's.
+        case notFinite(primitive: String, isGradient: Bool, number: String, line: String?)
         case outOfMemory(bytes: Int)
         case numericLibrary(String)
         case file(path: String, String)
@@ -64,7 +66,7 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case .labelOutOfRange(let row, let label, let classes): "label \(label) of row \(row) isn't in 0..<\(classes)"
         case .argument(let primitive, let name, let given, let allowed): "\(primitive): \(name) is \(given), allowed is \(allowed)"
         case .elementCount(let given, let shape): "\(given) elements don't fill the shape \(shape)"
-        case .invalidShape(let sizes): "\(sizes) is no shape: at most eight sizes, none negative, and a product that fits an Int"
+        case .invalidShape(let sizes): "\(sizes) is no shape: at most eight sizes, none negative, and a product of at most 2^59"
         case .symbolicDimension(let dimension): "the dimension \(dimension) has no number until the program runs"
         case .devicesDiffer(let primitive, let a, let b): "\(primitive): inputs lie on the devices \(a) and \(b); move one of them"
         case .notScalar(let shape): "needs a tensor with one element, was given \(shape)"
@@ -73,6 +75,8 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case .changedInPlace(let primitive, let input):
             "\(primitive): tensor \(input) that its gradient reads was changed in place since; run backward before the update, or copy the tensor"
         case .higherOrder(let primitive): "\(primitive): has no derivative of second order"
+        case .notFinite(let primitive, let isGradient, let number, let line):
+            "\(primitive): \(isGradient ? "its gradient " : "")made \(number) of finite numbers\(line.map { ", called at \($0)" } ?? "")"
         case .outOfMemory(let bytes): "no memory for \(bytes) bytes"
         case .numericLibrary(let what): what
         case .file(let path, let what): "\(path): \(what)"

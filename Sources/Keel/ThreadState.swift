@@ -8,6 +8,14 @@ import Glibc
 final class ThreadState {
     /// Above zero inside `noGrad` and while gradients are computed.
     var recordingIsOff = 0
+    /// Inside `detectingAnomalies`.
+    var isDetectingAnomalies = false
+    /// Above zero while a node's gradient runs.
+    var gradientsRunning = 0
+    /// The nodes that were made since, where someone wants to know.
+    var madeNodes: Set<ObjectIdentifier>?
+    /// Whether what runs was run before: its state updates were done then.
+    var isRecomputing = false
     /// Nodes waiting to be released, so that a long graph is taken down in a loop instead of by recursion.
     var doomed: [Node] = []
     var isReleasing = false
@@ -46,5 +54,13 @@ public func noGrad<R>(_ body: () throws(TensorError) -> R) throws(TensorError) -
     let state = ThreadState.current
     state.recordingIsOff += 1
     defer { state.recordingIsOff -= 1 }
+    return try body()
+}
+
+/// Runs `body` recording, even inside `noGrad`.
+func recording<R>(_ body: () throws(TensorError) -> R) throws(TensorError) -> R {
+    let state = ThreadState.current, before = state.recordingIsOff
+    state.recordingIsOff = 0
+    defer { state.recordingIsOff = before }
     return try body()
 }

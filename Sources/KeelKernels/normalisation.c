@@ -386,3 +386,10 @@ void keel_layer_norm_gradient_f32(int64_t rows, int64_t n, float *dx, float *dsc
     }
 REFERENCE(float, f32)
 REFERENCE(double, f64)
+
+#define RUNNING_STATISTIC(type, name)                                                                                  \
+    void name(int64_t count, type *restrict running, const type *restrict batch, type momentum, type correction) {      \
+        for (int64_t i = 0; i < count; i++) running[i] += momentum * (batch[i] * correction - running[i]);              \
+    }
+RUNNING_STATISTIC(float, keel_running_statistic_f32)
+RUNNING_STATISTIC(double, keel_running_statistic_f64)

@@ -135,6 +135,7 @@ KEEL_CLONES static void scale(void *context, int64_t begin, int64_t end) {
 }
 
 void keel_scale_f32(int64_t count, float *x, float factor) {
+    if (factor == 1.0f) return;
     update_job j = {x, 0, 0, 0, factor, 0, 0, 0, 0, 0, 0};
     keel_parallel(count, 32768, scale, &j);
 }

@@ -206,6 +206,20 @@ int64_t keel_first_not_finite_f32(int64_t count, const float *x) {
     return -1;
 }
 
+#define SUM_OF_SQUARES(type, name)                                                                                     \
+    double name(int64_t count, const type *x) {                                                                        \
+        double sum = 0;                                                                                                \
+        for (int64_t i = 0; i < count; i++) sum += (double)x[i] * (double)x[i];                                        \
+        return sum;                                                                                                    \
+    }
+SUM_OF_SQUARES(float, keel_reference_sum_of_squares_f32)
+SUM_OF_SQUARES(double, keel_reference_sum_of_squares_f64)
+
+int64_t keel_first_not_finite_f64(int64_t count, const double *x) {
+    for (int64_t i = 0; i < count; i++) if (!(fabs(x[i]) < INFINITY)) return i;
+    return -1;
+}
+
 void keel_arg_extreme(int32_t largest, keel_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t *out, const void *x) {
 #define ARG(type)                                                                                                      \
     {                                                                                                                  \

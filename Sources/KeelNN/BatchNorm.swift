@@ -26,9 +26,10 @@ public struct BatchNorm: Layer {
             return try x.channelAffine(factor: factor, shift: bias - runningMean * factor)
         }
         let batch = try x.batchNormalised(scale: scale, bias: bias, epsilon: epsilon)
-        let count = Double(x.count / max(scale.count, 1))
+        var samples = Dimension(1)
+        for axis in 0..<x.rank where axis != 1 { samples = samples * x.shape[axis] }
         try runningMean.updateRunning(towards: batch.mean, momentum: momentum)
-        try runningVariance.updateRunning(towards: batch.variance, momentum: momentum, correction: count / max(count - 1, 1))
+        try runningVariance.updateRunning(towards: batch.variance, momentum: momentum, samples: samples)
         return batch.y
     }
 

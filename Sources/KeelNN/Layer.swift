@@ -141,8 +141,8 @@ extension Layer {
 /// Randomness is a key and a counter in a tensor, not numbers: a traced program takes them as an input.
 public struct Context: Sendable {
     public let isTraining: Bool
-    private let random: Tensor?
-    private let draws: Draws?
+    let random: Tensor?
+    let draws: Draws?
 
     /// For predicting: statistics are used, not made; nothing is dropped.
     public static let prediction = Context(isTraining: false, random: nil, draws: nil)
@@ -163,9 +163,15 @@ public struct Context: Sendable {
 }
 
 /// Numbers the random draws of one call of a network.
-private final class Draws: Sendable {
-    private let count = Atomic<Int>(0)
+final class Draws: Sendable {
+    private let count: Atomic<Int>
+
+    init(from first: Int = 0) { count = Atomic(first) }
+
+    /// The number of the next draw.
+    var upcoming: Int { count.load(ordering: .relaxed) }
     func next() -> Int { count.wrappingAdd(1, ordering: .relaxed).oldValue }
+    func skip(to draw: Int) { count.store(draw, ordering: .relaxed) }
 }
 
 /// Visits a parameter that may be missing.

@@ -90,17 +90,28 @@ public final class ParameterStore {
         for table in tables { table.parameter.clearGradient() }
     }
 
-    /// The length of all gradients taken as one vector; rows of tables don't count, and aren't clipped.
-    public func gradientNorm() throws(TensorError) -> Double { try gradients.norm() }
+    /// The length of all gradients taken as one vector, a scalar; rows of tables don't count, and aren't clipped.
+    public func gradientNorm() throws(TensorError) -> Tensor { try gradients.norm() }
 
-    /// Shortens the gradients to a length of at most `norm`.
+    /// Shortens the gradients to a length of at most `norm`: multiplies them by `min(1, norm / length)`. No number is read back, so a
+    /// traced program clips as its own gradients ask for. With a NaN among them, or an infinity, they don't become finite.
     ///
-    /// - Returns: the length they had.
+    /// - Returns: the length they had, a scalar.
+    /// - Throws: `TensorError.argument` unless `norm` is above 0.
     @discardableResult
-    public func clipGradients(toNorm norm: Double) throws(TensorError) -> Double {
+    public func clipGradients(toNorm norm: Double) throws(TensorError) -> Tensor {
+        guard norm > 0 else { throw TensorError(.argument(primitive: "clipGradients", name: "norm", given: "\(norm)", allowed: "above 0")) }
         let length = try gradientNorm()
-        if length > norm { try gradients.scaleInPlace(by: Tensor(Float(norm / length))) }
+        try gradients.scaleInPlace(by: (length.reciprocal() * norm).minimum(Tensor(Float(1))))
         return length
+    }
+
+    /// Keeps each number of the gradients within `-limit...limit`; rows of tables stay as they are.
+    ///
+    /// - Throws: `TensorError.argument` unless `limit` is above 0.
+    public func clipGradients(toValue limit: Double) throws(TensorError) {
+        guard limit > 0 else { throw TensorError(.argument(primitive: "clipGradients", name: "limit", given: "\(limit)", allowed: "above 0")) }
+        try gradients.assign(gradients.clipped(from: -limit, to: limit))
     }
 
     /// The parameter's own part of flat memory that is laid out like `values`.

@@ -50,6 +50,9 @@ let primitiveCases: [PrimitiveCase] = [
     .binary(["Max"]) { try $0.maximum($1) },
     .binary(["Min"]) { try $0.minimum($1) },
     .unary(["Scale"]) { try $0 * 3 + 1 },
+    PrimitiveCase(names: ["Move"], shapes: [[[7]], [[2, 3]], [[0, 2]]]) {
+        try $0[0].transposed(0, -1).moved(to: Reference.shared).moved(to: CPU.shared).moved(to: $0[0].device)
+    },
     .unary(["Neg"]) { try $0.negated() },
     .unary(["Exp"]) { try $0.exp() },
     .unary(["Log"], range: 0.2...4) { try $0.log() },
@@ -83,9 +86,10 @@ let primitiveCases: [PrimitiveCase] = [
     },
     .unary(["Cast"]) { try $0.cast(to: .float64).cast(to: $0.dtype) },
     PrimitiveCase(names: ["ReduceSum"], shapes: [[[2, 3, 4]], [[1, 1, 1]], [[0, 3, 2]], [[3, 70, 5]]]) { try $0[0].sum([0, 2]) },
-    PrimitiveCase(names: ["ReduceMean"], shapes: [[[2, 3, 4]], [[5, 3, 80]], [[0, 3]]]) { try $0[0].mean([-1], keepingAxes: true) },
+    PrimitiveCase(names: ["ReduceMean", "DivideBySize"], shapes: [[[2, 3, 4]], [[5, 3, 80]], [[0, 3]]]) { try $0[0].mean([-1], keepingAxes: true) },
     PrimitiveCase(names: ["ReduceMax"], shapes: [[[2, 3, 4]], [[3, 100, 7]]], rejects: [([[2, 0, 3]], "an element")]) { try $0[0].max([1]) },
-    PrimitiveCase(names: ["ReduceMin"], shapes: [[[2, 3, 4]], [[3, 7, 100]]]) { try $0[0].min([2], keepingAxes: true) },
+    PrimitiveCase(names: ["ReduceMin"], shapes: [[[2, 3, 4]], [[3, 7, 100]]], rejects: [([[2, 3, 0]], "an element")]) { try $0[0].min([2], keepingAxes: true) },
+    PrimitiveCase(names: ["Norm"], shapes: [[[7]], [[2, 3]], [[3, 300]], [[0]], [[]]]) { try $0[0].norm() },
     PrimitiveCase(names: ["ArgMax"], shapes: [[[2, 3, 4]], [[1]]], isDifferentiable: false, rejects: [([[0]], "an element")]) {
         try $0[0].argMax().cast(to: .float32) + $0[0].argMin().cast(to: .float32)
     },
@@ -124,7 +128,7 @@ let primitiveCases: [PrimitiveCase] = [
     PrimitiveCase(
         names: ["BatchNorm", "BatchNormGradient", "Identity"],  // the second derivative goes through its decomposition, behind identities
         shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[70, 2, 3], [2], [2]], [[2, 33, 3, 1], [33], [33]], [[4, 1, 1, 1], [1], [1]]], tolerance: 2e-4,
-        rejects: [([[3, 5, 2], [4], [5]], "[5]")]
+        rejects: [([[3, 5, 2], [4], [5]], "[5]"), ([[0, 5], [5], [5]], "one number at least")]
     ) { try $0[0].batchNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3).y },
     PrimitiveCase(names: ["ChannelAffine"], shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[0, 3], [3], [3]]]) {
         try $0[0].channelAffine(factor: $0[1], shift: $0[2])
@@ -157,7 +161,7 @@ let primitiveCases: [PrimitiveCase] = [
         try $0[0].gathered(Tensor([Int64(4), 0, -1, 4], [2, 2]).moved(to: $0[0].device))
     },
     PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[2, 5, 3]]]) { try $0[0].gathered(Tensor([Int32(1), 1, 3]).moved(to: $0[0].device), axis: 1) },
-    PrimitiveCase(names: ["OneHot"], shapes: [[[6]]], isDifferentiable: false) { try labels(6, below: 4).moved(to: $0[0].device).oneHot(4) },
+    PrimitiveCase(names: ["OneHot"], shapes: [[[6]], [[0]]], isDifferentiable: false) { try labels($0[0].count, below: 4).moved(to: $0[0].device).oneHot(4) },
     PrimitiveCase(
         names: ["SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyGradient"], shapes: [[[6, 4]], [[1, 2]], [[30, 100]]],
         rejects: [([[6]], "logits")]

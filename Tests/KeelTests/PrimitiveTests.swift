@@ -11,9 +11,21 @@ private let updates: Set<String> = ["Accumulate", "Assign", "ScaleInPlace", "SGD
     #expect(covered.subtracting(listed) == [])
 }
 
+/// A primitive that can be given nothing is tried with nothing; one that can't refuses it. The mean loss of no rows is NaN, as torch's.
+@Test func everyRowIsTriedWithoutElements() {
+    func isEmpty(_ shapes: [Shape]) -> Bool { shapes.contains { ($0.sizes ?? []).contains(0) } }
+    let tried = primitiveCases.filter { row in row.shapes.contains(where: isEmpty) || row.rejects.contains { isEmpty($0.0) } }
+    #expect(Set(primitiveCases.flatMap(\.names)).subtracting(tried.flatMap(\.names)).filter { !$0.hasPrefix("SoftmaxCrossEntropy") } == [])
+}
+
 /// `values` on a device as strided views: each a transpose of its transpose's copy.
 private func scattered(_ tensors: [Tensor]) throws -> [Tensor] {
     try tensors.map { $0.rank < 2 ? $0 : try $0.transposed().contiguous().transposed() }
+}
+
+/// `values` on a device as a part cut out of something longer: with an offset, and gaps between rows.
+private func cut(_ tensors: [Tensor]) throws -> [Tensor] {
+    try tensors.map { $0.rank == 0 ? $0 : try $0.padded($0.rank - 1, before: 1, after: 2).sliced(-1, from: 1, to: -2) }
 }
 
 private func expectClose(_ a: Tensor, _ b: Tensor, _ tolerance: Float, _ what: String) throws {
@@ -42,6 +54,8 @@ func fastKernelsAgreeWithPlainLoops(_ row: PrimitiveCase) throws {
         try expectClose(row.function(inputs), expected.moved(to: CPU.shared), row.tolerance, "\(shapes)")
         try expectClose(row.function(scattered(inputs)), expected.moved(to: CPU.shared), row.tolerance, "\(shapes), strided")
         try expectClose(row.function(scattered(plain)).moved(to: CPU.shared), expected.moved(to: CPU.shared), row.tolerance, "\(shapes), strided, reference")
+        try expectClose(row.function(cut(inputs)), expected.moved(to: CPU.shared), row.tolerance, "\(shapes), cut out")
+        try expectClose(row.function(cut(plain)).moved(to: CPU.shared), expected.moved(to: CPU.shared), row.tolerance, "\(shapes), cut out, reference")
         guard row.isDifferentiable else { continue }
         let variables = inputs.map { $0.requiringGradient() }, others = plain.map { $0.requiringGradient() }
         let found = try weighed(row.function(variables)).gradients(of: variables)

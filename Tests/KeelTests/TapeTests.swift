@@ -45,6 +45,83 @@ import Testing
     #expect(x.gradient == nil)
 }
 
+@Test func aHookSeesTheWholeGradientAndMayChangeIt() throws {
+    let x = try Tensor([Float(2), 3]).requiringGradient()
+    var seen: [[Float]] = []
+    let y = try (x * 5).withGradientHook { gradient throws(TensorError) in
+        seen.append(try gradient.elements())
+        return try gradient * 10
+    }
+    try (y * 2 + y).sum().backward()
+    #expect(seen == [[3, 3]])
+    #expect(try x.gradient?.elements() == [150, 150])
+
+    let wrong = x.withGradientHook { gradient throws(TensorError) in try gradient.sum() }
+    let error = #expect(throws: TensorError.self) { try wrong.sum().backward() }
+    #expect(error?.description == "gradient hook: needs float32[2], was given []")
+    #expect(try !Tensor(Float(1)).withGradientHook { $0 }.requiresGradient)
+}
+
+/// In float64 both are sums of the same eight numbers.
+@Test func gradientsOfMicroBatchesAddUpToTheWholeBatch() throws {
+    var generator = Philox(seed: 3)
+    let x = try Tensor.normal([8, 4], using: &generator).cast(to: .float64), labels = try Tensor((0..<8).map { Int64($0 % 3) })
+    let weight = try Tensor.normal([4, 3], using: &generator).cast(to: .float64).requiringGradient()
+    let whole = try x.matmul(weight).softmaxCrossEntropy(labels).gradients(of: [weight])[0].elements(Double.self)
+    for part in 0..<4 {
+        let own = try x.sliced(0, from: part * 2, to: part * 2 + 2).matmul(weight)
+        try (own.softmaxCrossEntropy(labels.sliced(0, from: part * 2, to: part * 2 + 2)) / 4).backward()
+    }
+    let sum = try #require(weight.gradient).elements(Double.self)
+    #expect(zip(sum, whole).allSatisfy { abs($0 - $1) <= 1e-15 })
+}
+
+@Test func aGradientFollowsItsTensorBackToAnotherDevice() throws {
+    let x = try Tensor([Float(2), 3]).requiringGradient()
+    let y = try x.moved(to: Reference.shared).exp().moved(to: CPU.shared)
+    let gradient = try (y * y).sum().gradients(of: [x])[0]
+    #expect(gradient.device === CPU.shared)
+    #expect(try zip(gradient.elements(), x.elements()).allSatisfy { try abs($0 - 2 * Tensor(2 * $1).exp().item()) < 1e-3 })
+}
+
+/// Where torch says so: 0 at 0 ^ 0 for both, and no gradient for a power that stays 0; NaN for the exponent of a negative base.
+@Test func aPowerAtZeroHasTheGradientsOfTorch() throws {
+    for device in [CPU.shared, Reference.shared] as [any Device] {
+        let a = try Tensor([Float(0), 0, 0, -2, 3]).moved(to: device).requiringGradient()
+        let b = try Tensor([Float(0), 1, 2, 3, 0]).moved(to: device).requiringGradient()
+        let found = try a.power(b).sum().gradients(of: [a, b], createsGraph: true)
+        #expect(try found[0].moved(to: CPU.shared).elements() == [0, 1, 0, 12, 0])
+        let byExponent = try found[1].moved(to: CPU.shared).elements()
+        #expect(byExponent[..<3] == [0, 0, 0])
+        #expect(byExponent[3].isNaN)
+        #expect(abs(byExponent[4] - 1.0986123) < 1e-5)
+        let again = try found[0].sum().gradients(of: [a])[0].moved(to: CPU.shared).elements()
+        #expect(again == [0, 0, 2, -12, 0])
+    }
+}
+
+/// A size that is known only when a program runs must not be frozen into what a gradient or a statistic is made of.
+@Test func aSizeStaysADimensionWhereItIsDividedBy() throws {
+    let state = try Tensor([1.0]), batch = try Tensor([2.0])
+    let error = #expect(throws: TensorError.self) {
+        try state.updateRunning(towards: batch, momentum: 0.5, samples: .symbol("batch") * Dimension(4))
+    }
+    #expect(error?.description.contains("4·batch") == true)
+    try state.updateRunning(towards: batch, momentum: 0.5, samples: Dimension(3))
+    #expect(try state.item(Double.self) == 2)
+}
+
+@Test func aFullCacheLetsGoOfWhatWasUsedLongestAgo() {
+    var cache = BoundedCache<Int, String>(limit: 2)
+    #expect(cache.keep("one", for: 1) == "one")
+    #expect(cache.keep("two", for: 2) == "two")
+    #expect(cache.value(for: 1) == "one")
+    #expect(cache.keep("three", for: 3) == "three")
+    #expect(cache.value(for: 2) == nil)
+    #expect(cache.keep("other", for: 1) == "one")
+    #expect(cache.count == 2)
+}
+
 @Test func anErrorNamesTheLayerOfItsParameter() throws {
     let gradient = try Tensor.zeros([3, 2])
     let weight = try Tensor.zeros([3, 2]).parameter(named: "encoder.hidden.weight", gradient: gradient)

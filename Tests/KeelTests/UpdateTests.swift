@@ -24,7 +24,7 @@ private func numbers(_ seed: UInt64, _ count: Int = 1000) throws -> Tensor {
             try update(AdamWStep(beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.1, rateFactor: 1), [other, first, second, gradient, rate, number])
         }
         try other.scaleInPlace(by: rate)
-        try velocity.updateRunning(towards: value, momentum: 0.25, correction: 1.5)
+        try velocity.updateRunning(towards: value, momentum: 0.25, samples: Dimension(3))
         return try [value, velocity, other, first, second].flatMap { try $0.moved(to: CPU.shared).elements() }
     }
     let (fast, plain) = (try run(CPU.shared), try run(Reference.shared))

@@ -103,20 +103,14 @@ extension Tensor {
 
     /// The largest number in each window of a picture `[n, c, h, w]`, whose height and width may differ.
     public func maxPool2D(kernel: (height: Int, width: Int), sliding: Sliding) throws(TensorError) -> Tensor {
-        try checkUndilated(sliding, MaxPool2D.name)
-        return try apply(MaxPool2D(kernel: Pair(height: kernel.height, width: kernel.width), sliding: sliding), self)
+        try apply(MaxPool2D(kernel: Pair(height: kernel.height, width: kernel.width), sliding: sliding), self)
     }
 
     /// The mean of each window of a picture `[n, c, h, w]`, whose height and width may differ.
     ///
     /// - Parameter countsPadding: whether the zeros of the padding count among a window's numbers.
     public func averagePool2D(kernel: (height: Int, width: Int), sliding: Sliding, countsPadding: Bool = true) throws(TensorError) -> Tensor {
-        try checkUndilated(sliding, AveragePool2D.name)
-        return try apply(
+        try apply(
             AveragePool2D(kernel: Pair(height: kernel.height, width: kernel.width), sliding: sliding, countsPadding: countsPadding), self)
-    }
-
-    private func checkUndilated(_ sliding: Sliding, _ name: String) throws(TensorError) {
-        guard sliding.dilation == (1, 1) else { throw .argument(primitive: name, name: "dilation", given: "\(sliding.dilation)", allowed: "1") }
     }
 }

@@ -7,6 +7,7 @@ import KeelKernels
 /// - Source: ONNX `Add`, opset 14.
 struct Add: BinaryElementwise {
     static var onnxName: String? { "Add" }
+    static var isLinear: Bool { true }
     static var function: keel_binary_op { KEEL_ADD }
     static var takesIntegers: Bool { true }
 
@@ -23,6 +24,7 @@ struct Add: BinaryElementwise {
 /// - Source: ONNX `Sub`, opset 14.
 struct Subtract: BinaryElementwise {
     static var onnxName: String? { "Sub" }
+    static var isLinear: Bool { true }
     static var function: keel_binary_op { KEEL_SUBTRACT }
     static var takesIntegers: Bool { true }
 
@@ -48,6 +50,12 @@ struct Multiply: BinaryElementwise {
         if g.wants(0) { try g.set(0, try (dy * b).summed(to: a.shape)) }
         if g.wants(1) { try g.set(1, try (dy * a).summed(to: b.shape)) }
     }
+
+    func tangents(_ t: borrowing TangentContext) throws(TensorError) -> [Tensor?]? {
+        var parts: [Tensor?] = [nil, nil]
+        for i in 0..<2 { if let tangent = t.tangent(i) { parts[i] = try tangent * t.input(1 - i) } }
+        return [try t.sum(parts[0], parts[1])]
+    }
 }
 
 /// `a / b`, broadcast. Integers truncate; an integer divided by zero is 0.
@@ -66,11 +74,20 @@ struct Divide: BinaryElementwise {
         if g.wants(0) { try g.set(0, try slope.summed(to: g.shape(0))) }
         if g.wants(1) { try g.set(1, try (slope * g.output(0)).negated().summed(to: b.shape)) }
     }
+
+    /// `(ta - y * tb) / b`
+    func tangents(_ t: borrowing TangentContext) throws(TensorError) -> [Tensor?]? {
+        var change: Tensor?
+        if let tangent = t.tangent(1) { change = try (tangent * t.output(0)).negated() }
+        guard let sum = try t.sum(t.tangent(0), change) else { return [nil] }
+        return [try sum / t.input(1)]
+    }
 }
 
 /// `a ^ b`, broadcast.
 ///
-/// - Gradient: `dy * b * a^(b - 1)` and `dy * y * ln a`, the latter 0 where `a` is 0.
+/// - Gradient: `dy * b * a^(b - 1)`, 0 where both are 0, and `dy * y * ln a`, 0 where `a` is 0 and `b` isn't negative, NaN where `a` is
+///   negative. These are torch's conventions.
 /// - Source: ONNX `Pow`, opset 15.
 struct Power: BinaryElementwise {
     static var onnxName: String? { "Pow" }
@@ -79,11 +96,15 @@ struct Power: BinaryElementwise {
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let (a, b, dy) = (g.input(0), g.input(1), g.outputGradient)
-        if g.wants(0) { try g.set(0, try (dy * b * a.power(b - 1)).summed(to: a.shape)) }
+        let zero = try Tensor.zeros(Shape(), a.dtype, on: a.device), one = try Tensor.ones(Shape(), a.dtype, on: a.device)
+        // A base that would make 0 * infinity is replaced before, not after: so derivatives of higher order are numbers too.
+        if g.wants(0) {
+            let isFlat = try a.equals(zero).and(b.equals(zero))
+            try g.set(0, try (dy * b * isFlat.select(one, a).power(b - 1)).summed(to: a.shape))
+        }
         if g.wants(1) {
-            let zero = try Tensor.zeros(a.shape, a.dtype, on: a.device)
-            let logarithm = try a.equals(zero).select(zero, a.log())
-            try g.set(1, try (dy * g.output(0) * logarithm).summed(to: b.shape))
+            let isFlat = try a.equals(zero).and(b.isAtLeast(zero))
+            try g.set(1, try (dy * g.output(0) * isFlat.select(one, a).log()).summed(to: b.shape))
         }
     }
 }

@@ -89,15 +89,23 @@ struct Select: Primitive {
 
 extension Tensor {
     /// Number by number, broadcast, as bool.
-    public func equals(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .equal), self, other) }
-    public func isLess(than other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .less), self, other) }
-    public func isAtMost(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .lessOrEqual), self, other) }
-    public func isGreater(than other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .greater), self, other) }
-    public func isAtLeast(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .greaterOrEqual), self, other) }
-    public func and(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .and), self, other) }
-    public func or(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .or), self, other) }
-    public func xor(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Compare(question: .xor), self, other) }
+    public func equals(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.equal, other) }
+    public func isLess(than other: Tensor) throws(TensorError) -> Tensor { try compared(.less, other) }
+    public func isAtMost(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.lessOrEqual, other) }
+    public func isGreater(than other: Tensor) throws(TensorError) -> Tensor { try compared(.greater, other) }
+    public func isAtLeast(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.greaterOrEqual, other) }
+    public func and(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.and, other) }
+    public func or(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.or, other) }
+    public func xor(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.xor, other) }
+
+    private func compared(_ question: Compare.Question, _ other: Tensor) throws(TensorError) -> Tensor {
+        let (a, b) = try promoted(with: other)
+        return try apply(Compare(question: question), a, b)
+    }
 
     /// For bools: `self ? a : b`, broadcast.
-    public func select(_ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor { try apply(Select(), self, a, b) }
+    public func select(_ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor {
+        let (a, b) = try a.promoted(with: b)
+        return try apply(Select(), self, a, b)
+    }
 }

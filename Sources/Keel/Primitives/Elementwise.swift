@@ -10,6 +10,7 @@ protocol UnaryElementwise: Primitive {
 }
 
 extension UnaryElementwise {
+    static var isElementwise: Bool { true }
     static var takesIntegers: Bool { false }
     var constants: (Double, Double) { (0, 0) }
     static var takesBlocked: Bool { true }
@@ -104,7 +105,7 @@ extension BinaryElementwise {
 
 func apply<P: UnaryElementwise>(_ primitive: P, _ x: Tensor) throws(TensorError) -> Tensor {
     let descriptor = x.descriptor
-    guard descriptor.isGapless, descriptor.spec.dtype == .float32, descriptor.offset == 0, x.storage.place.isCPU else {
+    guard descriptor.isGapless, descriptor.spec.dtype == .float32, descriptor.offset == 0, x.storage.place.isCPU, !Watch.isOn else {
         return try run(primitive, Operands(x))
     }
     let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
@@ -121,8 +122,12 @@ func apply<P: UnaryElementwise>(_ primitive: P, _ x: Tensor) throws(TensorError)
 func apply<P: BinaryElementwise>(_ primitive: P, _ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor {
     let descriptor = a.descriptor
     guard descriptor.liesLike(b.descriptor), descriptor.spec.dtype == .float32, descriptor.offset == 0, a.storage.place.isCPU,
-        b.storage.place.isCPU
-    else { return try run(primitive, Operands(a, b)) }
+        b.storage.place.isCPU, !Watch.isOn
+    else {
+        guard a.dtype != b.dtype else { return try run(primitive, Operands(a, b)) }
+        let (a, b) = try a.promoted(with: b)
+        return try run(primitive, Operands(a, b))
+    }
     let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
     let constants = primitive.constants
     keel_binary_run_f32(

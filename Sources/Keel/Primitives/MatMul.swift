@@ -83,6 +83,13 @@ struct MatMul: Primitive {
         return SpecList(TensorSpec(shape, inputs[0].dtype))
     }
 
+    func tangents(_ t: borrowing TangentContext) throws(TensorError) -> [Tensor?]? {
+        var (first, second): (Tensor?, Tensor?)
+        if let tangent = t.tangent(0) { first = try tangent.matmul(t.input(1)) }
+        if let tangent = t.tangent(1) { second = try t.input(0).matmul(tangent) }
+        return [try t.sum(first, second)]
+    }
+
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let (a, b, dy) = (g.input(0), g.input(1), g.outputGradient)
         if g.wants(0) { try g.set(0, try Self.slope(dy, b.transposed(), of: a).summed(to: a.shape)) }

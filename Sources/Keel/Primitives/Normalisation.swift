@@ -187,12 +187,19 @@ struct ChannelAffine: Primitive {
 }
 
 /// The running statistics' step: `running += momentum * (batch * correction - running)`, written over `running`.
+///
+/// The correction is 1, or for a variance of `samples` numbers `samples / (samples - 1)`: a size, which a traced program may learn
+/// only when it runs. Of one number there is no such variance, and it counts as it is.
 struct RunningStatistic: Primitive {
     let momentum: Double
-    let correction: Double
+    let samples: Dimension?
     static var overwrites: [Int] { [0] }
 
-    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
+    func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0] == inputs[1] else { throw .shape(primitive: Self.name, expected: "\(inputs[0])", inputs[1].shape) }
+        return SpecList(inputs[0])
+    }
 
     static var kernels: Kernels<RunningStatistic> {
         Kernels(
@@ -204,13 +211,13 @@ struct RunningStatistic: Primitive {
     }
 
     private static func step(_ p: RunningStatistic, _ inputs: Operands, _ outputs: Operands) throws(TensorError) {
-        let batch = try inputs[1].contiguous()
+        let batch = try inputs[1].contiguous(), count = Int64(inputs[0].count)
+        var correction = 1.0
+        if let samples = try p.samples?.value(), samples > 1 { correction = Double(samples) / Double(samples - 1) }
         if inputs[0].dtype == .float32 {
-            let (running, new) = (outputs[0].pointer(Float.self), batch.pointer(Float.self))
-            for i in 0..<inputs[0].count { running[i] += Float(p.momentum) * (new[i] * Float(p.correction) - running[i]) }
+            keel_running_statistic_f32(count, outputs[0].pointer(Float.self), batch.pointer(Float.self), Float(p.momentum), Float(correction))
         } else {
-            let (running, new) = (outputs[0].pointer(Double.self), batch.pointer(Double.self))
-            for i in 0..<inputs[0].count { running[i] += p.momentum * (new[i] * p.correction - running[i]) }
+            keel_running_statistic_f64(count, outputs[0].pointer(Double.self), batch.pointer(Double.self), p.momentum, correction)
         }
     }
 }
@@ -391,8 +398,9 @@ extension Tensor {
         try apply(LayerNorm(epsilon: epsilon), self, scale, bias)
     }
 
-    /// In place: `self += momentum * (batch * correction - self)`. For buffers.
-    public func updateRunning(towards batch: Tensor, momentum: Double, correction: Double = 1) throws(TensorError) {
-        try update(RunningStatistic(momentum: momentum, correction: correction), [self, batch])
+    /// In place: `self += momentum * (batch * correction - self)`. For buffers. The correction is 1, or for the variance of `samples`
+    /// numbers, divided by their count, `samples / (samples - 1)`.
+    public func updateRunning(towards batch: Tensor, momentum: Double, samples: Dimension? = nil) throws(TensorError) {
+        try update(RunningStatistic(momentum: momentum, samples: samples), [self, batch.detached()])
     }
 }

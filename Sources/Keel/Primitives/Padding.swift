@@ -115,6 +115,7 @@ struct Pad: Primitive {
 /// - Shapes: `[..., before + n + after, ...]` → `[..., n, ...]`.
 /// - Gradient: `dy`, padded.
 struct Unpad: Primitive {
+    static var isLinear: Bool { true }
     let axis: Int
     let before: Int
     let after: Int

@@ -209,6 +209,7 @@ private func pooled(_ x: TensorSpec, _ kernel: Pair, _ sliding: Sliding, _ name:
     guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", x.dtype) }
     guard x.shape.rank == 4 else { throw .rank(primitive: name, expected: "a picture [n, c, h, w]", x.shape) }
     try sliding.check(name)
+    guard sliding.dilation == (1, 1) else { throw .argument(primitive: name, name: "dilation", given: "\(sliding.dilation)", allowed: "1") }
     guard kernel.height >= 1, kernel.width >= 1 else {
         throw .argument(primitive: name, name: "kernel", given: "\(kernel.height) x \(kernel.width)", allowed: "1 and more")
     }

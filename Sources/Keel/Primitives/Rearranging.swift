@@ -5,6 +5,7 @@
 /// - Gradient: `dy` turned back.
 /// - Source: ONNX `Slice`, opset 13, with a step of -1.
 struct Flip: Primitive {
+    static var isLinear: Bool { true }
     let axes: AxisSet
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
@@ -33,6 +34,7 @@ struct Split: Primitive {
     let axis: Int
     let sizes: [Int]
     static var onnxName: String? { "Split" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape

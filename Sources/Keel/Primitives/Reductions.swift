@@ -98,6 +98,7 @@ struct Sum: Reduction {
     let axes: AxisSet
     let keepsAxes: Bool
     static var onnxName: String? { "ReduceSum" }
+    static var isLinear: Bool { true }
     static var function: keel_reduction_op { KEEL_SUM }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
@@ -113,13 +114,14 @@ struct Mean: Reduction {
     let axes: AxisSet
     let keepsAxes: Bool
     static var onnxName: String? { "ReduceMean" }
+    static var isLinear: Bool { true }
     static var function: keel_reduction_op { KEEL_MEAN }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let shape = g.shape(0)
-        var n = 1
-        for axis in 0..<shape.rank where axes.contains(axis) { n *= try shape.size(axis) }
-        try g.set(0, try (lifted(g.outputGradient, to: shape) * (1 / Double(max(n, 1)))).expanded(to: shape))
+        var n = Dimension(1)
+        for axis in 0..<shape.rank where axes.contains(axis) { n = n * shape[axis] }
+        try g.set(0, try apply(DivideBySize(size: n), lifted(g.outputGradient, to: shape)).expanded(to: shape))
     }
 }
 

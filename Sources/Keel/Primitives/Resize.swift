@@ -55,6 +55,7 @@ struct Resize: Primitive {
     let interpolation: Interpolation
     let coordinates: Interpolation.Coordinates
     static var onnxName: String? { "Resize" }
+    static var isLinear: Bool { true }
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -110,6 +111,7 @@ struct Resize: Primitive {
 /// - Shapes: `[n, c, oh, ow]` → `[n, c, h, w]`.
 /// - Gradient: `Resize`.
 struct ResizeGradient: Primitive {
+    static var isLinear: Bool { true }
     let resize: Resize
     let input: Shape
     static var takesBlocked: Bool { true }

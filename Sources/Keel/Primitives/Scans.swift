@@ -11,6 +11,7 @@ struct CumulativeSum: Primitive {
     let isExclusive: Bool
     let isReversed: Bool
     static var onnxName: String? { "CumSum" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         guard inputs[0].dtype != .bool else { throw .dtype(primitive: Self.name, expected: "numbers", inputs[0].dtype) }

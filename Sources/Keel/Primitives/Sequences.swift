@@ -11,7 +11,8 @@ extension Tensor {
         guard step != 0, count.isFinite, count < 1e15 else {
             throw .argument(primitive: "arange", name: "range", given: "\(start)..<\(end) by \(step)", allowed: "finite numbers and a step other than 0")
         }
-        return try Tensor((0..<Swift.max(0, Int(count))).map { start + Double($0) * step }).cast(to: dtype).moved(to: device)
+        let positions = try range(Swift.max(0, Int(count)), .float64)
+        return try apply(Scale(factor: step, offset: start), positions).cast(to: dtype).moved(to: device)
     }
 
     /// `count` numbers from `start` to `end`, both included, with equal gaps.
@@ -23,8 +24,10 @@ extension Tensor {
         guard count >= 0 else { throw .argument(primitive: "linspace", name: "count", given: count, allowed: "0 and more") }
         let gap = count > 1 ? (end - start) / Double(count - 1) : 0
         // From the nearer end each, so that both are met exactly.
-        let numbers = (0..<count).map { $0 < (count + 1) / 2 ? start + Double($0) * gap : end - Double(count - 1 - $0) * gap }
-        return try Tensor(numbers).cast(to: dtype).moved(to: device)
+        let positions = try range(count, .float64), isNearStart = try positions.isLess(than: Tensor(Double((count + 1) / 2)))
+        let fromStart = try apply(Scale(factor: gap, offset: start), positions)
+        let fromEnd = try apply(Scale(factor: -gap, offset: end), Double(count - 1) - positions)
+        return try isNearStart.select(fromStart, fromEnd).cast(to: dtype).moved(to: device)
     }
 
     /// Ones on the diagonal of zeros; square unless `columns` is given.

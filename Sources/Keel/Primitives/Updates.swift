@@ -260,13 +260,6 @@ extension Tensor {
     /// Multiplies this tensor's numbers by a factor, in place.
     public func scaleInPlace(by factor: Tensor) throws(TensorError) { try update(ScaleInPlace(), [self, factor]) }
 
-    /// The square root of the sum of squares of all numbers, float32, computed in double.
-    public func norm() throws(TensorError) -> Double {
-        guard dtype == .float32 else { throw .dtype(primitive: "norm", expected: "float32", dtype) }
-        let dense = try contiguous()
-        return withExtendedLifetime(dense) { keel_sum_of_squares_f32(Int64(count), dense.pointer(Float.self)).squareRoot() }
-    }
-
     /// Whether every number is finite.
     public func isFinite() throws(TensorError) -> Bool {
         guard dtype == .float32 else { throw .dtype(primitive: "isFinite", expected: "float32", dtype) }

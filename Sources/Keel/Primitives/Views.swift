@@ -3,6 +3,7 @@ import KeelKernels
 /// The same tensor. A place to stop at on the way back through a graph.
 struct Identity: Primitive {
     static var onnxName: String? { "Identity" }
+    static var isLinear: Bool { true }
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
     func view(_ input: Tensor) throws(TensorError) -> Tensor? { input.detached() }
     static var kernels: Kernels<Identity> { .copying }
@@ -11,6 +12,7 @@ struct Identity: Primitive {
 
 /// The same numbers, dense and in row-major order.
 struct Contiguous: Primitive {
+    static var isLinear: Bool { true }
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
     static var takesBlocked: Bool { true }
     static var kernels: Kernels<Contiguous> {
@@ -41,6 +43,7 @@ struct Contiguous: Primitive {
 struct Reshape: Primitive {
     let shape: Shape
     static var onnxName: String? { "Reshape" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let input = inputs[0]
@@ -52,9 +55,9 @@ struct Reshape: Primitive {
 
     func view(_ input: Tensor) throws(TensorError) -> Tensor? {
         let from = input.descriptor
-        let spec = TensorSpec(shape, from.dtype)
-        if from.isDense { return Tensor(input.storage, Descriptor(spec, strides: shape.denseStrides, offset: from.offset, count: from.count)) }
-        return nil
+        guard from.isDense else { return nil }
+        let count = try shape.elementCount()
+        return Tensor(input.storage, Descriptor(TensorSpec(shape, from.dtype), strides: shape.denseStrides, offset: from.offset, count: count))
     }
 
     static var kernels: Kernels<Reshape> {
@@ -76,6 +79,7 @@ struct Reshape: Primitive {
 struct Permute: Primitive {
     let order: [Int]
     static var onnxName: String? { "Transpose" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let input = inputs[0]
@@ -113,6 +117,7 @@ struct Permute: Primitive {
 struct Expand: Primitive {
     let shape: Shape
     static var onnxName: String? { "Expand" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         guard try inputs[0].shape.broadcast(with: shape, in: Self.name) == shape else {
@@ -146,6 +151,7 @@ struct Slice: Primitive {
     let end: Int
     let step: Int
     static var onnxName: String? { "Slice" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape
@@ -187,6 +193,7 @@ struct Unslice: Primitive {
     let start: Int
     let step: Int
     let size: Int
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape
@@ -232,6 +239,7 @@ struct Unslice: Primitive {
 struct Concatenate: Primitive {
     let axis: Int
     static var onnxName: String? { "Concat" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape
@@ -286,6 +294,7 @@ struct Concatenate: Primitive {
 struct Cast: Primitive {
     let dtype: DType
     static var onnxName: String? { "Cast" }
+    static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(inputs[0].shape, dtype)) }
 
@@ -405,6 +414,7 @@ extension Tensor {
         let size = try shape.size(try shape.place(of: axis, in: Slice.name))
         let first = start < 0 ? start + size : start
         let last = end.map { $0 < 0 ? $0 + size : $0 } ?? size
+        let step = Swift.min(step, Swift.max(size, 1))  // no step reaches further
         return try apply(Slice(axis: axis, start: first, end: last, step: step), descriptor.isBlocked ? contiguous() : self)
     }
 
@@ -433,6 +443,7 @@ extension Tensor {
             throw .argument(primitive: "Pad", name: "amounts", given: "\(before), \(after)", allowed: "0 and more")
         }
         let size = try shape.size(try shape.place(of: axis, in: "Pad"))
+        guard Swift.max(before, after) <= Shape.maximumCount else { throw .invalidShape([before, size, after]) }
         return try apply(Unslice(axis: axis, start: before, step: 1, size: before + size + after), self)
     }
 

@@ -51,10 +51,15 @@ public struct Sliding: Hashable, Sendable {
         guard padding.top >= 0, padding.left >= 0, padding.bottom >= 0, padding.right >= 0 else {
             throw .argument(primitive: primitive, name: "padding", given: "\(padding)", allowed: "0 and more")
         }
+        let largest = [stride.height, stride.width, dilation.height, dilation.width, padding.top, padding.left, padding.bottom, padding.right].max()
+        guard let largest, largest <= Int(Int32.max) else {
+            throw .argument(primitive: primitive, name: "stride, padding and dilation", given: "\(self)", allowed: "\(Int32.max) at most")
+        }
     }
 
     /// `⌊(size + padding - dilation * (kernel - 1) - 1) / stride⌋ + 1`
     func outputSize(_ size: Dimension, kernel: Int, isHeight: Bool, _ primitive: String) throws(TensorError) -> Dimension {
+        guard kernel <= Int(Int32.max) else { throw .argument(primitive: primitive, name: "kernel", given: kernel, allowed: "\(Int32.max) at most") }
         let before = isHeight ? padding.top + padding.bottom : padding.left + padding.right
         let step = isHeight ? stride.height : stride.width
         let reach = (isHeight ? dilation.height : dilation.width) * (kernel - 1) + 1

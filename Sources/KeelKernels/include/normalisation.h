@@ -32,4 +32,8 @@ void keel_reference_layer_norm_f64(int64_t rows, int64_t n, double epsilon, doub
 void keel_reference_layer_norm_gradient_f32(int64_t rows, int64_t n, float *dx, float *dscale, float *dbias, const float *dy, const float *x, const float *scale, const float *mean, const float *inverse);
 void keel_reference_layer_norm_gradient_f64(int64_t rows, int64_t n, double *dx, double *dscale, double *dbias, const double *dy, const double *x, const double *scale, const double *mean, const double *inverse);
 
+/// running += momentum * (batch * correction - running)
+void keel_running_statistic_f32(int64_t count, float *running, const float *batch, float momentum, float correction);
+void keel_running_statistic_f64(int64_t count, double *running, const double *batch, double momentum, double correction);
+
 #endif

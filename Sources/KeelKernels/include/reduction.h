@@ -15,8 +15,11 @@ void keel_arg_extreme(int32_t largest, keel_dtype dtype, int64_t outer, int64_t 
 
 /// Σ x², in double, in an order that doesn't depend on the thread count.
 double keel_sum_of_squares_f32(int64_t count, const float *x);
+double keel_reference_sum_of_squares_f32(int64_t count, const float *x);
+double keel_reference_sum_of_squares_f64(int64_t count, const double *x);
 
 /// The position of the first number that is infinite or NaN, or -1.
 int64_t keel_first_not_finite_f32(int64_t count, const float *x);
+int64_t keel_first_not_finite_f64(int64_t count, const double *x);
 
 #endif
