@@ -10,6 +10,7 @@
 #include "dropout.h"
 #include "elementwise.h"
 #include "group_norm.h"
+#include "gru.h"
 #include "host.h"
 #include "image.h"
 #include "indexing.h"
