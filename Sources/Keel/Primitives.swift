@@ -30,7 +30,7 @@ package let primitives: [any Primitive.Type] = [
     // Orders and running sums
     TopK.self, CumulativeSum.self, LinearRecurrence.self,
     // Losses, dropout
-    SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, Dropout.self,
+    SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, CTCLoss.self, CRFLogPartition.self, Viterbi.self, Dropout.self,
     // State updates
     Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamWStep.self, LazyAdamStep.self,
 ]

@@ -50,4 +50,18 @@ let sequenceGoldenCases: [GoldenCase] = [
     sequence("gru22p", ["GRU", "GRUGradient"]) { x throws(TensorError) in try gru(x, layers: 2, directions: 2, lengths: [2, 4, 1]) },
     sequence("lstm22p", ["LSTM", "LSTMGradient"]) { x throws(TensorError) in try lstm(x, layers: 2, directions: 2, lengths: [2, 4, 1]) },
     sequence("padSequences", ["Pad", "Concat"]) { x throws(TensorError) in try Tensor.padded(sequences: x, value: 0.5).padded },
+    sequence("ctcNone", ["CTCLoss"]) { x throws(TensorError) in
+        try x[0].logSoftmax().ctcLoss(x[1], inputLengths: x[2], targetLengths: x[3], reduction: .none)
+    },
+    sequence("ctcMean", ["CTCLoss"]) { x throws(TensorError) in
+        try x[0].logSoftmax().ctcLoss(x[1], inputLengths: x[2], targetLengths: x[3], blank: 4)
+    },
+    sequence("ctcZeroInfinity", ["CTCLoss"]) { x throws(TensorError) in
+        try x[0].logSoftmax().ctcLoss(x[1], inputLengths: x[2], targetLengths: x[3], zeroInfinity: true, reduction: .sum)
+    },
+    sequence("crf", ["CRFLogPartition"]) { x throws(TensorError) in
+        try x[0].crfLogLikelihood(x[4], transitions: x[1], start: x[2], end: x[3], lengths: x[5])
+    },
+    sequence("logSumExp", ["Exp", "Log", "ReduceMax"]) { x throws(TensorError) in try x[0].logSumExp([0, 2]) },
+    sequence("logAddExp", ["Exp", "Log", "ReduceMax"]) { x throws(TensorError) in try x[0].logAddExp(x[1]) },
 ]

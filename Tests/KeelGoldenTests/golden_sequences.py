@@ -38,4 +38,26 @@ recurrent("gru", 3, 2)
 recurrent("gru", 3, 2, layers=2, lengths=[2, 4, 1])
 recurrent("lstm", 4, 2, layers=2, lengths=[2, 4, 1])
 case("padSequences", [drawn("padSequences", 2, 3), drawn("padSequencesb", 4, 3)], lambda a, b: pad_sequence([a, b], batch_first=True, padding_value=0.5))
+
+targets, input_lengths, target_lengths = torch.tensor([[1, 1, 2], [3, 0, 0], [2, 3, 0]]), torch.tensor([8, 6, 3]), torch.tensor([3, 1, 2])
+def ctc(x, y, i, t, **options): return F.ctc_loss(F.log_softmax(x, 2).transpose(0, 1), y, i, t, **options)
+case("ctcNone", [drawn("ctcNone", 3, 8, 5), targets, input_lengths, target_lengths], lambda *x: ctc(*x, reduction="none"))
+case("ctcMean", [drawn("ctcMean", 3, 8, 5), targets, input_lengths, target_lengths], lambda *x: ctc(*x, blank=4))
+# The third sequence has three steps for two labels, the first two for three.
+case("ctcZeroInfinity", [drawn("ctcZeroInfinity", 3, 8, 5), targets, torch.tensor([2, 6, 3]), target_lengths],
+     lambda *x: ctc(*x, zero_infinity=True, reduction="sum"))
+
+def chain(x, transitions, start, end, tags, lengths):
+    """The log-likelihood of a linear chain, by adding up every path."""
+    found = []
+    for row, length in enumerate(lengths.tolist()):
+        def score(path):
+            total = start[path[0]] + end[path[-1]] + sum(x[row, t, k] for t, k in enumerate(path))
+            return total + sum(transitions[a, b] for a, b in zip(path, path[1:]))
+        paths = itertools.product(range(x.shape[2]), repeat=length)
+        found.append(score(tags[row, :length].tolist()) - torch.logsumexp(torch.stack([score(p) for p in paths]), 0))
+    return torch.stack(found)
+case("crf", [drawn("crf", 3, 4, 3), drawn("crfb", 3, 3), drawn("crfc", 3), drawn("crfd", 3), torch.tensor([[0, 2, 2, 1], [1, 0, 0, 0], [2, 1, 0, 0]]), torch.tensor([4, 1, 3])], chain)
+case("logSumExp", [drawn("logSumExp", 3, 4, 5)], lambda x: x.logsumexp((0, 2)))
+case("logAddExp", [drawn("logAddExp", 3, 4), drawn("logAddExpb", 4)], torch.logaddexp)
 write()

@@ -79,6 +79,27 @@ private func numbers(_ shape: Shape, _ seed: UInt64 = 1) throws -> Tensor {
     #expect(try mask.elements(Bool.self) == [true, true, false, false, false, false, true, true, true])
 }
 
+/// Tags that are told apart by what came before them only: each step's own score says nothing of them.
+@Test func aChainLearnsWhichTagFollowsWhich() throws {
+    var generator = Philox(seed: 5)
+    var chain = try LinearChainCRF(3, using: &generator)
+    let parameters = try ParameterStore(&chain), optimizer = try AdamW(parameters, learningRate: 0.1, weightDecay: 0)
+    let emissions = try Tensor.zeros([2, 6, 3]), tags = try Tensor([0, 1, 2, 0, 1, 2, 1, 2, 0, 1, 0, 0].map { Int64($0) }, [2, 6])
+    let lengths = try Tensor([Int64(6), 4])
+    var losses: [Float] = []
+    for _ in 0..<60 {
+        try parameters.clearGradients()
+        let loss = try chain.logLikelihood(emissions, tags, lengths: lengths).mean().negated()
+        losses.append(try loss.item())
+        try loss.backward()
+        try optimizer.step()
+    }
+    #expect(losses[0] > 4 && losses[59] < 1)
+    let hint = try Tensor([Float(0), 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0], [1, 4, 3])
+    #expect(try chain.decoded(hint).elements(Int64.self) == [1, 2, 0, 1])
+    #expect(try chain.state().map(\.name) == ["transitions", "start", "end"])
+}
+
 @Test func aSequenceInTwoPartsEndsAsTheWhole() throws {
     var generator = Philox(seed: 2)
     let lstm = try LSTM(5, 18, layers: 2, using: &generator)

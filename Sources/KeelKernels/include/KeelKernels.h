@@ -6,6 +6,8 @@
 #include "arctangent.h"
 #include "attention.h"
 #include "conv1d.h"
+#include "crf.h"
+#include "ctc.h"
 #include "detection.h"
 #include "dropout.h"
 #include "elementwise.h"
