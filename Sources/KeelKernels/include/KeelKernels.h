@@ -11,6 +11,7 @@
 #include "detection.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "extremes.h"
 #include "group_norm.h"
 #include "gru.h"
 #include "host.h"
