@@ -6,6 +6,8 @@ package let primitives: [any Primitive.Type] = [
     Negate.self,
     // Functions
     Exp.self, Log.self, Sqrt.self, Abs.self, Sign.self, Reciprocal.self, Erf.self, Arctangent.self, Clip.self, ClipGradient.self,
+    Expm1.self, Log1p.self, Sine.self, Cosine.self, HyperbolicSine.self, HyperbolicCosine.self, Arctangent2.self, Floor.self, Ceil.self,
+    Round.self, Truncate.self, Remainder.self,
     // Activations
     Relu.self, ReluGradient.self, LeakyRelu.self, LeakyReluGradient.self, Tanh.self, TanhGradient.self, Sigmoid.self,
     SigmoidGradient.self, Silu.self, SiluGradient.self, Gelu.self, GeluGradient.self,
@@ -25,13 +27,13 @@ package let primitives: [any Primitive.Type] = [
     GroupNorm.self, GroupNormGradient.self, RMSNorm.self, RMSNormGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self,
     // Sequences
-    LSTM.self, LSTMGradient.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
+    LSTM.self, LSTMGradient.self, GRU.self, GRUGradient.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
     // Indexing
     Gather.self, ScatterAdd.self, OneHot.self, TakeAlong.self, Scatter.self, NonZero.self,
     // Orders and running sums
-    TopK.self, CumulativeSum.self, LinearRecurrence.self,
+    TopK.self, CumulativeSum.self, CumulativeExtreme.self, LinearRecurrence.self,
     // Losses, dropout
-    SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, Dropout.self,
+    SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, CTCLoss.self, CRFLogPartition.self, Viterbi.self, Dropout.self,
     // State updates
     Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamWStep.self, LazyAdamStep.self,
 ]

@@ -19,7 +19,17 @@
     CASE(KEEL_RELU, x < 0.0f ? 0.0f : x)                                                                               \
     CASE(KEEL_LEAKY_RELU, x < 0.0f ? p0 * x : x)                                                                       \
     CASE(KEEL_CLIP, x < p0 ? p0 : x > p1 ? p1 : x)                                                                     \
-    CASE(KEEL_SCALE, p0 * x + p1)
+    CASE(KEEL_SCALE, p0 * x + p1)                                                                                      \
+    CASE(KEEL_EXPM1, expm1_fast(x))                                                                                    \
+    CASE(KEEL_LOG1P, log1p_fast(x))                                                                                    \
+    CASE(KEEL_SIN, sinf(x))                                                                                            \
+    CASE(KEEL_COS, cosf(x))                                                                                            \
+    CASE(KEEL_SINH, sinh_fast(x))                                                                                      \
+    CASE(KEEL_COSH, cosh_fast(x))                                                                                      \
+    CASE(KEEL_FLOOR, __builtin_elementwise_floor(x))                                                                   \
+    CASE(KEEL_CEIL, __builtin_elementwise_ceil(x))                                                                     \
+    CASE(KEEL_ROUND, __builtin_elementwise_rint(x))                                                                    \
+    CASE(KEEL_TRUNCATE, __builtin_elementwise_trunc(x))
 
 #define BINARY_CASES                                                                                                   \
     CASE(KEEL_ADD, x + y)                                                                                              \
@@ -36,7 +46,9 @@
     CASE(KEEL_RELU_GRADIENT, y > 0.0f ? x : 0.0f)                                                                      \
     CASE(KEEL_LEAKY_RELU_GRADIENT, y < 0.0f ? p0 * x : x)                                                              \
     CASE(KEEL_CLIP_GRADIENT, y > p0 && y < p1 ? x : 0.0f)                                                              \
-    CASE(KEEL_LOGISTIC_LOSS, (x > 0.0f ? x : 0.0f) - x * y + keel_log1p_exp_negative(__builtin_elementwise_abs(x)))
+    CASE(KEEL_LOGISTIC_LOSS, (x > 0.0f ? x : 0.0f) - x * y + keel_log1p_exp_negative(__builtin_elementwise_abs(x)))    \
+    CASE(KEEL_ARCTANGENT2, atan2f(x, y))                                                                               \
+    CASE(KEEL_REMAINDER, remainder_of(x, y))
 
 KEEL_INLINE float silu_slope(float x) {
     const float s = keel_sigmoid(x);
@@ -46,6 +58,33 @@ KEEL_INLINE float silu_slope(float x) {
 KEEL_INLINE float gelu_slope(float x) {
     const float cdf = 0.5f * (1.0f + keel_erf(x * KEEL_INV_SQRT2));
     return cdf + x * (KEEL_INV_SQRT_2PI * keel_exp(-0.5f * x * x));
+}
+
+// e^x - 1 and ln(1 + x) keep their digits near 0: what rounding took from e^x, or from 1 + x, is made good by a quotient (after Kahan).
+KEEL_INLINE float expm1_fast(float x) {
+    const float e = keel_exp(x), near = (e - 1.0f) * x / keel_log(e);
+    return e == 1.0f ? x : x < -20.0f ? -1.0f : x > 20.0f ? e : near;
+}
+
+KEEL_INLINE float log1p_fast(float x) {
+    const float u = 1.0f + x;
+    return u == 1.0f ? x : x > 1e7f ? keel_log(x) : keel_log(u) * (x / (u - 1.0f));
+}
+
+// From half the exponent where e^x itself might overflow.
+KEEL_INLINE float sinh_fast(float x) {
+    const float magnitude = __builtin_elementwise_abs(x), t = expm1_fast(magnitude), half = keel_exp(0.5f * magnitude);
+    return __builtin_copysignf(magnitude > 20.0f ? 0.5f * half * half : 0.5f * (t + t / (t + 1.0f)), x) + (x != x ? x : 0.0f);
+}
+
+KEEL_INLINE float cosh_fast(float x) {
+    const float half = keel_exp(0.5f * __builtin_elementwise_abs(x)), e = half * half;
+    return half > 1e5f ? 0.5f * half * half : 0.5f * (e + 1.0f / e);
+}
+
+KEEL_INLINE float remainder_of(float x, float y) {
+    const float rest = fmodf(x, y);
+    return rest != 0.0f && (rest < 0.0f) != (y < 0.0f) ? rest + y : rest;
 }
 
 KEEL_CLONES static void unary_row(keel_unary_op op, int64_t n, float *restrict out, const float *restrict in, float p0, float p1) {
@@ -122,6 +161,8 @@ KEEL_CLONES static void binary_row_vs(keel_binary_op op, int64_t n, float *restr
     CASE(KEEL_LEAKY_RELU_GRADIENT, y < 0.0f ? p0 * x : x)
     CASE(KEEL_CLIP_GRADIENT, y > p0 && y < p1 ? x : 0.0f)
     CASE(KEEL_LOGISTIC_LOSS, (x > 0.0f ? x : 0.0f) - x * y + keel_log1p_exp_negative(__builtin_elementwise_abs(x)))
+    CASE(KEEL_ARCTANGENT2, atan2f(x, y))
+    CASE(KEEL_REMAINDER, remainder_of(x, y))
 #undef CASE
     }
 }

@@ -36,6 +36,16 @@ static double unary(keel_unary_op op, double x, double p0, double p1) {
     case KEEL_LEAKY_RELU: return x < 0 ? p0 * x : x;
     case KEEL_CLIP: return x < p0 ? p0 : x > p1 ? p1 : x;
     case KEEL_SCALE: return p0 * x + p1;
+    case KEEL_EXPM1: return expm1(x);
+    case KEEL_LOG1P: return log1p(x);
+    case KEEL_SIN: return sin(x);
+    case KEEL_COS: return cos(x);
+    case KEEL_SINH: return sinh(x);
+    case KEEL_COSH: return cosh(x);
+    case KEEL_FLOOR: return floor(x);
+    case KEEL_CEIL: return ceil(x);
+    case KEEL_ROUND: return rint(x);
+    case KEEL_TRUNCATE: return trunc(x);
     }
 }
 
@@ -59,6 +69,11 @@ static double binary(keel_binary_op op, double x, double y, double p0, double p1
     case KEEL_LEAKY_RELU_GRADIENT: return y < 0 ? p0 * x : x;
     case KEEL_CLIP_GRADIENT: return y > p0 && y < p1 ? x : 0;
     case KEEL_LOGISTIC_LOSS: return (x > 0 ? x : 0) - x * y + log1p(exp(-fabs(x)));
+    case KEEL_ARCTANGENT2: return atan2(x, y);
+    case KEEL_REMAINDER: {
+        const double rest = fmod(x, y);
+        return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+    }
     }
 }
 
@@ -82,6 +97,10 @@ static int64_t binary_integer(keel_binary_op op, int64_t x, int64_t y) {
     case KEEL_DIVIDE: return y == 0 ? 0 : y == -1 ? (int64_t)(0 - (uint64_t)x) : x / y;
     case KEEL_MAXIMUM: return x > y ? x : y;
     case KEEL_MINIMUM: return x < y ? x : y;
+    case KEEL_REMAINDER: {
+        const int64_t rest = y == 0 || y == -1 ? 0 : x % y;
+        return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+    }
     default: return 0;
     }
 }

@@ -8,37 +8,15 @@ public import Keel
 /// - Initial values: all uniform in ±1/√hidden.
 /// - Source: Hochreiter and Schmidhuber, 1997; Gers et al., 2000; both directions: Schuster and Paliwal, 1997.
 public struct LSTM: Layer {
-    /// The weights of one layer in one direction.
-    public struct Direction: Sendable {
-        public var input, recurrent, inputBias, recurrentBias: Tensor
-    }
-
     /// For each layer its directions: forwards, and backwards if there is one.
-    public var layers: [[Direction]]
+    public var layers: [[RecurrentWeights]]
     public let hidden: Int
 
     public init(
         _ inFeatures: Int, _ hidden: Int, layers: Int = 1, isBidirectional: Bool = false, using generator: inout Philox
     ) throws(TensorError) {
-        guard layers >= 1, hidden >= 1 else {
-            throw TensorError(.argument(primitive: "LSTM", name: "layers and hidden", given: "\(layers) and \(hidden)", allowed: "1 and more"))
-        }
-        let bound = 1 / Float(hidden).squareRoot(), directions = isBidirectional ? 2 : 1
-        var made: [[Direction]] = []
-        for layer in 0..<layers {
-            let features = layer == 0 ? inFeatures : directions * hidden
-            var both: [Direction] = []
-            for _ in 0..<directions {
-                both.append(
-                    Direction(
-                        input: try .uniform([4 * hidden, features], in: -bound...bound, using: &generator),
-                        recurrent: try .uniform([4 * hidden, hidden], in: -bound...bound, using: &generator),
-                        inputBias: try .uniform([4 * hidden], in: -bound...bound, using: &generator),
-                        recurrentBias: try .uniform([4 * hidden], in: -bound...bound, using: &generator)))
-            }
-            made.append(both)
-        }
-        self.layers = made
+        self.layers = try RecurrentWeights.layers(
+            layers, of: "LSTM", gates: 4, inFeatures, hidden, isBidirectional: isBidirectional, using: &generator)
         self.hidden = hidden
     }
 
@@ -66,15 +44,5 @@ public struct LSTM: Layer {
         return (y, last)
     }
 
-    public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
-        for layer in layers.indices {
-            for direction in layers[layer].indices {
-                let name = "\(layer).\(direction == 0 ? "forward" : "backward")"
-                try body("\(name).input", .parameter, &layers[layer][direction].input)
-                try body("\(name).recurrent", .parameter, &layers[layer][direction].recurrent)
-                try body("\(name).inputBias", .parameter, &layers[layer][direction].inputBias)
-                try body("\(name).recurrentBias", .parameter, &layers[layer][direction].recurrentBias)
-            }
-        }
-    }
+    public mutating func forEachState(_ body: StateVisitor) throws(TensorError) { try layers.forEachState(body) }
 }

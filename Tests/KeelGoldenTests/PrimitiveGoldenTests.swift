@@ -110,7 +110,7 @@ private let goldenCases: [GoldenCase] = [
     GoldenCase("dropout", ["Dropout"]) { x throws(TensorError) in
         try x[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: x[0].device), draw: 2)
     },
-] + visionGoldenCases + indexingGoldenCases + autogradGoldenCases
+] + visionGoldenCases + indexingGoldenCases + autogradGoldenCases + sequenceGoldenCases + lossGoldenCases + functionGoldenCases
 
 @Test(arguments: goldenCases)
 func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
@@ -136,7 +136,7 @@ func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
 /// What has no golden values of its own: whole numbers and bools, copies, the second derivative of max pooling, what
 /// `TrainingGoldenTests` covers, and lazy Adam, which moves rows as AdamW does.
 private let others: Set<String> = [
-    "Identity", "Move", "Cast", "ArgMax", "OneHot", "MaxPool2DPick", "NonMaximumSuppression", "NonZero", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic",
+    "Identity", "Move", "Cast", "ArgMax", "OneHot", "MaxPool2DPick", "NonMaximumSuppression", "NonZero", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic", "Viterbi",
 ]
 
 @Test func everyFloatPrimitiveHasGoldenValues() throws {

@@ -34,6 +34,72 @@ private func numbers(_ shape: Shape, _ seed: UInt64 = 1) throws -> Tensor {
     }
 }
 
+@Test func gatedUnitsNameTheirState() throws {
+    var generator = Philox(seed: 1)
+    let gru = try GRU(3, 4, layers: 2, isBidirectional: true, using: &generator)
+    let names = try gru.state().map(\.name)
+    #expect(names.count == 16)
+    #expect(names.suffix(4) == ["1.backward.input", "1.backward.recurrent", "1.backward.inputBias", "1.backward.recurrentBias"])
+    #expect(try gru.parameterCount() == 2 * (12 * 3 + 12 * 4 + 24) + 2 * (12 * 8 + 12 * 4 + 24))
+    #expect(throws: TensorError.self) { try GRU(3, 0, using: &generator) }
+    #expect(throws: TensorError.self) { try gru.run(numbers([2, 3, 3]), states: [numbers([2, 2, 4])]) }
+}
+
+/// Each sequence of a padded batch, and its last states, are what it has alone, forwards and backwards; and so is every gradient.
+@Test func gatedUnitsGivePaddedSequencesWhatTheyGetAlone() throws {
+    var generator = Philox(seed: 2)
+    let gru = try GRU(5, 17, layers: 2, isBidirectional: true, using: &generator)
+    let sequences = try [7, 1, 4, 6, 2, 3, 5].enumerated().map { try numbers([$1, 5], UInt64($0)).requiringGradient() }
+    let (x, lengths) = try Tensor.padded(sequences: sequences, value: 9)
+    let made = try gru.run(x, lengths: lengths), parts = try made.y.sequences(lengths: lengths)
+    let gradients = try (made.y.squared().sum() + made.states[1].sum()).gradients(of: sequences)
+    for (i, sequence) in sequences.enumerated() {
+        let alone = try gru.run(sequence.withAxis(0))
+        // The same sums in the same order, up to the rows that share a tile.
+        #expect(try zip(parts[i].elements(), alone.y.elements()).allSatisfy { abs($0 - $1) <= 1e-6 })
+        for (padded, own) in zip(made.states, alone.states) {
+            #expect(try zip(padded.at(i, axis: 1).elements(), own.at(0, axis: 1).elements()).allSatisfy { abs($0 - $1) <= 1e-6 })
+        }
+        let own = try (alone.y.squared().sum() + alone.states[1].sum()).gradients(of: [sequence])[0]
+        #expect(try zip(gradients[i].elements(), own.elements()).allSatisfy { abs($0 - $1) <= 1e-5 })
+    }
+    #expect(throws: TensorError.self) { try x.sequences(lengths: Tensor([Int64](repeating: 8, count: 7))) }
+}
+
+@Test func gatedUnitsGoOnFromTheStateTheyEndedWith() throws {
+    var generator = Philox(seed: 2)
+    let gru = try GRU(5, 18, layers: 2, using: &generator)
+    let x = try numbers([3, 6, 5])
+    let whole = try gru.run(x), first = try gru.run(x.sliced(1, to: 2)), rest = try gru.run(x.sliced(1, from: 2), states: first.states)
+    #expect(try zip(whole.y.sliced(1, from: 2).elements(), rest.y.elements()).allSatisfy { abs($0 - $1) <= 1e-6 })
+}
+
+@Test func aLengthMaskIsTrueWithinEachSequence() throws {
+    let mask = try Tensor([Int64(2), 0, 3]).lengthMask(3)
+    #expect(try mask.elements(Bool.self) == [true, true, false, false, false, false, true, true, true])
+}
+
+/// Tags that are told apart by what came before them only: each step's own score says nothing of them.
+@Test func aChainLearnsWhichTagFollowsWhich() throws {
+    var generator = Philox(seed: 5)
+    var chain = try LinearChainCRF(3, using: &generator)
+    let parameters = try ParameterStore(&chain), optimizer = try AdamW(parameters, learningRate: 0.1, weightDecay: 0)
+    let emissions = try Tensor.zeros([2, 6, 3]), tags = try Tensor([0, 1, 2, 0, 1, 2, 1, 2, 0, 1, 0, 0].map { Int64($0) }, [2, 6])
+    let lengths = try Tensor([Int64(6), 4])
+    var losses: [Float] = []
+    for _ in 0..<60 {
+        try parameters.clearGradients()
+        let loss = try chain.logLikelihood(emissions, tags, lengths: lengths).mean().negated()
+        losses.append(try loss.item())
+        try loss.backward()
+        try optimizer.step()
+    }
+    #expect(losses[0] > 4 && losses[59] < 1)
+    let hint = try Tensor([Float(0), 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0], [1, 4, 3])
+    #expect(try chain.decoded(hint).elements(Int64.self) == [1, 2, 0, 1])
+    #expect(try chain.state().map(\.name) == ["transitions", "start", "end"])
+}
+
 @Test func aSequenceInTwoPartsEndsAsTheWhole() throws {
     var generator = Philox(seed: 2)
     let lstm = try LSTM(5, 18, layers: 2, using: &generator)

@@ -1,4 +1,5 @@
 import Keel
+import Testing
 
 /// What the tests know of one primitive, or of one with the primitives that its gradient runs: a function of tensors, the shapes to
 /// try it with, and what it must refuse.
@@ -170,10 +171,17 @@ let primitiveCases: [PrimitiveCase] = [
         let weights = try Tensor([Float(1), 2, 0.5, 1]).cast(to: $0[0].dtype).moved(to: $0[0].device)
         return try $0[0].softmaxCrossEntropy(labels(6, below: 4).moved(to: $0[0].device), classWeights: weights)
     },
+    PrimitiveCase(names: ["SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyGradient"], shapes: [[[6, 4]], [[2, 3, 4]], [[0, 4]]]) {
+        let weights = try Tensor([Float(1), 2, 0.5, 1]).cast(to: $0[0].dtype).moved(to: $0[0].device)
+        let rows = Shape(try #require($0[0].shape.sizes).dropLast()), count = $0[0].count / 4
+        let some = try Tensor((0..<count).map { $0 % 3 == 1 ? -1 : Int64($0 % 4) }, rows).moved(to: $0[0].device)
+        let losses = try $0[0].softmaxCrossEntropy(some, classWeights: weights, labelSmoothing: 0.2, ignoring: -1, reduction: .none)
+        return try losses.flattened() + $0[0].softmaxCrossEntropy(some, labelSmoothing: 0.1, ignoring: -1, reduction: .sum)
+    },
     PrimitiveCase(names: ["LogisticLoss"], shapes: [[[7], [7]], [[2, 3], [3]], [[1], [1]]], range: 0.1...0.9) {
         try $0[0].binaryCrossEntropy($0[1])
     },
     PrimitiveCase(names: ["Dropout"], shapes: [[[300]], [[2, 5]], [[0]]]) {
         try $0[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: $0[0].device), draw: 2)
     },
-] + sequenceCases + visionCases + indexingCases
+] + sequenceCases + visionCases + indexingCases + recurrentCases + functionCases

@@ -10,6 +10,7 @@ typedef enum : int32_t {
     KEEL_LEAKY_RELU,  // p0: slope below zero
     KEEL_CLIP,        // p0: least, p1: most
     KEEL_SCALE,       // p0 * x + p1
+    KEEL_EXPM1, KEEL_LOG1P, KEEL_SIN, KEEL_COS, KEEL_SINH, KEEL_COSH, KEEL_FLOOR, KEEL_CEIL, KEEL_ROUND, KEEL_TRUNCATE,
 } keel_unary_op;
 
 /// Functions of two numbers; the gradients take the output's gradient first.
@@ -23,6 +24,8 @@ typedef enum : int32_t {
     KEEL_LEAKY_RELU_GRADIENT,  // (dy, x), p0: slope
     KEEL_CLIP_GRADIENT,        // (dy, x), p0, p1: limits
     KEEL_LOGISTIC_LOSS,        // (logit, target)
+    KEEL_ARCTANGENT2,          // (y, x): the angle of the point (x, y)
+    KEEL_REMAINDER,            // of x / y, with the sign of y
 } keel_binary_op;
 
 typedef enum : int32_t {
