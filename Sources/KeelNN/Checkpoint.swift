@@ -5,8 +5,8 @@ public import Keel
 /// position) as text.
 public enum Checkpoint {
     /// Writes a checkpoint, whole or not at all.
-    public static func save<L: Layer>(
-        _ layer: L, _ optimizer: some Optimizer, average: ExponentialMovingAverage? = nil, notes: [String: String] = [:], to path: String
+    public static func save<M: Module>(
+        _ layer: M, _ optimizer: some Optimizer, average: ExponentialMovingAverage? = nil, notes: [String: String] = [:], to path: String
     ) throws(TensorError) {
         var tensors: [(name: String, tensor: Tensor)] = []
         for part in try layer.state() { tensors.append(("model." + part.name, part.tensor.detached())) }
@@ -20,8 +20,8 @@ public enum Checkpoint {
     /// - Returns: the notes.
     /// - Throws: as `Layer.load`.
     @discardableResult
-    public static func load<L: Layer>(
-        _ layer: inout L, _ optimizer: some Optimizer, average: ExponentialMovingAverage? = nil, from path: String
+    public static func load<M: Module>(
+        _ layer: inout M, _ optimizer: some Optimizer, average: ExponentialMovingAverage? = nil, from path: String
     ) throws(TensorError) -> [String: String] {
         let file = try Safetensors(reading: path)
         var state: [(Tensor, Tensor)] = []

@@ -44,7 +44,7 @@ public struct ExponentialMovingAverage {
     }
 
     /// A copy of the store's layer with the mean instead of the parameters; what isn't in the store, as buffers, is as the layer has it.
-    public func applied<L: Layer>(to layer: L) throws(TensorError) -> L {
+    public func applied<M: Module>(to layer: M) throws(TensorError) -> M {
         var means: [String: Tensor] = [:]
         for part in parameters.parts { means[part.name] = try parameters.view(of: values, part) }
         for (mean, table) in zip(tables, parameters.tables) { means[table.name] = mean }
