@@ -30,7 +30,7 @@ public protocol Module: Sendable {
 /// }
 /// ```
 ///
-/// Training: a `ParameterStore` moves the parameters into flat memory, once, right after the network was made or loaded; an
+/// Training: a `Trainer` has the whole loop. What it does: a `ParameterStore` moves the parameters into flat memory, once, right after the network was made or loaded; an
 /// optimiser updates that memory in place. The network is used as before.
 ///
 /// ```swift

@@ -53,6 +53,17 @@ public struct Plateau: Sendable, Hashable, Codable {
         return learningRate
     }
 
+    /// What changes, as text.
+    var notes: [String: String] {
+        get { ["learning_rate": "\(learningRate)", "best": best.map { "\($0)" } ?? "none", "worse": "\(worse)", "cooling": "\(cooling)"] }
+        set {
+            learningRate = newValue["learning_rate"].flatMap { Double($0) } ?? learningRate
+            best = newValue["best"].flatMap { Double($0) }
+            worse = newValue["worse"].flatMap { Int($0) } ?? 0
+            cooling = newValue["cooling"].flatMap { Int($0) } ?? 0
+        }
+    }
+
     private func isBetter(_ measure: Double) -> Bool {
         guard let best else { return !measure.isNaN }
         return isLowerBetter ? measure < best * (1 - threshold) : measure > best * (1 + threshold)
