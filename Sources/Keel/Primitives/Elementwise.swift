@@ -104,7 +104,9 @@ extension BinaryElementwise {
 
 func apply<P: UnaryElementwise>(_ primitive: P, _ x: Tensor) throws(TensorError) -> Tensor {
     let descriptor = x.descriptor
-    guard descriptor.isGapless, descriptor.spec.dtype == .float32, descriptor.offset == 0, x.storage.place.isCPU else {
+    guard descriptor.isGapless, descriptor.spec.dtype == .float32, descriptor.offset == 0, x.storage.place.isCPU,
+        ThreadState.current.profile == nil
+    else {
         return try run(primitive, Operands(x))
     }
     let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
@@ -121,7 +123,7 @@ func apply<P: UnaryElementwise>(_ primitive: P, _ x: Tensor) throws(TensorError)
 func apply<P: BinaryElementwise>(_ primitive: P, _ a: Tensor, _ b: Tensor) throws(TensorError) -> Tensor {
     let descriptor = a.descriptor
     guard descriptor.liesLike(b.descriptor), descriptor.spec.dtype == .float32, descriptor.offset == 0, a.storage.place.isCPU,
-        b.storage.place.isCPU
+        b.storage.place.isCPU, ThreadState.current.profile == nil
     else { return try run(primitive, Operands(a, b)) }
     let storage = try Storage(bytes: descriptor.count * 4, on: .cpu)
     let constants = primitive.constants
