@@ -71,9 +71,9 @@ struct TCNBlock: Layer {
     var shortcut: TemporalConv?
 
     init(_ from: Int, _ to: Int, taps: Int, dilation: Int, using generator: inout Philox) throws(TensorError) {
-        first = try TemporalConv(from, to, taps: taps, padding: .causal, dilation: dilation, using: &generator)
-        second = try TemporalConv(to, to, taps: taps, padding: .causal, dilation: dilation, using: &generator)
-        shortcut = from == to ? nil : try TemporalConv(from, to, taps: 1, using: &generator)
+        first = try TemporalConv(from, to, kernel: taps, padding: .causal, dilation: dilation, using: &generator)
+        second = try TemporalConv(to, to, kernel: taps, padding: .causal, dilation: dilation, using: &generator)
+        shortcut = from == to ? nil : try TemporalConv(from, to, kernel: 1, using: &generator)
     }
 
     func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {

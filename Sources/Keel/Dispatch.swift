@@ -131,7 +131,9 @@ private func execute<P: Primitive>(
     assert(primitives.contains { $0 == P.self } || !isOfKeel(P.self), "\(P.self) isn't in Primitives.swift")
     let state = ThreadState.current
     state.kernelsRunning += 1
+    state.profile?.begin()
     defer {
+        state.profile?.end(P.name, inputs, outputs)
         state.kernelsRunning -= 1
         if state.kernelsRunning == 0, !state.heldBack.isEmpty {
             for (block, token) in state.heldBack { MemoryPool.host.deallocate(block, sizeClass: token) }

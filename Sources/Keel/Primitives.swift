@@ -35,5 +35,6 @@ package let primitives: [any Primitive.Type] = [
     // Losses, dropout
     SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, CTCLoss.self, CRFLogPartition.self, Viterbi.self, Dropout.self,
     // State updates
-    Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamWStep.self, LazyAdamStep.self,
+    Accumulate.self, Assign.self, ScaleInPlace.self, SGDStep.self, AdamStep.self, LazyAdamStep.self,
+    AdagradStep.self, RMSpropStep.self, LAMBStep.self,
 ]

@@ -1,13 +1,14 @@
 import Synchronization
 
-/// Whether what runs is watched: by `detectingAnomalies`, or by `checkpointed`, which learns which nodes a run makes. While any
+/// Whether what runs is watched: by `detectingAnomalies`, by `profile`, or by `checkpointed`, which learns which nodes a run
+/// makes. While any
 /// thread is, primitives of all threads leave their short way and ask what is wanted of them; else it costs a look at one number.
 enum Watch {
     private static let count = Atomic<Int>(0)
 
     @inline(__always) static var isOn: Bool { count.load(ordering: .relaxed) != 0 }
 
-    static func during<R>(_ body: () throws(TensorError) -> R) throws(TensorError) -> R {
+    static func during<R, E>(_ body: () throws(E) -> R) throws(E) -> R {
         count.add(1, ordering: .relaxed)
         defer { count.subtract(1, ordering: .relaxed) }
         return try body()

@@ -7,6 +7,7 @@ typedef struct {
     const float *gradient;
     float rate, beta1, beta2, epsilon, decay, root_correction;
     int32_t nesterov;
+    float coupled;
 } update_job;
 
 KEEL_CLONES static void sgd(void *context, int64_t begin, int64_t end) {
@@ -29,18 +30,18 @@ KEEL_CLONES static void sgd(void *context, int64_t begin, int64_t end) {
 }
 
 void keel_sgd_f32(int64_t count, float *value, float *velocity, const float *gradient, float rate, float momentum, float decay, int32_t nesterov) {
-    update_job j = {value, velocity, 0, gradient, rate, momentum, 0, 0, decay, 0, nesterov};
+    update_job j = {value, velocity, 0, gradient, rate, momentum, 0, 0, decay, 0, nesterov, 0};
     keel_parallel(count, 16384, sgd, &j);
 }
 
-KEEL_CLONES static void adamw(void *context, int64_t begin, int64_t end) {
+KEEL_CLONES static void adam(void *context, int64_t begin, int64_t end) {
     const update_job *j = context;
     float *restrict value = j->value, *restrict first = j->first, *restrict second = j->second;
     const float *restrict gradient = j->gradient;
     const float rate = j->rate, beta1 = j->beta1, beta2 = j->beta2, epsilon = j->epsilon, keep = 1.0f - j->decay;
-    const float root = j->root_correction;
+    const float root = j->root_correction, coupled = j->coupled;
     for (int64_t i = begin; i < end; i++) {
-        const float g = gradient[i];
+        const float g = gradient[i] + coupled * value[i];
         const float m = beta1 * first[i] + (1.0f - beta1) * g;
         const float v = beta2 * second[i] + (1.0f - beta2) * g * g;
         first[i] = m;
@@ -49,11 +50,11 @@ KEEL_CLONES static void adamw(void *context, int64_t begin, int64_t end) {
     }
 }
 
-void keel_adamw_f32(int64_t count, float *value, float *first, float *second, const float *gradient, float rate, float beta1, float beta2, float epsilon, float decay, int64_t step) {
+void keel_adam_f32(int64_t count, float *value, float *first, float *second, const float *gradient, float rate, float beta1, float beta2, float epsilon, float decay, int32_t is_decoupled, int64_t step) {
     const double correction1 = 1.0 - pow(beta1, (double)step), correction2 = 1.0 - pow(beta2, (double)step);
-    update_job j = {value, first, second, gradient, (float)(rate / correction1), beta1, beta2, epsilon, rate * decay,
-                    (float)(1.0 / sqrt(correction2)), 0};
-    keel_parallel(count, 16384, adamw, &j);
+    update_job j = {value, first, second, gradient, (float)(rate / correction1), beta1, beta2, epsilon, is_decoupled ? rate * decay : 0,
+                    (float)(1.0 / sqrt(correction2)), 0, is_decoupled ? 0 : decay};
+    keel_parallel(count, 16384, adam, &j);
 }
 
 // Rows that are looked up lie far apart: they are asked for this many rows ahead.
@@ -136,6 +137,6 @@ KEEL_CLONES static void scale(void *context, int64_t begin, int64_t end) {
 
 void keel_scale_f32(int64_t count, float *x, float factor) {
     if (factor == 1.0f) return;
-    update_job j = {x, 0, 0, 0, factor, 0, 0, 0, 0, 0, 0};
+    update_job j = {x, 0, 0, 0, factor, 0, 0, 0, 0, 0, 0, 0};
     keel_parallel(count, 32768, scale, &j);
 }

@@ -10,12 +10,14 @@ extension Context {
     public func checkpointed(
         _ x: Tensor, _ body: @escaping (_ x: Tensor, _ context: Context) throws(TensorError) -> Tensor
     ) throws(TensorError) -> Tensor {
-        let first = draws?.upcoming ?? 0
-        return try Keel.checkpointed([x]) { inputs throws(TensorError) in
-            let own = Draws(from: first)
-            let y = try body(inputs[0], Context(isTraining: isTraining, random: random, draws: own))
-            if let draws, draws.upcoming < own.upcoming { draws.skip(to: own.upcoming) }
-            return [y]
-        }[0]
+        let first = call?.upcoming ?? 0
+        let outputs = try Keel.checkpointed([x]) { inputs throws(TensorError) in
+            let own = Call(from: first)
+            let y = try body(inputs[0], Context(isTraining: isTraining, random: random, call: own))
+            if let call, call.upcoming < own.upcoming { call.skip(to: own.upcoming) }
+            return [y] + own.losses.withLock { $0 }
+        }
+        for loss in outputs.dropFirst() { add(auxiliaryLoss: loss) }
+        return outputs[0]
     }
 }

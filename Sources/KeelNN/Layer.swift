@@ -1,7 +1,13 @@
-import Synchronization
 public import Keel
 
-/// A part of a network: a value that holds parameters and buffers, and can be called.
+/// A part of a network: a value that holds parameters and buffers, and names them. What is called with one tensor is a `Layer`; others, as a
+/// decoder or a feature pyramid, have a call of their own.
+public protocol Module: Sendable {
+    /// Visits all state by name, always in the same order. The visitor may replace it.
+    mutating func forEachState(_ body: StateVisitor) throws(TensorError)
+}
+
+/// A module that is called with one tensor and gives one.
 ///
 /// ## How to use KeelNN
 ///
@@ -24,7 +30,7 @@ public import Keel
 /// }
 /// ```
 ///
-/// Training: a `ParameterStore` moves the parameters into flat memory, once, right after the network was made or loaded; an
+/// Training: a `Trainer` has the whole loop. What it does: a `ParameterStore` moves the parameters into flat memory, once, right after the network was made or loaded; an
 /// optimiser updates that memory in place. The network is used as before.
 ///
 /// ```swift
@@ -45,14 +51,12 @@ public import Keel
 /// ```
 ///
 /// Saving and loading: `try net.save(to: path)` and `try net.load(from: path)`; for going on with training,
-/// `Checkpoint.save(to:, &net, &optimizer, ...)` and `Checkpoint.load(...)`. Load after the store was made, or before: both work.
+/// `Checkpoint.save(net, optimizer, to: path)` and `Checkpoint.load(&net, optimizer, from: path)`. Load after the store was made, or before: both
+/// work.
 ///
 /// All of it runs on one thread, which should be a `ComputeLane`'s: `try await lane.run { try train(...) }`.
-public protocol Layer: Sendable {
+public protocol Layer: Module {
     func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor
-
-    /// Visits all state by name, always in the same order. The visitor may replace it.
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError)
 }
 
 /// What a piece of state is for.
@@ -66,7 +70,7 @@ public enum StateKind: Sendable, Hashable {
 /// Sees a piece of state: its name, its kind, and itself.
 public typealias StateVisitor = (_ name: String, _ kind: StateKind, _ tensor: inout Tensor) throws(TensorError) -> Void
 
-extension Layer {
+extension Module {
     /// Visits this layer's state as part of a larger one, where it is called `name`.
     public mutating func forEachState(_ body: StateVisitor, under name: String) throws(TensorError) {
         try forEachState { (inner, kind, tensor) throws(TensorError) in try body("\(name).\(inner)", kind, &tensor) }
@@ -134,44 +138,6 @@ extension Layer {
             if tensor.requiresGradient { try tensor.assign(value) } else { tensor = value }
         }
     }
-}
-
-/// What a call of a network needs to know beside its input: whether it trains, and where its randomness comes from.
-///
-/// Randomness is a key and a counter in a tensor, not numbers: a traced program takes them as an input.
-public struct Context: Sendable {
-    public let isTraining: Bool
-    let random: Tensor?
-    let draws: Draws?
-
-    /// For predicting: statistics are used, not made; nothing is dropped.
-    public static let prediction = Context(isTraining: false, random: nil, draws: nil)
-
-    /// For one training step. The same seed and step give the same random numbers.
-    public static func training(seed: UInt64, step: Int) throws(TensorError) -> Context {
-        .training(random: try Tensor([Int64(bitPattern: seed), Int64(step)]))
-    }
-
-    /// For one training step with a key and a counter, int64 `[2]`.
-    public static func training(random: Tensor) -> Context { Context(isTraining: true, random: random, draws: Draws()) }
-
-    /// `x` with some numbers dropped, if this is training; each call with other random numbers.
-    public func dropped(_ x: Tensor, rate: Double) throws(TensorError) -> Tensor {
-        guard isTraining, rate > 0, let random, let draws else { return x }
-        return try x.dropout(rate, random: random, draw: draws.next())
-    }
-}
-
-/// Numbers the random draws of one call of a network.
-final class Draws: Sendable {
-    private let count: Atomic<Int>
-
-    init(from first: Int = 0) { count = Atomic(first) }
-
-    /// The number of the next draw.
-    var upcoming: Int { count.load(ordering: .relaxed) }
-    func next() -> Int { count.wrappingAdd(1, ordering: .relaxed).oldValue }
-    func skip(to draw: Int) { count.store(draw, ordering: .relaxed) }
 }
 
 /// Visits a parameter that may be missing.

@@ -32,8 +32,8 @@ public final class ParameterStore {
     /// - Parameters:
     ///   - groups: how a parameter is trained; nil keeps it as it is and spares its gradient.
     /// - Throws: `TensorError.dtype` for a parameter that isn't float32.
-    public init<L: Layer>(
-        _ layer: inout L, groups: (_ name: String, _ shape: Shape) -> ParameterGroup? = { _, _ in ParameterGroup() }
+    public init<M: Module>(
+        _ layer: inout M, groups: (_ name: String, _ shape: Shape) -> ParameterGroup? = { _, _ in ParameterGroup() }
     ) throws(TensorError) {
         var parts: [Part] = [], length = 0, sparse: [String: ParameterGroup] = [:]
         for state in try layer.state() where state.kind == .parameter {

@@ -2,8 +2,8 @@ public import Keel
 
 /// Convolution over time.
 ///
-/// - Shapes: `x [batch, time, inFeatures]` → `[batch, steps, outFeatures]`; `weight [outFeatures, inFeatures, taps]`, `bias [outFeatures]`.
-/// - Initial values: all uniform in ±1/√(inFeatures * taps).
+/// - Shapes: `x [batch, time, inFeatures]` → `[batch, steps, outFeatures]`; `weight [outFeatures, inFeatures, kernel]`, `bias [outFeatures]`.
+/// - Initial values: all uniform in ±1/√(inFeatures * kernel).
 public struct TemporalConv: Layer {
     public var weight: Tensor
     public var bias: Tensor?
@@ -14,18 +14,18 @@ public struct TemporalConv: Layer {
     public enum Padding: Sendable, Hashable {
         /// Nowhere: the result is shorter.
         case none
-        /// Before and after, alike; with stride 1 and an odd number of taps the result is as long as the input.
+        /// Before and after, alike; with stride 1 and an odd kernel the result is as long as the input.
         case same
         /// All before: no step sees a later one.
         case causal
     }
 
     public init(
-        _ inFeatures: Int, _ outFeatures: Int, taps: Int, padding: Padding = .none, dilation: Int = 1, stride: Int = 1, hasBias: Bool = true,
+        _ inFeatures: Int, _ outFeatures: Int, kernel: Int, padding: Padding = .none, dilation: Int = 1, stride: Int = 1, hasBias: Bool = true,
         using generator: inout Philox
     ) throws(TensorError) {
-        let bound = 1 / Float(max(inFeatures * taps, 1)).squareRoot()
-        weight = try .uniform([outFeatures, inFeatures, taps], in: -bound...bound, using: &generator)
+        let bound = 1 / Float(max(inFeatures * kernel, 1)).squareRoot()
+        weight = try .uniform([outFeatures, inFeatures, kernel], in: -bound...bound, using: &generator)
         bias = hasBias ? try .uniform([outFeatures], in: -bound...bound, using: &generator) : nil
         self.padding = padding
         self.dilation = dilation

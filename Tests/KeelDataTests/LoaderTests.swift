@@ -45,3 +45,21 @@ func aSavedPositionGoesOnWhereTheLoaderWas(threads: Int, taken: Int) throws {
     #expect(resumed.position == whole.position)
     #expect(all.map { $0[0] } == (0..<40).map { $0 / 10 })
 }
+
+@Test func batchesOfALoaderGoOnFromAnyPosition() throws {
+    let order = ItemOrder(count: 10, shuffledBy: 3)
+    func batches() -> LoaderBatches<Int, [Int]> {
+        LoaderBatches(order, batchSize: 4, opening: { Loader(order, from: $0, threads: 2, ahead: 5) { $0.epoch * 100 + $0.item } }, collate: { $0 })
+    }
+    var whole = batches(), all: [[Int]] = []
+    #expect(whole.batchesPerEpoch == 3)
+    for _ in 0..<9 { all.append(try whole.next()) }
+    #expect(all.map(\.count) == [4, 4, 2, 4, 4, 2, 4, 4, 2])
+    #expect(Set(all[3...5].joined()) == Set(100..<110))
+    for start in 0..<7 {
+        var part = batches()
+        part.seek(epoch: start / 3, batch: start % 3)
+        #expect(try part.next() == all[start])
+        #expect(try part.next() == all[start + 1])
+    }
+}

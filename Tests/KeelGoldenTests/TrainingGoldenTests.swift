@@ -41,8 +41,8 @@ private struct Net: Layer {
     }
 
     func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        let x = try MaxPool2D(2)(norm(conv(x, in: context), in: context).relu(), in: context)
-        return try GlobalAveragePool2D()(AveragePool2D(2)(x, in: context), in: context)
+        let x = try MaxPool(2)(norm(conv(x, in: context), in: context).relu(), in: context)
+        return try GlobalAveragePool()(AveragePool(2)(x, in: context), in: context)
     }
 
     func logits(_ pictures: Tensor, _ words: Tensor, in context: Context) throws -> Tensor {

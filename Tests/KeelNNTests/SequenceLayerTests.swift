@@ -121,7 +121,7 @@ func noStepOfACausalEncoderSeesALaterOne(isPreNorm: Bool) throws {
 
 @Test func noStepOfACausalConvolutionSeesALaterOne() throws {
     var generator = Philox(seed: 3)
-    let layer = try TemporalConv(3, 20, taps: 3, padding: .causal, dilation: 2, using: &generator)
+    let layer = try TemporalConv(3, 20, kernel: 3, padding: .causal, dilation: 2, using: &generator)
     let x = try numbers([2, 9, 3]), other = try Tensor.concatenated([x.sliced(1, to: 6), numbers([2, 3, 3], 9)], axis: 1)
     let a = try layer(x, in: .prediction), b = try layer(other, in: .prediction)
     #expect(a.shape == [2, 9, 20])

@@ -6,12 +6,12 @@ private func names(_ layer: some Layer) throws -> [String] { try layer.state().m
 
 @Test func visionLayersNameTheirState() throws {
     var generator = Philox(seed: 1)
-    #expect(try names(GroupNorm(groups: 2, 6)) == ["scale [6]", "bias [6]"])
+    #expect(try names(GroupNorm(6, groups: 2)) == ["scale [6]", "bias [6]"])
     #expect(try names(InstanceNorm(6)) == ["scale [6]", "bias [6]"])
     #expect(try names(RMSNorm(6)) == ["scale [6]"])
     #expect(try names(ConvTranspose2D(4, 6, kernel: 3, groups: 2, using: &generator)) == ["weight [4, 3, 3, 3]", "bias [6]"])
     #expect(try names(Conv1D(4, 6, kernel: 3, groups: 2, hasBias: false, using: &generator)) == ["weight [6, 2, 3]"])
-    #expect(try names(AdaptiveMaxPool2D(2, 3)) + names(Upsample(2)) == [])
+    #expect(try names(AdaptivePool(.max, 2, 3)) + names(Upsample(2)) == [])
 }
 
 /// A deviation is told from n numbers to about 1 / √(2n): 5 % at n = 400 and more, of which four times are allowed.
@@ -42,7 +42,7 @@ private func names(_ layer: some Layer) throws -> [String] { try layer.state().m
 @Test func normalisationsNormalise() throws {
     var generator = Philox(seed: 4)
     let x = try Tensor.uniform([3, 6, 5, 4], in: 1...9, using: &generator)
-    let grouped = try GroupNorm(groups: 2, 6)(x, in: .prediction).reshaped([3, 2, 60]), single = try InstanceNorm(6)(x, in: .prediction).reshaped([18, 20])
+    let grouped = try GroupNorm(6, groups: 2)(x, in: .prediction).reshaped([3, 2, 60]), single = try InstanceNorm(6)(x, in: .prediction).reshaped([18, 20])
     for y in [grouped, single] {
         #expect(try y.mean([-1]).elements().allSatisfy { abs($0) < 1e-5 })
         #expect(try y.variance([-1]).elements().allSatisfy { abs($0 - 1) < 1e-4 })
@@ -59,7 +59,7 @@ private func names(_ layer: some Layer) throws -> [String] { try layer.state().m
         var up: ConvTranspose2D
         init(using generator: inout Philox) throws {
             down = try Conv2D(1, 8, kernel: 3, stride: 2, padding: 1, using: &generator)
-            norm = try GroupNorm(groups: 4, 8)
+            norm = try GroupNorm(8, groups: 4)
             up = try ConvTranspose2D(8, 1, kernel: 3, stride: 2, padding: 1, outputPadding: 1, using: &generator)
         }
         func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try up(norm(down(x, in: context), in: context).silu(), in: context) }

@@ -2,7 +2,10 @@ import Keel
 import Testing
 
 /// Primitives that write in place; `UpdateTests` and `TableTests` have their rows.
-private let updates: Set<String> = ["Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamWStep", "LazyAdamStep", "RunningStatistic"]
+private let updates: Set<String> = [
+    "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamStep", "LazyAdamStep", "AdagradStep", "RMSpropStep", "LAMBStep",
+    "RunningStatistic",
+]
 
 @Test func everyPrimitiveHasARow() {
     let covered = Set(primitiveCases.flatMap(\.names)).union(updates)

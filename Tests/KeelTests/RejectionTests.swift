@@ -154,8 +154,8 @@ private let rejections: [Rejection] = [
     Rejection("SGDStep: needs flat [2], was given [3]") {
         try update(SGDStep(momentum: 0, decay: 0, rateFactor: 1, isNesterov: false), [zeros(2), zeros(3), zeros(2), zeros()])
     },
-    Rejection("AdamWStep: needs a scalar int64, was given []") {
-        let step = AdamWStep(beta1: 0.9, beta2: 0.9, epsilon: 1e-8, decay: 0, rateFactor: 1)
+    Rejection("AdamStep: needs a scalar int64, was given []") {
+        let step = AdamStep(beta1: 0.9, beta2: 0.9, epsilon: 1e-8, decay: 0, rateFactor: 1, isDecoupled: true)
         try update(step, [zeros(2), zeros(2), zeros(2), zeros(2), zeros(), zeros()])
     },
 ]

@@ -6,7 +6,7 @@ import Glibc
 import Darwin
 #endif
 
-// The only primitives that write in place: optimiser steps, and sums of gradients. They run through `update`.
+// Primitives that write in place: optimiser steps (more in AdaptiveSteps.swift), and sums of gradients. They run through `update`.
 
 /// `sum += x`.
 struct Accumulate: Primitive {
@@ -109,19 +109,21 @@ public struct SGDStep: Primitive {
     }
 }
 
-/// One step of AdamW over flat memory.
+/// One step of Adam over flat memory. Weight decay is added to the gradient, or decoupled from it (AdamW).
 ///
 /// - Shapes: `(value, first, second, gradient) [n]`, `rate []` float32, `step []` int64, counted from 1; written over the first three.
-/// - Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019.
-public struct AdamWStep: Primitive {
+/// - Source: Kingma and Ba, 2015; Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019.
+public struct AdamStep: Primitive {
     let beta1, beta2, epsilon, decay, rateFactor: Double
+    let isDecoupled: Bool
 
-    public init(beta1: Double, beta2: Double, epsilon: Double, decay: Double, rateFactor: Double) {
+    public init(beta1: Double, beta2: Double, epsilon: Double, decay: Double, rateFactor: Double, isDecoupled: Bool) {
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
         self.decay = decay
         self.rateFactor = rateFactor
+        self.isDecoupled = isDecoupled
     }
 
     public static var overwrites: [Int] { [0, 1, 2] }
@@ -129,7 +131,7 @@ public struct AdamWStep: Primitive {
         try checkFlat(inputs, vectors: 4, scalars: [.float32, .int64], Self.name)
         return SpecList([inputs[0], inputs[1], inputs[2]])
     }
-    public static var kernels: Kernels<AdamWStep> {
+    public static var kernels: Kernels<AdamStep> {
         Kernels(
             reference: { p, inputs, outputs throws(TensorError) in
                 let (value, first, second) = (outputs[0].pointer(Float.self), outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
@@ -141,20 +143,20 @@ public struct AdamWStep: Primitive {
                     power2 *= p.beta2
                 }
                 for i in 0..<inputs[0].count {
-                    let g = Double(gradient[i])
+                    let g = Double(gradient[i]) + (p.isDecoupled ? 0 : p.decay * Double(value[i]))
                     let m = p.beta1 * Double(first[i]) + (1 - p.beta1) * g
                     let v = p.beta2 * Double(second[i]) + (1 - p.beta2) * g * g
                     first[i] = Float(m)
                     second[i] = Float(v)
                     let direction = m / (1 - power1) / ((v / (1 - power2)).squareRoot() + p.epsilon)
-                    value[i] = Float(Double(value[i]) * (1 - rate * p.decay) - rate * direction)
+                    value[i] = Float(Double(value[i]) * (1 - (p.isDecoupled ? rate * p.decay : 0)) - rate * direction)
                 }
             },
             cpu: { p, inputs, outputs throws(TensorError) in
-                keel_adamw_f32(
+                keel_adam_f32(
                     Int64(inputs[0].count), outputs[0].pointer(Float.self), outputs[1].pointer(Float.self), outputs[2].pointer(Float.self),
                     inputs[3].pointer(Float.self), Float(p.rateFactor) * inputs[4].pointer(Float.self).pointee, Float(p.beta1), Float(p.beta2),
-                    Float(p.epsilon), Float(p.decay), inputs[5].pointer(Int64.self).pointee)
+                    Float(p.epsilon), Float(p.decay), p.isDecoupled ? 1 : 0, inputs[5].pointer(Int64.self).pointee)
                 return true
             })
     }
@@ -238,7 +240,7 @@ public struct LazyAdamStep: Primitive {
     }
 }
 
-private func checkFlat(_ inputs: SpecList, vectors: Int, scalars: [DType], _ name: String) throws(TensorError) {
+func checkFlat(_ inputs: SpecList, vectors: Int, scalars: [DType], _ name: String) throws(TensorError) {
     for i in 0..<vectors {
         guard inputs[i].dtype == .float32 else { throw .dtype(primitive: name, expected: "float32", inputs[i].dtype) }
         guard inputs[i].shape.rank == 1, inputs[i].shape == inputs[0].shape else { throw .shape(primitive: name, expected: "flat \(inputs[0].shape)", inputs[i].shape) }

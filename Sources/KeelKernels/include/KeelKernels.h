@@ -3,6 +3,7 @@
 #define KEEL_KERNELS_H
 
 #include "adaptive_pool.h"
+#include "adaptive_steps.h"
 #include "arctangent.h"
 #include "attention.h"
 #include "conv1d.h"

@@ -1,0 +1,42 @@
+public import Keel
+
+/// A 1x1 convolution that widens, a depthwise one, and a 1x1 one that narrows without an activation; beside the input where the shape stays.
+///
+/// - Shapes: `x [n, inChannels, h, w]` → `[n, outChannels, ⌈h / stride⌉, ⌈w / stride⌉]`.
+/// - Source: Sandler et al., 2018; with squeeze and excitation after the depthwise convolution: Tan and Le, 2019.
+public struct InvertedResidual: Layer {
+    /// Missing where the expansion is 1.
+    public var expand: ConvNorm2D?
+    public var depthwise, project: ConvNorm2D
+    public var excitation: SqueezeExcitation?
+    public let isResidual: Bool
+
+    /// - Parameters:
+    ///   - expansion: how many times as many channels lie in between.
+    ///   - squeeze: the channels within the squeeze and excitation; nil for none.
+    public init(
+        _ inChannels: Int, _ outChannels: Int, expansion: Int, kernel: Int = 3, stride: Int = 1, squeeze: Int? = nil, activation: Activation = .relu6,
+        using generator: inout Philox
+    ) throws(TensorError) {
+        let inner = inChannels * expansion
+        expand = expansion == 1 ? nil : try ConvNorm2D(inChannels, inner, kernel: 1, activation: activation, using: &generator)
+        depthwise = try ConvNorm2D(inner, inner, kernel: kernel, stride: stride, groups: inner, activation: activation, using: &generator)
+        excitation = if let squeeze { try SqueezeExcitation(inner, inner: squeeze, activation: activation, using: &generator) } else { nil }
+        project = try ConvNorm2D(inner, outChannels, kernel: 1, activation: .identity, using: &generator)
+        isResidual = stride == 1 && inChannels == outChannels
+    }
+
+    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+        var y = try depthwise(expand?(x, in: context) ?? x, in: context)
+        if let excitation { y = try excitation(y, in: context) }
+        y = try project(y, in: context)
+        return isResidual ? try x + y : y
+    }
+
+    public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        try expand?.forEachState(body, under: "expand")
+        try depthwise.forEachState(body, under: "depthwise")
+        try excitation?.forEachState(body, under: "excitation")
+        try project.forEachState(body, under: "project")
+    }
+}

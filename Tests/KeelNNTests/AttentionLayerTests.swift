@@ -1,0 +1,57 @@
+import Keel
+import KeelNN
+import Testing
+
+private func numbers(_ shape: Shape, _ seed: UInt64) throws -> Tensor {
+    var generator = Philox(seed: seed)
+    return try .normal(shape, using: &generator)
+}
+
+/// The same products in the same order, up to rows that share a tile.
+private func expectClose(_ a: Tensor, _ b: Tensor) throws {
+    #expect(a.shape == b.shape)
+    #expect(try zip(a.elements(), b.elements()).allSatisfy { abs($0 - $1) <= 1e-5 })
+}
+
+@Test(arguments: [false, true])
+func stepsWithACacheGiveWhatTheWholeSequenceGives(isRotary: Bool) throws {
+    var generator = Philox(seed: 1)
+    let layer = try MultiHeadAttention(8, heads: 2, isCausal: true, rotary: isRotary ? RotaryEncoding() : nil, using: &generator)
+    let x = try numbers([2, 6, 8], 2)
+    let whole = try layer(x, in: .prediction)
+    var cache = KeyValueCache(), parts: [Tensor] = []
+    for range in [0..<3, 3..<4, 4..<6] {
+        parts.append(try layer(x.sliced(1, from: range.lowerBound, to: range.upperBound), continuing: &cache, in: .prediction))
+    }
+    #expect(cache.count == 6)
+    try expectClose(.concatenated(parts, axis: 1), whole)
+}
+
+@Test(arguments: [false, true])
+func aDecoderGoesOnFromItsCaches(isPreNorm: Bool) throws {
+    var generator = Philox(seed: 1)
+    let decoder = try TransformerDecoder(8, heads: 2, inner: 12, layers: 2, isPreNorm: isPreNorm, using: &generator)
+    let x = try numbers([2, 5, 8], 2), memory = try numbers([2, 3, 8], 3), whole = try decoder(x, memory: memory, in: .prediction)
+    var caches: [KeyValueCache] = [], parts: [Tensor] = []
+    for step in 0..<5 { parts.append(try decoder(x.sliced(1, from: step, to: step + 1), memory: memory, continuing: &caches, in: .prediction)) }
+    try expectClose(.concatenated(parts, axis: 1), whole)
+}
+
+@Test func rotaryProductsDependOnDistanceAlone() throws {
+    let q = try numbers([1, 1, 8], 4), k = try numbers([1, 1, 8], 5), rotary = RotaryEncoding()
+    func product(_ i: Int, _ j: Int) throws -> Float { try (rotary(q, heads: 1, from: i) * rotary(k, heads: 1, from: j)).sum().item() }
+    #expect(try abs(product(7, 4) - product(103, 100)) <= 1e-4)
+    #expect(try abs(product(7, 4) - product(7, 5)) > 1e-3)
+}
+
+@Test func whatDoesNotFitIsRefused() throws {
+    var generator = Philox(seed: 1)
+    #expect(throws: TensorError.self) { try MixtureOfExperts(4, inner: 4, experts: 2, chosen: 3, using: &generator) }
+    #expect(throws: TensorError.self) { try SinusoidalEncoding()(.zeros([1, 2, 3]), in: .prediction) }
+    #expect(throws: TensorError.self) { try LearnedEncoding(2, 4, using: &generator)(.zeros([1, 3, 4]), in: .prediction) }
+    #expect(throws: TensorError.self) { try RotaryEncoding()(.zeros([1, 3, 6]), heads: 2) }
+    #expect(throws: TensorError.self) { try FeaturePyramid([2, 3], 4, using: &generator)([.zeros([1, 2, 4, 4])], in: .prediction) }
+    let layer = try MixtureOfExperts(4, inner: 4, experts: 2, using: &generator)
+    #expect(try layer(.zeros([0, 4]), in: .prediction).shape == [0, 4])
+    #expect(try Context.prediction.auxiliaryLoss() == nil)
+}
