@@ -9,6 +9,7 @@
 #include "detection.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "fft.h"
 #include "group_norm.h"
 #include "host.h"
 #include "image.h"
