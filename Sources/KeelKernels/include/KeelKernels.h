@@ -7,6 +7,7 @@
 #include "attention.h"
 #include "conv1d.h"
 #include "detection.h"
+#include "distributions.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "fft.h"
