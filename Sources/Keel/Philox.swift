@@ -27,7 +27,7 @@ public struct Philox: RandomNumberGenerator, Sendable, Hashable {
     }
 
     /// Takes the blocks that `count` numbers need, and says where they begin.
-    fileprivate mutating func take(_ count: Int) -> UInt64 {
+    mutating func take(_ count: Int) -> UInt64 {
         defer { position += UInt64((count + 3) / 4) }
         return position
     }

@@ -32,6 +32,11 @@ package let primitives: [any Primitive.Type] = [
     Gather.self, ScatterAdd.self, OneHot.self, TakeAlong.self, Scatter.self, NonZero.self,
     // Orders and running sums
     TopK.self, CumulativeSum.self, CumulativeExtreme.self, LinearRecurrence.self,
+    // Linear algebra
+    Cholesky.self, TriangularSolve.self, Solve.self, Determinant.self, LogDeterminant.self, QR.self, SVD.self, SymmetricEigen.self,
+    Eigenvalues.self,
+    // Signals
+    FFT.self, RealFFT.self, InverseRealFFT.self, Frames.self, OverlapAdd.self,
     // Losses, dropout
     SoftmaxCrossEntropy.self, SoftmaxCrossEntropyGradient.self, LogisticLoss.self, CTCLoss.self, CRFLogPartition.self, Viterbi.self, Dropout.self,
     // State updates

@@ -11,6 +11,7 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case indexOutOfRange(primitive: String, position: Int, index: Int, limit: Int)
         case labelOutOfRange(row: Int, label: Int, classes: Int)
         case argument(primitive: String, name: String, given: String, allowed: String)
+        case matrix(primitive: String, index: Int, MatrixFault)
         case elementCount(given: Int, Shape)
         case invalidShape([Int])
         case symbolicDimension(Dimension)
@@ -65,6 +66,7 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(primitive): index \(index) at position \(position) isn't in \(-limit)..<\(limit)"
         case .labelOutOfRange(let row, let label, let classes): "label \(label) of row \(row) isn't in 0..<\(classes)"
         case .argument(let primitive, let name, let given, let allowed): "\(primitive): \(name) is \(given), allowed is \(allowed)"
+        case .matrix(let primitive, let index, let fault): "\(primitive): matrix \(index) of the stack \(fault)"
         case .elementCount(let given, let shape): "\(given) elements don't fill the shape \(shape)"
         case .invalidShape(let sizes): "\(sizes) is no shape: at most eight sizes, none negative, and a product of at most 2^59"
         case .symbolicDimension(let dimension): "the dimension \(dimension) has no number until the program runs"
