@@ -187,3 +187,68 @@ struct EfficientNetLite0: Layer {
         try head.forEachState(body, under: "head")
     }
 }
+
+/// Two 3x3 convolutions, each with batch normalisation and ReLU.
+struct DoubleConv: Layer {
+    var first, second: NormedConv
+
+    init(_ from: Int, _ to: Int, using generator: inout Philox) throws(TensorError) {
+        first = try NormedConv(from, to, 3, using: &generator)
+        second = try NormedConv(to, to, 3, using: &generator)
+    }
+
+    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+        try second(first(x, in: context).relu(), in: context).relu()
+    }
+
+    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        try first.forEachState(body, under: "first")
+        try second.forEachState(body, under: "second")
+    }
+}
+
+/// U-Net with batch normalisation (after Ronneberger et al., 2015). `[n, 3, h, w]`, sides multiples of 16 → logits `[n, classes, h, w]`.
+struct UNet: Layer {
+    var down: [DoubleConv]
+    var bottom: DoubleConv
+    var up: [ConvTranspose2D]
+    var join: [DoubleConv]
+    var head: Conv2D
+
+    init(base: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
+        let widths = (0..<5).map { base << $0 }
+        down = []
+        up = []
+        join = []
+        for (from, to) in zip([3] + widths, widths.dropLast()) { down.append(try DoubleConv(from, to, using: &generator)) }
+        bottom = try DoubleConv(widths[3], widths[4], using: &generator)
+        for level in (0..<4).reversed() {
+            up.append(try ConvTranspose2D(widths[level + 1], widths[level], kernel: 2, stride: 2, using: &generator))
+            join.append(try DoubleConv(2 * widths[level], widths[level], using: &generator))
+        }
+        head = try Conv2D(base, classes, kernel: 1, using: &generator)
+    }
+
+    func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
+        var x = images, skips: [Tensor] = []
+        for block in down {
+            skips.append(try block(x, in: context))
+            x = try skips[skips.count - 1].maxPool2D(2)
+        }
+        x = try bottom(x, in: context)
+        for (skip, (up, join)) in zip(skips.reversed(), zip(up, join)) {
+            x = try join(Tensor.concatenated([skip, up(x, in: context)], axis: 1), in: context)
+        }
+        return try head(x, in: context)
+    }
+
+    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        for level in down.indices { try down[level].forEachState(body, under: "down.\(level)") }
+        try bottom.forEachState(body, under: "bottom")
+        for level in up.indices {
+            try up[level].forEachState(body, under: "up.\(level)")
+            try join[level].forEachState(body, under: "join.\(level)")
+        }
+        try head.forEachState(body, under: "head")
+    }
+}

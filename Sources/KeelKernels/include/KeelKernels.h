@@ -32,5 +32,6 @@
 #include "scan.h"
 #include "scatter.h"
 #include "walk.h"
+#include "winograd.h"
 
 #endif
