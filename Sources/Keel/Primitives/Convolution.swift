@@ -178,6 +178,10 @@ struct Conv2DWeightGradient: Primitive {
                     try winograd.runWeightGradient(outputs[0], inputs[0], inputs[1])
                     return true
                 }
+                if window.hasOwnDepthwiseGradient {
+                    try window.depthwiseWeightGradient(outputs[0], inputs[0], inputs[1])
+                    return true
+                }
                 try OneDNN.run(
                     try OneDNN.convolution(.weightGradient, window), [try inputs[0].forOneDNN(), try inputs[1].forOneDNN(), outputs[0]])
                 return true

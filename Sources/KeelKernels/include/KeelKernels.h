@@ -6,6 +6,7 @@
 #include "arctangent.h"
 #include "attention.h"
 #include "conv1d.h"
+#include "depthwise.h"
 #include "detection.h"
 #include "dropout.h"
 #include "elementwise.h"
