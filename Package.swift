@@ -101,7 +101,7 @@ let package = Package(
         .target(name: "BadInputs", path: "Tests/BadInputs"),
         .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
         .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
-        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["golden.py", "golden_file.py", "golden_indexing.py", "golden_vision.py", "golden.safetensors", "golden_indexing.safetensors", "golden_vision.safetensors"]),
+        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["golden.py", "golden_conv.py", "golden_file.py", "golden_indexing.py", "golden_vision.py", "golden.safetensors", "golden_conv.safetensors", "golden_indexing.safetensors", "golden_vision.safetensors"]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py"]),
         // Tests.
         .target(
