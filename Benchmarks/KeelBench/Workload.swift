@@ -90,6 +90,13 @@ let workloads: [Workload] = [
             try SGD($0, learningRate: 0.01, momentum: 0.9)
         }
     },
+    Workload(name: "unet-128", group: .train, work: 8, unit: "images/s") {
+        var generator = Philox(seed: 0)
+        let network = try UNet(base: 32, 2, using: &generator), labels = try ids(below: 2, 8 * 128 * 128)
+        return try trainingStep(network, floats(8, 3, 128, 128), labels, loss: { try $0.permuted([0, 2, 3, 1]).reshaped([-1, 2]).softmaxCrossEntropy($1) }) {
+            try AdamW($0, learningRate: 1e-3, weightDecay: 0)
+        }
+    },
     Workload(name: "effnet-lite0-infer", group: .infer, work: 16, unit: "images/s") {
         var generator = Philox(seed: 0)
         return predictionStep(try EfficientNetLite0(1000, using: &generator), try floats(16, 3, 224, 224))

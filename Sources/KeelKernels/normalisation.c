@@ -1,9 +1,6 @@
-#include "include/normalisation.h"
+#include "channels.h"
 #include "include/parallel.h"
-#include "simd.h"
 
-// Work is handed out by group and by at most LANES lanes of it: a cache line, so that channels-last has parts enough.
-#define LANES 16
 #define COLUMNS 64
 #define BLOCK 2048
 
@@ -12,13 +9,6 @@ typedef struct {
     float *out, *out2;
     const float *a, *b, *c, *d, *e;
 } channel_job;
-
-KEEL_INLINE int64_t lane_parts(const keel_channels *at) { return (at->lanes + LANES - 1) / LANES; }
-
-static int64_t work_grain(const keel_channels *at) {
-    const int64_t lanes = at->lanes < LANES ? at->lanes : LANES;
-    return 32768 / (at->images * at->positions * lanes + 1) + 1;
-}
 
 KEEL_CLONES static float sum_run(int64_t n, const float *restrict x) {
     KEEL_REASSOCIATE
@@ -57,13 +47,24 @@ static void statistics_one_lane(const channel_job *j, int64_t group) {
     j->out2[group] = (float)(squares / seen);
 }
 
+/// The number of lanes is a constant where this is inlined for 8 and 16: then the sums stay in registers.
+KEEL_INLINE void block_each(int64_t count, int64_t lanes, int64_t step, float *restrict mean, float *restrict squares, const float *restrict x) {
+    float m[LANES] = {0}, s[LANES] = {0};
+    for (int64_t p = 0; p < count; p++)
+        for (int64_t l = 0; l < lanes; l++) m[l] += x[p * step + l];
+    for (int64_t l = 0; l < lanes; l++) m[l] /= (float)count;
+    for (int64_t p = 0; p < count; p++)
+        for (int64_t l = 0; l < lanes; l++) s[l] += (x[p * step + l] - m[l]) * (x[p * step + l] - m[l]);
+    for (int64_t l = 0; l < lanes; l++) {
+        mean[l] = m[l];
+        squares[l] = s[l];
+    }
+}
+
 KEEL_CLONES static void block_lanes(int64_t count, int64_t lanes, int64_t step, float *restrict mean, float *restrict squares, const float *restrict x) {
-    for (int64_t l = 0; l < lanes; l++) mean[l] = squares[l] = 0;
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t l = 0; l < lanes; l++) mean[l] += x[p * step + l];
-    for (int64_t l = 0; l < lanes; l++) mean[l] /= (float)count;
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t l = 0; l < lanes; l++) squares[l] += (x[p * step + l] - mean[l]) * (x[p * step + l] - mean[l]);
+    if (step == 8) block_each(count, 8, 8, mean, squares, x);
+    else if (lanes == 16) block_each(count, 16, step, mean, squares, x);
+    else block_each(count, lanes, step, mean, squares, x);
 }
 
 static void statistics_lanes(const channel_job *j, int64_t group, int64_t first, int64_t lanes) {
@@ -105,6 +106,11 @@ KEEL_CLONES static void affine_run(int64_t n, float *restrict y, const float *re
 }
 
 KEEL_CLONES static void affine_lanes(int64_t positions, int64_t lanes, float *restrict y, const float *restrict x, const float *restrict factor, const float *restrict shift) {
+    if (lanes == 8) {
+        for (int64_t p = 0; p < positions; p++)
+            for (int64_t l = 0; l < 8; l++) y[p * 8 + l] = x[p * 8 + l] * factor[l] + shift[l];
+        return;
+    }
     for (int64_t p = 0; p < positions; p++)
         for (int64_t l = 0; l < lanes; l++) y[p * lanes + l] = x[p * lanes + l] * factor[l] + shift[l];
 }
@@ -120,16 +126,6 @@ static void affine(void *context, int64_t begin, int64_t end) {
     }
 }
 
-// One group with many images is one item to the loops above; cut its positions up instead.
-static keel_channels spread(keel_channels at) {
-    if (at.groups == 1 && at.images * at.positions > 64) {
-        const int64_t all = at.images * at.positions;
-        for (int64_t cut = 64; cut >= 2; cut--)
-            if (all % cut == 0) return (keel_channels){cut, 1, all / cut, at.lanes};
-    }
-    return at;
-}
-
 void keel_channel_affine_f32(keel_channels at, float *y, const float *x, const float *factor, const float *shift) {
     at = spread(at);
     channel_job j = {at, y, 0, x, factor, shift, 0, 0};
@@ -143,13 +139,23 @@ KEEL_CLONES static float product_run(int64_t n, const float *restrict dy, const 
     return sum;
 }
 
-KEEL_CLONES static void gradient_block(int64_t count, int64_t lanes, int64_t step, float *restrict sum, float *restrict product, const float *restrict dy, const float *restrict x, const float *restrict mean) {
-    for (int64_t l = 0; l < lanes; l++) sum[l] = product[l] = 0;
+KEEL_INLINE void gradient_each(int64_t count, int64_t lanes, int64_t step, float *restrict sum, float *restrict product, const float *restrict dy, const float *restrict x, const float *restrict mean) {
+    float s[LANES] = {0}, q[LANES] = {0};
     for (int64_t p = 0; p < count; p++)
         for (int64_t l = 0; l < lanes; l++) {
-            sum[l] += dy[p * step + l];
-            product[l] += dy[p * step + l] * (x[p * step + l] - mean[l]);
+            s[l] += dy[p * step + l];
+            q[l] += dy[p * step + l] * (x[p * step + l] - mean[l]);
         }
+    for (int64_t l = 0; l < lanes; l++) {
+        sum[l] = s[l];
+        product[l] = q[l];
+    }
+}
+
+KEEL_CLONES static void gradient_block(int64_t count, int64_t lanes, int64_t step, float *restrict sum, float *restrict product, const float *restrict dy, const float *restrict x, const float *restrict mean) {
+    if (step == 8) gradient_each(count, 8, 8, sum, product, dy, x, mean);
+    else if (lanes == 16) gradient_each(count, 16, step, sum, product, dy, x, mean);
+    else gradient_each(count, lanes, step, sum, product, dy, x, mean);
 }
 
 static void gradient_sums(void *context, int64_t begin, int64_t end) {
@@ -196,6 +202,11 @@ KEEL_CLONES static void gradient_run(int64_t n, float *restrict dx, const float 
 }
 
 KEEL_CLONES static void gradient_lanes(int64_t positions, int64_t lanes, float *restrict dx, const float *restrict dy, const float *restrict x, const float *restrict a, const float *restrict b, const float *restrict c) {
+    if (lanes == 8) {
+        for (int64_t p = 0; p < positions; p++)
+            for (int64_t l = 0; l < 8; l++) dx[p * 8 + l] = dy[p * 8 + l] * a[l] + x[p * 8 + l] * b[l] + c[l];
+        return;
+    }
     for (int64_t p = 0; p < positions; p++)
         for (int64_t l = 0; l < lanes; l++) dx[p * lanes + l] = dy[p * lanes + l] * a[l] + x[p * lanes + l] * b[l] + c[l];
 }
@@ -309,8 +320,9 @@ void keel_layer_norm_gradient_f32(int64_t rows, int64_t n, float *dx, float *dsc
 }
 
 #define REFERENCE(type, suffix)                                                                                        \
-    void keel_reference_batch_norm_##suffix(int64_t n, int64_t c, int64_t s, double epsilon, type *y, type *mean,      \
-                                            type *variance, const type *x, const type *scale, const type *bias) {      \
+    void keel_reference_batch_norm_##suffix(int64_t n, int64_t c, int64_t s, double epsilon, double least,             \
+                                            double most, type *y, type *mean, type *variance, const type *x,           \
+                                            const type *scale, const type *bias, const type *addend) {                 \
         for (int64_t k = 0; k < c; k++) {                                                                              \
             double sum = 0, squares = 0;                                                                               \
             for (int64_t i = 0; i < n; i++)                                                                            \
@@ -320,10 +332,24 @@ void keel_layer_norm_gradient_f32(int64_t rows, int64_t n, float *dx, float *dsc
                 for (int64_t p = 0; p < s; p++) squares += (x[(i * c + k) * s + p] - m) * (x[(i * c + k) * s + p] - m);\
             const double v = squares / (double)(n * s), inverse = 1 / sqrt(v + epsilon);                               \
             for (int64_t i = 0; i < n; i++)                                                                            \
-                for (int64_t p = 0; p < s; p++)                                                                        \
-                    y[(i * c + k) * s + p] = (type)((x[(i * c + k) * s + p] - m) * inverse * scale[k] + bias[k]);      \
+                for (int64_t p = 0; p < s; p++) {                                                                      \
+                    const int64_t at = (i * c + k) * s + p;                                                            \
+                    const double z = (x[at] - m) * inverse * scale[k] + bias[k] + (addend ? addend[at] : 0);           \
+                    y[at] = (type)(z < least ? least : z > most ? most : z);                                           \
+                }                                                                                                      \
             mean[k] = (type)m;                                                                                         \
             variance[k] = (type)v;                                                                                     \
+        }                                                                                                              \
+    }                                                                                                                  \
+    void keel_reference_rectified_slope_##suffix(                                                                      \
+        int64_t n, int64_t c, int64_t s, double epsilon, double least, double most, type *da, const type *dy,          \
+        const type *x, const type *scale, const type *bias, const type *mean, const type *variance,                    \
+        const type *addend) {                                                                                          \
+        for (int64_t at = 0; at < n * c * s; at++) {                                                                   \
+            const int64_t k = at / s % c;                                                                              \
+            const double hat = (x[at] - (double)mean[k]) / sqrt(variance[k] + epsilon);                                \
+            const double z = hat * scale[k] + bias[k] + (addend ? addend[at] : 0);                                     \
+            da[at] = z > least && z < most ? dy[at] : 0;                                                               \
         }                                                                                                              \
     }                                                                                                                  \
     void keel_reference_batch_norm_gradient_##suffix(                                                                  \

@@ -6,26 +6,34 @@ public import Keel
 /// - Initial values: scale 1, bias 0, running mean 0, running variance 1.
 /// - Training: the batch's own statistics (variance divided by the count); the running ones move by `momentum` towards them, the
 ///   variance's with the count less one, as torch has it. They are updated in place.
+/// - Rectifier: applied to the result, after an addend if there is one: a residual block's end in one pass.
 /// - Source: Ioffe and Szegedy, 2015.
 public struct BatchNorm: Layer {
     public var scale, bias, runningMean, runningVariance: Tensor
     public let epsilon, momentum: Double
+    public let rectifier: Rectifier
 
-    public init(_ channels: Int, epsilon: Double = 1e-5, momentum: Double = 0.1) throws(TensorError) {
+    public init(_ channels: Int, epsilon: Double = 1e-5, momentum: Double = 0.1, rectifier: Rectifier = .none) throws(TensorError) {
         scale = try .ones([channels])
         bias = try .zeros([channels])
         runningMean = try .zeros([channels])
         runningVariance = try .ones([channels])
         self.epsilon = epsilon
         self.momentum = momentum
+        self.rectifier = rectifier
     }
 
-    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try self(x, adding: nil, in: context) }
+
+    /// The same with `addend`, of the shape of `x`, added before the rectifier.
+    public func callAsFunction(_ x: Tensor, adding addend: Tensor?, in context: Context) throws(TensorError) -> Tensor {
         guard context.isTraining else {
             let factor = try scale / (runningVariance + epsilon).squareRoot()
-            return try x.channelAffine(factor: factor, shift: bias - runningMean * factor)
+            let y = try x.channelAffine(factor: factor, shift: bias - runningMean * factor)
+            guard let addend else { return try rectifier(y) }
+            return try rectifier(y + addend)
         }
-        let batch = try x.batchNormalised(scale: scale, bias: bias, epsilon: epsilon)
+        let batch = try x.batchNormalised(scale: scale, bias: bias, epsilon: epsilon, adding: addend, rectifier: rectifier)
         var samples = Dimension(1)
         for axis in 0..<x.rank where axis != 1 { samples = samples * x.shape[axis] }
         try runningMean.updateRunning(towards: batch.mean, momentum: momentum)

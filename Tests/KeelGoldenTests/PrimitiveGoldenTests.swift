@@ -111,7 +111,7 @@ private let goldenCases: [GoldenCase] = [
     GoldenCase("dropout", ["Dropout"]) { x throws(TensorError) in
         try x[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: x[0].device), draw: 2)
     },
-] + visionGoldenCases + indexingGoldenCases + autogradGoldenCases + sequenceGoldenCases + lossGoldenCases + functionGoldenCases + signalGoldenCases
+] + visionGoldenCases + indexingGoldenCases + autogradGoldenCases + sequenceGoldenCases + lossGoldenCases + functionGoldenCases + signalGoldenCases + convolutionGoldenCases
 
 @Test(arguments: goldenCases)
 func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {

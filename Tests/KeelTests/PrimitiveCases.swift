@@ -114,8 +114,17 @@ let primitiveCases: [PrimitiveCase] = [
         ],
         tolerance: 1e-4, rejects: [([[1, 2, 5, 5], [4, 3, 3, 3], [4]], "weights"), ([[2, 3], [4, 3, 3, 3], [4]], "picture")]
     ) { try $0[0].conv2D($0[1], bias: $0[2], sliding: Sliding(padding: 1)) },
+    // Large enough for Winograd's algorithm, whose rounding is some times the direct sum's.
+    PrimitiveCase(
+        names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"], shapes: [[[3, 32, 18, 21], [48, 32, 3, 3], [48]]], isTwiceDifferentiable: false,
+        tolerance: 1e-4
+    ) { try $0[0].conv2D($0[1], bias: $0[2], sliding: Sliding(padding: 1)) },
     PrimitiveCase(names: ["Conv"], shapes: [[[2, 6, 9, 8], [6, 2, 3, 3]], [[1, 3, 6, 7], [9, 1, 2, 3]]], tolerance: 1e-4) {
         try $0[0].conv2D($0[1], sliding: Sliding(stride: 2, padding: 1, dilation: 2), groups: 3)
+    },
+    // Depthwise, as their weights' gradient has a kernel of its own: strides, kernels that reach over the whole picture, plain inputs.
+    PrimitiveCase(names: ["Conv"], shapes: [[[2, 20, 9, 6], [20, 1, 5, 5]], [[1, 8, 3, 2], [8, 1, 4, 7]], [[3, 9, 7, 8], [9, 1, 1, 2]]], tolerance: 1e-4) {
+        try $0[0].conv2D($0[1], sliding: Sliding(stride: 2, padding: 3), groups: $0[0].shape.sizes?[1] ?? 1)
     },
     PrimitiveCase(names: ["Conv"], shapes: [[[2, 20, 6, 6], [20, 1, 5, 5]]], tolerance: 1e-4) {
         try $0[0].conv2D($0[1], sliding: Sliding(padding: 2), groups: 20).relu()
@@ -131,6 +140,35 @@ let primitiveCases: [PrimitiveCase] = [
         shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[70, 2, 3], [2], [2]], [[2, 33, 3, 1], [33], [33]], [[4, 1, 1, 1], [1], [1]]], tolerance: 2e-4,
         rejects: [([[3, 5, 2], [4], [5]], "[5]"), ([[0, 5], [5], [5]], "one number at least")]
     ) { try $0[0].batchNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3).y },
+    // Its rectifier, without and with an addend, in every form of the kernels: plain, one group, 8 lanes with some left over, 16.
+    PrimitiveCase(
+        names: ["BatchNorm", "BatchNormGradient"], shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[9, 40], [40], [40]], [[4, 1, 1, 1], [1], [1]]],
+        tolerance: 2e-4
+    ) { try $0[0].batchNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3, rectifier: .relu6).y },
+    PrimitiveCase(
+        names: ["BatchNorm", "BatchNormGradient"],
+        shapes: [[[3, 5, 4, 2], [5], [5], [3, 5, 4, 2]], [[8, 3], [3], [3], [8, 3]], [[9, 40], [40], [40], [9, 40]]], tolerance: 2e-4,
+        rejects: [([[3, 5, 2], [5], [5], [3, 5, 1]], "an addend [3, 5, 2]")]
+    ) { try $0[0].batchNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3, adding: $0[3], rectifier: .relu).y },
+    PrimitiveCase(
+        names: ["BatchNorm", "BatchNormGradient"], shapes: [[[2, 3, 4], [3], [3], [2, 3, 4]], [[5, 16], [16], [16], [5, 16]]], tolerance: 2e-4
+    ) { try $0[0].batchNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3, adding: $0[3]).y },
+    PrimitiveCase(
+        names: ["Conv", "BatchNorm", "BatchNormGradient"], shapes: [[[2, 20, 8, 8], [20, 20, 3, 3], [20], [20]], [[2, 3, 9, 7], [32, 3, 3, 3], [32], [32]]],
+        isTwiceDifferentiable: false, tolerance: 1e-3
+    ) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
+        let y = try x.batchNormalised(scale: $0[2], bias: $0[3], epsilon: 1e-3, rectifier: .relu).y
+        return try y.batchNormalised(scale: $0[2], bias: $0[3], epsilon: 1e-3, adding: x, rectifier: .relu6).y.contiguous()
+    },
+    // Joined and cut while they lie blocked: between blocks, and within them.
+    PrimitiveCase(
+        names: ["Concat", "Slice"], shapes: [[[2, 3, 9, 7], [32, 3, 3, 3]], [[2, 3, 9, 7], [28, 3, 3, 3]]], isTwiceDifferentiable: false, tolerance: 1e-4
+    ) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
+        let joined = try Tensor.concatenated([x, x * 2], axis: 1) * 3
+        return try joined.sliced(1, from: 16, to: 48).relu().flattened(from: 1) + joined.sliced(-3, from: 3, to: 5).sum([-3, -2, -1]).reshaped([2, 1])
+    },
     PrimitiveCase(names: ["ChannelAffine"], shapes: [[[3, 5, 4, 2], [5], [5]], [[8, 3], [3], [3]], [[0, 3], [3], [3]]]) {
         try $0[0].channelAffine(factor: $0[1], shift: $0[2])
     },

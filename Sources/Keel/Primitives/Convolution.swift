@@ -44,11 +44,11 @@ struct Conv2D: Primitive {
 
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
         // An activation that is plain stays plain where convolution would gain nothing; errors surface when the kernel runs.
-        guard inputs[0].dtype == .float32, inputs[0].storage.place.isCPU, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0,
-            let prepared = try? OneDNN.convolution(
-                .forward, window(x: inputs[0].shape, weight: inputs[1].shape, y: output.shape), hasBias: inputs.count > 2)
+        guard inputs[0].dtype == .float32, inputs[0].storage.place.isCPU, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0
         else { return .strided }
-        return prepared.layout
+        let window = window(x: inputs[0].shape, weight: inputs[1].shape, y: output.shape)
+        if window.suitsWinograd { return Winograd.layout }
+        return (try? OneDNN.convolution(.forward, window, hasBias: inputs.count > 2))?.layout ?? .strided
     }
 
     static var kernels: Kernels<Conv2D> {
@@ -68,6 +68,10 @@ struct Conv2D: Primitive {
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32, outputs[0].count > 0, inputs[0].count > 0 else { return false }
                 let window = p.window(x: inputs[0].shape, weight: inputs[1].shape, y: outputs[0].shape)
+                if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD) {
+                    try winograd.run(outputs[0], inputs[0], inputs[1], bias: inputs.count > 2 ? inputs[2] : nil)
+                    return true
+                }
                 var tensors = [try inputs[0].forOneDNN(), try inputs[1].contiguous()]
                 if inputs.count > 2 { tensors.append(try inputs[2].contiguous()) }
                 tensors.append(outputs[0])
@@ -101,11 +105,11 @@ struct Conv2DInputGradient: Primitive {
     }
 
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
-        guard output.dtype == .float32, inputs[0].storage.place.isCPU, inputs[0].count > 0, (try? output.shape.elementCount()) ?? 0 > 0,
-            let prepared = try? OneDNN.convolution(
-                .inputGradient, convolution.window(x: input, weight: inputs[1].shape, y: inputs[0].shape))
+        guard output.dtype == .float32, inputs[0].storage.place.isCPU, inputs[0].count > 0, (try? output.shape.elementCount()) ?? 0 > 0
         else { return .strided }
-        return prepared.layout
+        let window = convolution.window(x: input, weight: inputs[1].shape, y: inputs[0].shape)
+        if window.suitsWinograd { return Winograd.layout }
+        return (try? OneDNN.convolution(.inputGradient, window))?.layout ?? .strided
     }
 
     static var kernels: Kernels<Conv2DInputGradient> {
@@ -123,6 +127,10 @@ struct Conv2DInputGradient: Primitive {
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32, outputs[0].count > 0, inputs[0].count > 0 else { return false }
                 let window = p.convolution.window(x: p.input, weight: inputs[1].shape, y: inputs[0].shape)
+                if let winograd = Winograd(window, KEEL_WINOGRAD_INPUT_GRADIENT) {
+                    try winograd.run(outputs[0], inputs[0], inputs[1])
+                    return true
+                }
                 try OneDNN.run(
                     try OneDNN.convolution(.inputGradient, window), [try inputs[0].forOneDNN(), try inputs[1].contiguous(), outputs[0]])
                 return true
@@ -166,6 +174,14 @@ struct Conv2DWeightGradient: Primitive {
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32, inputs[1].count > 0, inputs[0].count > 0 else { return false }
                 let window = p.convolution.window(x: inputs[0].shape, weight: p.weight, y: inputs[1].shape)
+                if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD) {
+                    try winograd.runWeightGradient(outputs[0], inputs[0], inputs[1])
+                    return true
+                }
+                if window.hasOwnDepthwiseGradient {
+                    try window.depthwiseWeightGradient(outputs[0], inputs[0], inputs[1])
+                    return true
+                }
                 try OneDNN.run(
                     try OneDNN.convolution(.weightGradient, window), [try inputs[0].forOneDNN(), try inputs[1].forOneDNN(), outputs[0]])
                 return true

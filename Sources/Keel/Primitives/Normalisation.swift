@@ -1,21 +1,52 @@
 import KeelKernels
 
-/// Batch normalisation by the batch's own statistics, as in training: `y = (x - mean) / √(variance + ε) * scale + bias` for each
-/// channel (axis 1).
+/// What a normalisation may end with, in the same pass over its numbers.
+public enum Rectifier: Hashable, Sendable {
+    case none
+    /// `max(y, 0)`
+    case relu
+    /// `min(max(y, 0), 6)`
+    case relu6
+
+    var limits: (least: Double, most: Double) {
+        switch self {
+        case .none: (-.infinity, .infinity)
+        case .relu: (0, .infinity)
+        case .relu6: (0, 6)
+        }
+    }
+
+    /// The rectifier alone.
+    public func callAsFunction(_ x: Tensor) throws(TensorError) -> Tensor {
+        switch self {
+        case .none: x
+        case .relu: try x.relu()
+        case .relu6: try x.relu6()
+        }
+    }
+}
+
+/// Batch normalisation by the batch's own statistics, as in training, with what usually follows it: for each channel (axis 1)
+/// `y = rectifier((x - mean) / √(variance + ε) * scale + bias + addend)`.
 ///
-/// - Shapes: `x [n, c, ...]`, `scale [c]`, `bias [c]` → `y` as `x`, `mean [c]`, `variance [c]` (divided by the count). The last two
-///   are for the running statistics; gradients don't flow through them.
+/// - Shapes: `x [n, c, ...]`, `scale [c]`, `bias [c]`, optionally `addend` as `x` → `y` as `x`, `mean [c]`, `variance [c]` (divided by
+///   the count). The last two are for the running statistics; gradients don't flow through them.
 /// - Gradient: `BatchNormGradient`.
-/// - Source: Ioffe and Szegedy, 2015. ONNX `BatchNormalization` with `training_mode`.
+/// - Source: Ioffe and Szegedy, 2015. ONNX `BatchNormalization` with `training_mode`, `Add` and `Relu` or `Clip`.
 struct BatchNorm: Primitive {
     let epsilon: Double
-    static var gradientReads: Reads { [.input(0), .input(1), .input(2), .output(1), .output(2)] }
+    var rectifier = Rectifier.none
+    static var gradientReads: Reads { [.input(0), .input(1), .input(2), .input(3), .output(1), .output(2)] }
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let c = try channels(inputs, Self.name)
         if inputs[0].shape.sizes?.contains(0) == true {
             throw .shape(primitive: Self.name, expected: "one number at least for each channel", inputs[0].shape)
+        }
+        if inputs.count > 3 {
+            guard inputs[3].dtype == inputs[0].dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, inputs[0].dtype, inputs[3].dtype)) }
+            guard inputs[3].shape == inputs[0].shape else { throw .shape(primitive: Self.name, expected: "an addend \(inputs[0].shape)", inputs[3].shape) }
         }
         return SpecList([inputs[0], TensorSpec(Shape(c), inputs[0].dtype), TensorSpec(Shape(c), inputs[0].dtype)])
     }
@@ -26,43 +57,62 @@ struct BatchNorm: Primitive {
         Kernels(
             reference: { p, inputs, outputs throws(TensorError) in
                 let x = try inputs[0].contiguous(), scale = try inputs[1].contiguous(), bias = try inputs[2].contiguous()
-                let (n, c, s) = x.shape.split(at: 1)
+                let addend = inputs.count > 3 ? try inputs[3].contiguous() : nil
+                let (n, c, s) = x.shape.split(at: 1), limits = p.rectifier.limits
                 if x.dtype == .float32 {
                     keel_reference_batch_norm_f32(
-                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self),
-                        outputs[2].pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self), bias.pointer(Float.self))
+                        Int64(n), Int64(c), Int64(s), p.epsilon, limits.least, limits.most, outputs[0].pointer(Float.self),
+                        outputs[1].pointer(Float.self), outputs[2].pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self),
+                        bias.pointer(Float.self), addend?.pointer(Float.self))
                 } else {
                     keel_reference_batch_norm_f64(
-                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Double.self), outputs[1].pointer(Double.self),
-                        outputs[2].pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self), bias.pointer(Double.self))
+                        Int64(n), Int64(c), Int64(s), p.epsilon, limits.least, limits.most, outputs[0].pointer(Double.self),
+                        outputs[1].pointer(Double.self), outputs[2].pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self),
+                        bias.pointer(Double.self), addend?.pointer(Double.self))
                 }
             },
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32 else { return false }
-                let x = try inputs[0].denseOrBlocked()
-                let c = x.size(1), width = x.channelWidth
-                let work = try ChannelVectors(4, width)
+                let x = try inputs[0].denseOrBlocked(), addend = inputs.count > 3 ? try inputs[3].laid(out: x.layout) : nil
+                let work = try ChannelVectors(4, x.channelWidth)
                 keel_channel_statistics_f32(x.channels, work[0], work[1], x.pointer(Float.self))
-                let (scale, bias) = (try inputs[1].contiguous().pointer(Float.self), try inputs[2].contiguous().pointer(Float.self))
+                let (scale, bias) = (try inputs[1].contiguous(), try inputs[2].contiguous())
                 let (mean, variance) = (outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
-                for k in 0..<c {
+                for k in 0..<x.size(1) {
                     mean[k] = work[0][k]
                     variance[k] = work[1][k]
-                    let factor = scale[k] / (variance[k] + Float(p.epsilon)).squareRoot()
-                    work[2][k] = factor
-                    work[3][k] = bias[k] - mean[k] * factor
                 }
-                keel_channel_affine_f32(x.channels, outputs[0].pointer(Float.self), x.pointer(Float.self), work[2], work[3])
+                p.affine(work[2], work[3], scale, bias, outputs[1], outputs[2])
+                keel_channel_rectify_f32(x.channels, p.kernel(work[2], work[3], addend), outputs[0].pointer(Float.self), x.pointer(Float.self))
                 return true
             })
+    }
+
+    /// The normalisation as `x * factor + shift`.
+    fileprivate func affine(
+        _ factor: UnsafeMutablePointer<Float>, _ shift: UnsafeMutablePointer<Float>, _ scale: Tensor, _ bias: Tensor, _ mean: Tensor, _ variance: Tensor
+    ) {
+        let (mean, bias) = (mean.pointer(Float.self), bias.pointer(Float.self))
+        for k in 0..<scale.count {
+            factor[k] = scale.pointer(Float.self)[k] / (variance.pointer(Float.self)[k] + Float(epsilon)).squareRoot()
+            shift[k] = bias[k] - mean[k] * factor[k]
+        }
+    }
+
+    fileprivate func kernel(_ factor: UnsafeMutablePointer<Float>, _ shift: UnsafeMutablePointer<Float>, _ addend: Tensor?) -> keel_rectifier {
+        let limits = rectifier.limits
+        return keel_rectifier(
+            factor: factor, shift: shift, addend: addend?.pointer(Float.self), least: Float(limits.least), most: Float(limits.most))
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         guard g.gradientOfOutput(1) == nil, g.gradientOfOutput(2) == nil, let dy = g.gradientOfOutput(0) else {
             throw TensorError(.noGradient("a batch's mean or variance"))
         }
-        let found = try applyMany(BatchNormGradient(epsilon: epsilon), [dy, g.input(0), g.input(1), g.output(1), g.output(2)])
-        for i in 0..<3 where g.wants(i) { try g.set(i, found[i]) }
+        var inputs = [dy, g.input(0), g.input(1), g.input(2), g.output(1), g.output(2)]
+        if g.inputCount > 3 { inputs.append(g.input(3)) }
+        let found = try applyMany(BatchNormGradient(forward: self), inputs)
+        for i in 0..<g.inputCount where g.wants(i) { try g.set(i, found[i]) }
     }
 
     func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? {
@@ -74,18 +124,21 @@ struct BatchNorm: Primitive {
         var stretched = x.shape
         for axis in axes { stretched[axis] = Dimension(1) }
         let y = try centred / (variance + epsilon).squareRoot() * inputs[1].reshaped(stretched) + inputs[2].reshaped(stretched)
-        return [y]
+        return [try rectifier(inputs.count > 3 ? y + inputs[3] : y)]
     }
 }
 
-/// What goes back through `BatchNorm`: `(dy, x, scale, mean, variance)` → `dx, dscale, dbias`.
+/// What goes back through `BatchNorm`: `(dy, x, scale, bias, mean, variance)` and the addend, if there was one → `dx, dscale, dbias`, and
+/// `daddend`, which is `dy` where the rectifier let it pass.
+///
+/// Where that was is computed again from `x`: then `y` needn't be kept.
 struct BatchNormGradient: Primitive {
-    let epsilon: Double
+    let forward: BatchNorm
     static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         guard inputs[0].shape == inputs[1].shape else { throw .shape(primitive: Self.name, expected: "\(inputs[1].shape)", inputs[0].shape) }
-        return SpecList([inputs[1], inputs[2], inputs[2]])
+        return inputs.count > 6 ? SpecList([inputs[1], inputs[2], inputs[2], inputs[1]]) : SpecList([inputs[1], inputs[2], inputs[2]])
     }
 
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout { output.shape.rank == 1 ? .strided : inputs[1].layout }
@@ -94,43 +147,68 @@ struct BatchNormGradient: Primitive {
         Kernels(
             reference: { p, inputs, outputs throws(TensorError) in
                 let dy = try inputs[0].contiguous(), x = try inputs[1].contiguous(), scale = try inputs[2].contiguous()
-                let mean = try inputs[3].contiguous(), variance = try inputs[4].contiguous()
-                let (n, c, s) = x.shape.split(at: 1)
+                let bias = try inputs[3].contiguous(), mean = try inputs[4].contiguous(), variance = try inputs[5].contiguous()
+                let addend = inputs.count > 6 ? try inputs[6].contiguous() : nil
+                let (n, c, s) = x.shape.split(at: 1), limits = p.forward.rectifier.limits, epsilon = p.forward.epsilon
+                let passed: Tensor
+                if outputs.count > 3 { passed = outputs[3] } else { passed = try Tensor(undefined: x.spec, on: x.device) }
                 if x.dtype == .float32 {
+                    keel_reference_rectified_slope_f32(
+                        Int64(n), Int64(c), Int64(s), epsilon, limits.least, limits.most, passed.pointer(Float.self), dy.pointer(Float.self),
+                        x.pointer(Float.self), scale.pointer(Float.self), bias.pointer(Float.self), mean.pointer(Float.self),
+                        variance.pointer(Float.self), addend?.pointer(Float.self))
                     keel_reference_batch_norm_gradient_f32(
-                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self),
-                        outputs[2].pointer(Float.self), dy.pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self),
+                        Int64(n), Int64(c), Int64(s), epsilon, outputs[0].pointer(Float.self), outputs[1].pointer(Float.self),
+                        outputs[2].pointer(Float.self), passed.pointer(Float.self), x.pointer(Float.self), scale.pointer(Float.self),
                         mean.pointer(Float.self), variance.pointer(Float.self))
                 } else {
+                    keel_reference_rectified_slope_f64(
+                        Int64(n), Int64(c), Int64(s), epsilon, limits.least, limits.most, passed.pointer(Double.self), dy.pointer(Double.self),
+                        x.pointer(Double.self), scale.pointer(Double.self), bias.pointer(Double.self), mean.pointer(Double.self),
+                        variance.pointer(Double.self), addend?.pointer(Double.self))
                     keel_reference_batch_norm_gradient_f64(
-                        Int64(n), Int64(c), Int64(s), p.epsilon, outputs[0].pointer(Double.self), outputs[1].pointer(Double.self),
-                        outputs[2].pointer(Double.self), dy.pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self),
+                        Int64(n), Int64(c), Int64(s), epsilon, outputs[0].pointer(Double.self), outputs[1].pointer(Double.self),
+                        outputs[2].pointer(Double.self), passed.pointer(Double.self), x.pointer(Double.self), scale.pointer(Double.self),
                         mean.pointer(Double.self), variance.pointer(Double.self))
                 }
             },
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32 else { return false }
                 let x = try inputs[1].denseOrBlocked(), dy = try inputs[0].laid(out: x.layout)
+                let addend = inputs.count > 6 ? try inputs[6].laid(out: x.layout) : nil
                 let c = x.size(1), at = x.channels
-                let work = try ChannelVectors(6, x.channelWidth)
-                let (scale, mean) = (try inputs[2].contiguous().pointer(Float.self), try inputs[3].contiguous().pointer(Float.self))
-                let variance = try inputs[4].contiguous().pointer(Float.self)
-                for k in 0..<c { work[5][k] = mean[k] }
-                keel_channel_gradient_sums_f32(at, work[0], work[1], dy.pointer(Float.self), x.pointer(Float.self), work[5])
+                let work = try ChannelVectors(8, x.channelWidth)
+                let scale = try inputs[2].contiguous(), mean = inputs[4], variance = inputs[5]
+                p.forward.affine(work[6], work[7], scale, try inputs[3].contiguous(), mean, variance)
+                for k in 0..<c { work[5][k] = mean.pointer(Float.self)[k] }
+                let rectifier = p.forward.kernel(work[6], work[7], addend)
+                let passed = addend == nil ? nil : outputs[3].pointer(Float.self)
+                if p.forward.rectifier == .none, addend == nil {
+                    keel_channel_gradient_sums_f32(at, work[0], work[1], dy.pointer(Float.self), x.pointer(Float.self), work[5])
+                } else {
+                    keel_channel_rectified_sums_f32(
+                        at, rectifier, work[0], work[1], passed, dy.pointer(Float.self), x.pointer(Float.self), work[5])
+                }
                 let count = Float(x.count / c)
                 let (dscale, dbias) = (outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
                 for k in 0..<c {
-                    let inverse = 1 / (variance[k] + Float(p.epsilon)).squareRoot()
+                    let inverse = 1 / (variance.pointer(Float.self)[k] + Float(p.forward.epsilon)).squareRoot()
                     let (sum, product) = (work[0][k], work[1][k] * inverse)
                     dscale[k] = product
                     dbias[k] = sum
                     // dx = scale * inverse * (dy - sum / n - (x - mean) * inverse * product / n)
-                    let a = scale[k] * inverse, b = -a * inverse * product / count
+                    let a = scale.pointer(Float.self)[k] * inverse, b = -a * inverse * product / count
                     work[2][k] = a
                     work[3][k] = b
-                    work[4][k] = -a * sum / count - b * mean[k]
+                    work[4][k] = -a * sum / count - b * work[5][k]
                 }
-                keel_channel_gradient_f32(at, outputs[0].pointer(Float.self), dy.pointer(Float.self), x.pointer(Float.self), work[2], work[3], work[4])
+                if p.forward.rectifier == .none || addend != nil {
+                    keel_channel_gradient_f32(
+                        at, outputs[0].pointer(Float.self), passed ?? dy.pointer(Float.self), x.pointer(Float.self), work[2], work[3], work[4])
+                } else {
+                    keel_channel_rectified_gradient_f32(
+                        at, rectifier, outputs[0].pointer(Float.self), dy.pointer(Float.self), x.pointer(Float.self), work[2], work[3], work[4])
+                }
                 return true
             })
     }
@@ -384,9 +462,14 @@ extension Tensor {
 
     /// Batch normalisation by the batch's statistics, for each channel of `[n, c, ...]`.
     ///
+    /// - Parameters:
+    ///   - addend: of the same shape; it is added to the result before the rectifier.
+    ///   - rectifier: what the result ends with. It and the addend cost no pass of their own.
     /// - Returns: the result, and the batch's mean and variance `[c]`.
-    public func batchNormalised(scale: Tensor, bias: Tensor, epsilon: Double) throws(TensorError) -> (y: Tensor, mean: Tensor, variance: Tensor) {
-        let made = try applyMany(BatchNorm(epsilon: epsilon), [self, scale, bias])
+    public func batchNormalised(
+        scale: Tensor, bias: Tensor, epsilon: Double, adding addend: Tensor? = nil, rectifier: Rectifier = .none
+    ) throws(TensorError) -> (y: Tensor, mean: Tensor, variance: Tensor) {
+        let made = try applyMany(BatchNorm(epsilon: epsilon, rectifier: rectifier), [self, scale, bias] + (addend.map { [$0] } ?? []))
         return (made[0], made[1].detached(), made[2].detached())
     }
 

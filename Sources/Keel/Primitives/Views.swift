@@ -175,7 +175,21 @@ struct Slice: Primitive {
             input.storage, Descriptor(TensorSpec(shape, from.dtype), strides: strides, offset: offset, count: try shape.elementCount()))
     }
 
-    static var kernels: Kernels<Slice> { .copying }
+    static var takesBlocked: Bool { true }
+
+    static var kernels: Kernels<Slice> {
+        let copying = Kernels<Slice>.copying
+        return Kernels(
+            reference: copying.reference,
+            cpu: { p, inputs, outputs throws(TensorError) in
+                if outputs[0].descriptor.isBlocked {
+                    p.cutBlocked(inputs[0], into: outputs[0])
+                } else {
+                    try copying.reference(p, Operands(try inputs[0].unblocked()), outputs)
+                }
+                return true
+            })
+    }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let size = try g.shape(0).size(axis)
@@ -240,6 +254,7 @@ struct Concatenate: Primitive {
     let axis: Int
     static var onnxName: String? { "Concat" }
     static var isLinear: Bool { true }
+    static var takesBlocked: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape
@@ -259,7 +274,7 @@ struct Concatenate: Primitive {
         Kernels(
             reference: { p, inputs, outputs throws(TensorError) in try p.join(inputs, into: outputs[0]) },
             cpu: { p, inputs, outputs throws(TensorError) in
-                try p.join(inputs, into: outputs[0])
+                if outputs[0].descriptor.isBlocked { p.joinBlocked(inputs, into: outputs[0]) } else { try p.join(inputs, into: outputs[0]) }
                 return true
             })
     }
@@ -268,7 +283,7 @@ struct Concatenate: Primitive {
         let place = try output.shape.place(of: axis, in: Self.name)
         var start = 0
         for i in 0..<inputs.count {
-            let input = inputs[i]
+            let input = try inputs[i].unblocked()
             let offset = output.descriptor.offset + start * output.stride(place)
             start += input.size(place)
             guard input.count > 0 else { continue }

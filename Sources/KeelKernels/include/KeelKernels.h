@@ -9,6 +9,7 @@
 #include "conv1d.h"
 #include "crf.h"
 #include "ctc.h"
+#include "depthwise.h"
 #include "detection.h"
 #include "distributions.h"
 #include "dropout.h"
@@ -39,5 +40,6 @@
 #include "scan.h"
 #include "scatter.h"
 #include "walk.h"
+#include "winograd.h"
 
 #endif

@@ -18,10 +18,28 @@ void keel_channel_gradient_sums_f32(keel_channels at, float *sum_dy, float *sum_
 /// dx = dy * a + x * b + c, per channel.
 void keel_channel_gradient_f32(keel_channels at, float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c);
 
-/// Batch normalisation of plain [n, c, s] by the batch's own statistics, in plain loops.
-void keel_reference_batch_norm_f32(int64_t n, int64_t c, int64_t s, double epsilon, float *y, float *mean, float *variance, const float *x, const float *scale, const float *bias);
-void keel_reference_batch_norm_f64(int64_t n, int64_t c, int64_t s, double epsilon, double *y, double *mean, double *variance, const double *x, const double *scale, const double *bias);
+/// What may follow the affine map, in the same pass: y = x * factor + shift + addend, kept between least and most. Per-channel factor
+/// and shift; the addend lies as x and may be null.
+typedef struct {
+    const float *factor, *shift, *addend;
+    float least, most;
+} keel_rectifier;
+
+void keel_channel_rectify_f32(keel_channels at, keel_rectifier r, float *y, const float *x);
+/// As keel_channel_gradient_sums_f32, with da for dy: dy strictly between the limits, else 0. Where there is an addend da is written.
+void keel_channel_rectified_sums_f32(keel_channels at, keel_rectifier r, float *sum_dy, float *sum_dy_x, float *da, const float *dy, const float *x, const float *mean);
+/// As keel_channel_gradient_f32, with dy between the limits; without addend.
+void keel_channel_rectified_gradient_f32(keel_channels at, keel_rectifier r, float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c);
+
+/// Batch normalisation of plain [n, c, s] by the batch's own statistics, plus the addend (which may be null), kept between the limits,
+/// in plain loops.
+void keel_reference_batch_norm_f32(int64_t n, int64_t c, int64_t s, double epsilon, double least, double most, float *y, float *mean, float *variance, const float *x, const float *scale, const float *bias, const float *addend);
+void keel_reference_batch_norm_f64(int64_t n, int64_t c, int64_t s, double epsilon, double least, double most, double *y, double *mean, double *variance, const double *x, const double *scale, const double *bias, const double *addend);
+/// dy where y = clip(batch norm + addend) lies strictly between the limits, else 0; the addend may be null.
+void keel_reference_rectified_slope_f32(int64_t n, int64_t c, int64_t s, double epsilon, double least, double most, float *da, const float *dy, const float *x, const float *scale, const float *bias, const float *mean, const float *variance, const float *addend);
 void keel_reference_batch_norm_gradient_f32(int64_t n, int64_t c, int64_t s, double epsilon, float *dx, float *dscale, float *dbias, const float *dy, const float *x, const float *scale, const float *mean, const float *variance);
+/// dy where y = clip(batch norm + addend) lies strictly between the limits, else 0; the addend may be null.
+void keel_reference_rectified_slope_f64(int64_t n, int64_t c, int64_t s, double epsilon, double least, double most, double *da, const double *dy, const double *x, const double *scale, const double *bias, const double *mean, const double *variance, const double *addend);
 void keel_reference_batch_norm_gradient_f64(int64_t n, int64_t c, int64_t s, double epsilon, double *dx, double *dscale, double *dbias, const double *dy, const double *x, const double *scale, const double *mean, const double *variance);
 
 /// Layer normalisation of rows; `inverse` is 1 / sqrt(variance + epsilon).
