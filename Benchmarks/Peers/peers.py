@@ -84,7 +84,7 @@ def number(value):
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def compared(found, keel_is_faster_below=True):
+def compared(found):
     """Rows of a table: the best peer, Keel, and their ratio, at each thread count; and all ratios."""
     rows, ratios = [], defaultdict(list)
     for workload, by_threads in found.items():
