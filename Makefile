@@ -17,10 +17,22 @@ swift := swift
 # SwiftPM writes the settings of some packages in the order of a hash table. In another order it compiles them again.
 build := SWIFT_DETERMINISTIC_HASHING=1 $(swift) build -c release $(link)
 
-.PHONY: help setup quickstart up build test test-plain acceptance install dist clean
+# Benchmarks. The peers lie beside the repository; their Python packages go to an environment outside of it. Times, memory and losses can be
+# measured in pieces: each adds lines to BENCH_OUT, of which `make bench-table` makes the table.
+PEERS ?= ../shared/bench/peers
+PYTHON ?= python3.11
+BENCH_VENV ?= $(HOME)/.cache/slipway/peers
+BENCH_OUT ?= .build/bench
+BENCH_WORKLOADS ?= train
+BENCH_ROUNDS ?= 5
+keel := $(CURDIR)/.build/release/keel-bench
+bench_python := $(BENCH_VENV)/bin/python
+measured := --peers $(PEERS) --out $(BENCH_OUT)
+
+.PHONY: help setup quickstart up build test test-plain acceptance install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the Debian packages that are missing
 	@command -v $(swift) >/dev/null || { echo "Swift is not on the PATH: see https://www.swift.org/install/linux" >&2; exit 1; }
@@ -56,6 +68,35 @@ install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that
 dist: setup ## writes dist/slipway-VERSION-linux-ARCH.tar.gz, which runs without Swift
 	$(build) --product slipway
 	ops/dist $(binary) dist/$(archive)
+
+bench-build: setup
+	$(build) --product keel-bench
+
+bench: bench-build ## times Keel on BENCH_WORKLOADS (names or groups), at 1 and 2 threads
+	@for threads in 1 2; do $(keel) --workload $(BENCH_WORKLOADS) --threads $$threads --repeat 5; done
+
+$(bench_python):
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install -r $(PEERS)/requirements.txt
+
+bench-peers: ## measures Keel beside its peers, two to three hours, and writes Benchmarks/RESULTS.md
+	$(MAKE) bench-times BENCH_WORKLOADS="$(BENCH_WORKLOADS)"
+	$(MAKE) bench-times BENCH_WORKLOADS=micro
+	$(MAKE) bench-memory
+	-$(MAKE) bench-losses
+	$(MAKE) bench-table
+
+bench-times: bench-build $(bench_python) ## measures times: BENCH_ROUNDS rounds of BENCH_WORKLOADS, Keel and the peers in turn
+	$(bench_python) Benchmarks/Peers/peers.py times $(measured) --keel $(keel) --workload $(BENCH_WORKLOADS) --rounds $(BENCH_ROUNDS)
+
+bench-memory: bench-build $(bench_python) ## measures the memory of BENCH_WORKLOADS
+	$(bench_python) Benchmarks/Peers/peers.py memory $(measured) --keel $(keel) --workload $(BENCH_WORKLOADS)
+
+bench-losses: bench-build $(bench_python) ## trains BENCH_WORKLOADS from torch's weights, and compares the losses
+	$(bench_python) Benchmarks/Peers/losses.py $(measured) --keel $(keel) --workload $(BENCH_WORKLOADS)
+
+bench-table: $(bench_python) ## writes Benchmarks/RESULTS.md from what was measured
+	$(bench_python) Benchmarks/Peers/peers.py table $(measured) --to Benchmarks/RESULTS.md
 
 clean: ## removes what was built
 	rm -rf .build dist

@@ -45,24 +45,18 @@ let recommendationWorkloads: [Workload] = [
     Workload(name: "deepfm-ctr", group: .train, work: 2048, unit: "samples/s") {
         let (batch, fields, rows) = (2048, 26, 1_000_000)
         var generator = Philox(seed: 0)
-        var network = try DeepFM(rows: rows, features: 16, fields: fields, numbers: 13, widths: [400, 400, 400], using: &generator)
-        let parameters = try ParameterStore(&network) { name, _ in ParameterGroup(isSparse: name == "first.weight" || name == "second.weight") }
-        let optimizer = try AdamW(parameters, learningRate: 1e-3, weightDecay: 0), trained = network
-        let context = try Context.training(seed: 1, step: 0)
+        let network = try DeepFM(rows: rows, features: 16, fields: fields, numbers: 13, widths: [400, 400, 400], using: &generator)
         // Each field draws from its own part of the tables.
         let part = UInt64(rows / fields)
         let batches = try (0..<8).map { _ in
             let ids = (0..<batch * fields).map { Int64(UInt64($0 % fields) * part + generator.next() % part) }
             let labels = (0..<batch).map { _ in Float(generator.next() % 2) }
-            return (ids: try Tensor(ids, [batch, fields]), numbers: try Tensor.normal([batch, 13], using: &generator), labels: try Tensor(labels, [batch, 1]))
+            return [try Tensor(ids, [batch, fields]), try Tensor.normal([batch, 13], using: &generator), try Tensor(labels, [batch, 1])]
         }
-        var next = 0
-        return {
-            let (ids, numbers, labels) = batches[next % batches.count]
-            next += 1
-            try parameters.clearGradients()
-            try trained(ids, numbers, in: context).binaryCrossEntropy(labels).backward()
-            try optimizer.step()
-        }
+        return Step(try Training(network, batches: batches, tables: ["first.weight", "second.weight"]) {
+            try AdamW($0, learningRate: 1e-3, weightDecay: 0)
+        } loss: { network, batch, context in
+            try network(batch[0], batch[1], in: context).binaryCrossEntropy(batch[2])
+        })
     },
 ]

@@ -1,8 +1,13 @@
 // keel-bench --workload NAMES [--threads N] [--repeat N]
+// keel-bench --workload NAME [--threads N] --weights FILE --data FILE --steps N
 //
 // Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, micro,
 // own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
 // `other_cores` how many cores others kept busy meanwhile: above about 0.2, distrust the wall times.
+// `memory_mb` is the most memory that was resident minus what was before data and network were made, in MiB; only the first workload has it,
+// because later ones reuse memory that earlier ones let go.
+//
+// The second form trains for N steps from the weights of one safetensors file on the data of another, and prints the loss of each step.
 import Foundation
 import Keel
 
@@ -28,41 +33,65 @@ enum KeelBench {
             return line.text
         }
         do {
-            let start = Clock.wall()
-            let step = try workload.make()
-            let measured = try workload.group == .latency
-                ? Measurement(ofCallsOf: step, repeats: options.repeats) : Measurement(of: step, repeats: options.repeats)
-            measured.add(to: &line)
-            line.add("throughput", workload.work / measured.median * 1e3)
-            line.add("unit", workload.unit)
-            line.add("total_s", Clock.wall() - start)
+            if let start = options.start {
+                line.add("losses", try losses(of: workload, from: start))
+            } else {
+                try measure(workload, watchingMemory: name == options.names.first, options, into: &line)
+            }
         } catch {
             line.add("error", "\(error)")
         }
         return line.text
     }
+
+    private static func measure(_ workload: Workload, watchingMemory: Bool, _ options: Options, into line: inout JSONLine) throws {
+        let start = Clock.wall(), memory = watchingMemory ? Memory() : nil
+        let step = try workload.make()
+        let measured = try workload.group == .latency
+            ? Measurement(ofCallsOf: step.run, repeats: options.repeats) : Measurement(of: step.run, repeats: options.repeats)
+        measured.add(to: &line)
+        if let growth = memory?.growth { line.add("memory_mb", growth) }
+        line.add("throughput", workload.work / measured.median * 1e3)
+        line.add("unit", workload.unit)
+        line.add("total_s", Clock.wall() - start)
+    }
+
+    private static func losses(of workload: Workload, from start: Options.Start) throws -> [Double] {
+        guard let training = try workload.make().training else { throw Misuse(description: "\(workload.name) trains nothing") }
+        try training.begin(weights: Safetensors(reading: start.weights), data: Safetensors(reading: start.data))
+        return try (0..<start.steps).map { _ in Double(try training.step().item()) }
+    }
 }
+
+struct Misuse: Error, CustomStringConvertible { let description: String }
 
 /// What the command line asked for.
 private struct Options {
     private(set) var names: [String] = []
     private(set) var threads = 1
     private(set) var repeats = 7
+    private(set) var start: Start?
 
-    struct Misuse: Error, CustomStringConvertible { let description: String }
+    /// Where a training begins, and for how many steps it goes on.
+    struct Start { let weights, data: String, steps: Int }
 
     init(_ arguments: some Sequence<String>) throws {
         var rest = arguments.makeIterator()
-        var wanted = "all"
+        var wanted = "all", weights: String?, data: String?, steps = 20
         while let option = rest.next() {
             guard let value = rest.next() else { throw Misuse(description: "\(option) needs a value") }
             switch option {
             case "--workload": wanted = value
             case "--threads": threads = try Self.number(value, option)
             case "--repeat": repeats = try Self.number(value, option)
-            default: throw Misuse(description: "\(option) is none of --workload, --threads, --repeat")
+            case "--weights": weights = value
+            case "--data": data = value
+            case "--steps": steps = try Self.number(value, option)
+            default: throw Misuse(description: "\(option) is none of --workload, --threads, --repeat, --weights, --data, --steps")
             }
         }
+        guard (weights == nil) == (data == nil) else { throw Misuse(description: "--weights and --data belong together") }
+        if let weights, let data { start = Start(weights: weights, data: data, steps: steps) }
         for part in wanted.split(separator: ",").map(String.init) {
             let group = Workload.Group(rawValue: part)
             let chosen = part == "all" ? workloads : workloads.filter { $0.group == group }
@@ -84,6 +113,9 @@ struct JSONLine {
 
     mutating func add(_ key: String, _ value: Int) { members.append("\"\(key)\": \(value)") }
     mutating func add(_ key: String, _ value: Double) { members.append("\"\(key)\": " + String(format: "%.5g", value)) }
+    mutating func add(_ key: String, _ values: [Double]) {
+        members.append("\"\(key)\": [" + values.map { String(format: "%.8g", $0) }.joined(separator: ", ") + "]")
+    }
     mutating func add(_ key: String, _ value: String) {
         let escaped = value.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : $0.isNewline ? " " : String($0) }.joined()
         members.append("\"\(key)\": \"\(escaped)\"")

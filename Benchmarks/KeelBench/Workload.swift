@@ -11,7 +11,7 @@ struct Workload: Sendable {
     let work: Double
     let unit: String
     /// Prepares data and network, and gives the step that is timed.
-    let make: @Sendable () throws -> () throws -> Void
+    let make: @Sendable () throws -> Step
 }
 
 /// The data is the same in each run: normal numbers, and labels spread evenly.
@@ -24,32 +24,24 @@ func ids(below limit: Int, _ count: Int) throws -> Tensor {
     return try Tensor((0..<count).map { _ in Int64(generator.next() % UInt64(limit)) })
 }
 
-/// Clear gradients, forward, loss, backward, update.
-func trainingStep<N: Layer>(
-    _ network: N, _ x: Tensor, _ target: Tensor, loss: @escaping (Tensor, Tensor) throws -> Tensor = { try $0.softmaxCrossEntropy($1) },
+/// The step of a network that is trained on one batch.
+func trainingStep(
+    _ network: some Layer, _ x: Tensor, _ target: Tensor, loss: @escaping (Tensor, Tensor) throws -> Tensor = { try $0.softmaxCrossEntropy($1) },
     _ optimizer: (ParameterStore) throws -> any Optimizer
-) throws -> () throws -> Void {
-    var network = network
-    let parameters = try ParameterStore(&network)
-    let optimizer = try optimizer(parameters), trained = network
-    let context = try Context.training(seed: 1, step: 0)
-    return {
-        try parameters.clearGradients()
-        try loss(trained(x, in: context), target).backward()
-        try optimizer.step()
-    }
+) throws -> Step {
+    Step(try Training(network, batches: [[x, target]], optimizer: optimizer) { network, batch, context in try loss(network(batch[0], in: context), batch[1]) })
 }
 
-private func predictionStep(_ network: some Layer, _ x: Tensor) -> () throws -> Void {
-    { _ = try noGrad { () throws(TensorError) in try network(x, in: .prediction) } }
+private func predictionStep(_ network: some Layer, _ x: Tensor) -> Step {
+    Step { _ = try noGrad { () throws(TensorError) in try network(x, in: .prediction) } }
 }
 
 /// Forward, and backward to every input from an output gradient of ones.
-private func gradientStep(_ inputs: [Tensor], _ function: @escaping ([Tensor]) throws -> Tensor) throws -> () throws -> Void {
+private func gradientStep(_ inputs: [Tensor], _ function: @escaping ([Tensor]) throws -> Tensor) throws -> Step {
     let variables = inputs.map { $0.requiringGradient() }
     let y = try function(variables)
     let seed = try Tensor.ones(y.shape)
-    return {
+    return Step {
         for variable in variables { variable.clearGradient() }
         try function(variables).backward(seed: seed)
     }
@@ -58,7 +50,7 @@ private func gradientStep(_ inputs: [Tensor], _ function: @escaping ([Tensor]) t
 private func product(_ n: Int) -> Workload {
     Workload(name: "sgemm-\(n)", group: .micro, work: 2e-9 * Double(n * n * n), unit: "GFLOP/s") {
         let (a, b) = (try floats(n, n), try floats(n, n, seed: 3))
-        return { _ = try a.matmul(b) }
+        return Step { _ = try a.matmul(b) }
     }
 }
 
@@ -66,7 +58,7 @@ private func convolution(_ name: String, channels: Int, groups: Int, isTraining:
     let forward = 2e-9 * Double(8 * channels * channels / groups * 9 * 56 * 56)
     return Workload(name: name, group: .micro, work: forward * (isTraining ? 3 : 1), unit: "GFLOP/s") {
         let x = try floats(8, channels, 56, 56), weight = try floats(channels, channels / groups, 3, 3)
-        guard isTraining else { return { _ = try x.conv2D(weight, sliding: Sliding(padding: 1), groups: groups) } }
+        guard isTraining else { return Step { _ = try x.conv2D(weight, sliding: Sliding(padding: 1), groups: groups) } }
         return try gradientStep([x, weight]) { try $0[0].conv2D($0[1], sliding: Sliding(padding: 1), groups: groups) }
     }
 }
@@ -130,11 +122,11 @@ let workloads: [Workload] = [
     },
     Workload(name: "embedding-gather", group: .micro, work: 53_248, unit: "rows/s") {
         let (table, rows) = (try floats(1_000_000, 16), try ids(below: 1_000_000, 53_248))
-        return { _ = try table.gathered(rows) }
+        return Step { _ = try table.gathered(rows) }
     },
     Workload(name: "tiny-add", group: .micro, work: 1, unit: "ops/s") {
         let (a, b) = (try floats(16), try floats(16))
-        return { _ = try a + b }
+        return Step { _ = try a + b }
     },
     Workload(name: "tiny-mlp", group: .micro, work: 1, unit: "forwards/s") {
         var generator = Philox(seed: 0)
@@ -143,7 +135,7 @@ let workloads: [Workload] = [
     },
     Workload(name: "tiny-autograd", group: .micro, work: 1, unit: "steps/s") {
         let x = try Tensor.ones([16]), w = try Tensor.ones([16]).requiringGradient(), b = try Tensor.ones([16]).requiringGradient()
-        return {
+        return Step {
             w.clearGradient()
             b.clearGradient()
             let t = try (x * w + b).relu()
@@ -159,12 +151,12 @@ let workloads: [Workload] = [
     },
     Workload(name: "tiny-add-taped", group: .own, work: 1, unit: "ops/s") {
         let (a, b) = (try floats(16).requiringGradient(), try floats(16))
-        return { _ = try a + b }
+        return Step { _ = try a + b }
     },
     Workload(name: "chain-100-adds", group: .own, work: 100, unit: "ops/s") {
         let (start, b) = (try floats(16).requiringGradient(), try floats(16))
         let seed = try Tensor.ones([16])
-        return {
+        return Step {
             start.clearGradient()
             var x = start
             for _ in 0..<100 { x = try x + b }

@@ -80,7 +80,7 @@ typedef struct {
 /// Scores of some queries, scaled and masked.
 static void scores(const job *j, int64_t batch, const float *q, const float *keys, float *s, int64_t begin, int64_t end, int64_t n) {
     const keel_attention *a = j->a;
-    keel_packed_product_f32(end - begin, n, a->width, s, n, q + begin * a->q_row, a->q_row, 1, keys, 0);
+    keel_packed_product_f32(end - begin, n, a->width, s, n, q + begin * a->q_row, a->q_row, 1, keys, a->width, 0);
     for (int64_t i = begin; i < end; i++) {
         const int64_t seen = a->is_causal ? least(n, i + 1 + a->keys - a->queries) : n;
         mask_row(n, seen > 0 ? seen : 0, s + (i - begin) * n, a->mask ? a->mask + batch * a->mask_batch + i * a->mask_query : 0, a->scale);
@@ -107,7 +107,7 @@ static void forward_head(const job *j, int64_t batch, int64_t head, float *scrat
             log_sums[i] = top == -INFINITY ? INFINITY : top + logf(sum);
             scale_row(n, row, sum > 0 ? 1.0f / sum : sum);
         }
-        keel_packed_product_f32(end - begin, a->width, n, o + begin * o_row, o_row, s, n, 1, values, 0);
+        keel_packed_product_f32(end - begin, a->width, n, o + begin * o_row, o_row, s, n, 1, values, a->keys, 0);
     }
 }
 
@@ -132,15 +132,15 @@ static void backward_head(const job *j, int64_t batch, int64_t head, float *scra
     for (int64_t begin = 0; begin < a->queries; begin += rows) {
         const int64_t end = least(begin + rows, a->queries), n = visible(a, end), count = end - begin;
         scores(j, batch, q, keys, s, begin, end, n);
-        keel_packed_product_f32(count, n, a->width, slope, n, d_o + begin * o_row, o_row, 1, values, 0);
+        keel_packed_product_f32(count, n, a->width, slope, n, d_o + begin * o_row, o_row, 1, values, a->width, 0);
         for (int64_t i = begin; i < end; i++) exp_row(n, s + (i - begin) * n, log_sums[i]);
         keel_pack_f32(count, a->width, piece, d_o + begin * o_row, o_row, 1);
-        keel_packed_product_f32(n, a->width, count, dv, a->v_row, s, 1, n, piece, 1);
+        keel_packed_product_f32(n, a->width, count, dv, a->v_row, s, 1, n, piece, count, 1);
         for (int64_t i = begin; i < end; i++)
             slope_row(n, slope + (i - begin) * n, s + (i - begin) * n, dot(a->width, d_o + i * o_row, o + i * o_row), a->scale);
-        keel_packed_product_f32(count, a->width, n, dq + begin * a->q_row, a->q_row, slope, n, 1, key_rows, 0);
+        keel_packed_product_f32(count, a->width, n, dq + begin * a->q_row, a->q_row, slope, n, 1, key_rows, a->keys, 0);
         keel_pack_f32(count, a->width, piece, q + begin * a->q_row, a->q_row, 1);
-        keel_packed_product_f32(n, a->width, count, dk, a->k_row, slope, 1, n, piece, 1);
+        keel_packed_product_f32(n, a->width, count, dk, a->k_row, slope, 1, n, piece, count, 1);
     }
 }
 

@@ -3,7 +3,7 @@
 #include "include/parallel.h"
 #include "panels.h"
 
-int64_t keel_conv1d_scratch(const keel_conv1d *s) { return keel_conv1d_reach(s) * rounded(s->features); }
+int64_t keel_conv1d_scratch(const keel_conv1d *s) { return keel_conv1d_reach(s) * keel_spread(s->features); }
 
 int64_t keel_conv1d_reach(const keel_conv1d *s) { return (s->steps - 1) * s->stride + (s->taps - 1) * s->dilation + 1; }
 
@@ -30,16 +30,17 @@ static void conv_part(void *context, int64_t begin, int64_t end) {
     const conv_job *j = context;
     const keel_conv1d *s = j->s;
     const bool is_wide = keel_is_wide();
+    const int64_t panel = keel_panel_width(is_wide), row = keel_spread(s->features);
     for (int64_t worker = begin; worker < end; worker++) {
         float *padded = j->scratch + worker * keel_conv1d_scratch(s);
         for (int64_t b = s->batch * worker / s->workers; b < s->batch * (worker + 1) / s->workers; b++) {
-            pad(s, s->features, padded, j->x + b * s->time * s->features, s->features);
+            pad(s, row, padded, j->x + b * s->time * s->features, s->features);
             const float *packed = j->packed;
-            for (int64_t from = 0; from < s->filters; from += PANEL) {
-                const int64_t count = least(PANEL, s->filters - from), width = rounded(count);
+            for (int64_t from = 0; from < s->filters; from += panel) {
+                const int64_t count = least(panel, s->filters - from), width = rounded(count);
                 const keel_panel_product p = {
-                    .k = s->features, .c_row = s->filters, .a_row = s->stride * s->features, .a_column = 1, .b_row = width, .stretches = s->taps,
-                    .a_stretch = s->dilation * s->features, .b_stretch = s->features * width, .bias = j->bias ? j->bias + from : 0};
+                    .k = s->features, .c_row = s->filters, .a_row = s->stride * row, .a_column = 1, .b_row = width, .stretches = s->taps,
+                    .a_stretch = s->dilation * row, .b_stretch = s->features * width, .bias = j->bias ? j->bias + from : 0};
                 keel_multiply_panel(is_wide, s->steps, count, p, j->y + b * s->steps * s->filters + from, padded, packed);
                 packed += s->taps * s->features * width;
             }
@@ -57,11 +58,12 @@ static void conv_weight_part(void *context, int64_t begin, int64_t end) {
     const conv_job *j = context;
     const keel_conv1d *s = j->s;
     const bool is_wide = keel_is_wide();
+    const int64_t panel = keel_panel_width(is_wide);
     for (int64_t worker = begin; worker < end; worker++) {
         float *padded = j->scratch + worker * keel_conv1d_scratch(s);
         const int64_t first = s->filters * worker / s->workers, last = s->filters * (worker + 1) / s->workers;
-        for (int64_t from = 0; from < s->features; from += PANEL) {
-            const int64_t count = least(PANEL, s->features - from), width = rounded(count);
+        for (int64_t from = 0; from < s->features; from += panel) {
+            const int64_t count = least(panel, s->features - from), width = rounded(count);
             for (int64_t b = 0; b < s->batch; b++) {
                 pad(s, width, padded, j->x + b * s->time * s->features + from, count);
                 const keel_panel_product p = {

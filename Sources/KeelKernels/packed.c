@@ -1,8 +1,12 @@
 #include "include/packed.h"
 #include "panels.h"
 
-/// Rows of the right-hand side that are packed at a time: 64 columns of them stay in the second-level cache.
+/// Rows of the right-hand side that are used at a time: a panel of them stays in the first-level cache where it is narrow, in the second where
+/// it is wide.
 #define DEPTH 384
+#define NARROW_DEPTH 256
+/// Rows of the left-hand side that are copied at a time, if at all; as much of them stays in the second-level cache.
+#define COPIED_ROWS 48
 
 int64_t keel_packed_count(int64_t k, int64_t n) { return k * rounded(n); }
 int32_t keel_product_is_wide(void) { return keel_is_wide(); }
@@ -13,6 +17,8 @@ KEEL_CLONES static void pack_panel(int64_t k, int64_t count, int64_t width, floa
         for (int64_t p = 0; p < k; p++, packed += width, b += b_row) {
             if (count == PANEL) {
                 for (int i = 0; i < PANEL; i++) packed[i] = b[i];
+            } else if (count == LANES) {
+                for (int i = 0; i < LANES; i++) packed[i] = b[i];
             } else {
                 for (int64_t i = 0; i < count; i++) packed[i] = b[i];
                 for (int64_t i = count; i < width; i++) packed[i] = 0;
@@ -40,8 +46,9 @@ KEEL_CLONES static void pack_panel(int64_t k, int64_t count, int64_t width, floa
 }
 
 void keel_pack_f32(int64_t k, int64_t n, float *packed, const float *b, int64_t b_row, int64_t b_column) {
-    for (int64_t begin = 0; begin < n; begin += PANEL) {
-        const int64_t count = least(PANEL, n - begin), width = rounded(count);
+    const int64_t panel = keel_panel_width(keel_is_wide());
+    for (int64_t begin = 0; begin < n; begin += panel) {
+        const int64_t count = least(panel, n - begin), width = rounded(count);
         pack_panel(k, count, width, packed, b + begin * b_column, b_row, b_column);
         packed += k * width;
     }
@@ -103,42 +110,57 @@ KEEL_CLONES static void narrow_transposed(int64_t m, const keel_panel_product *j
 }
 
 void keel_multiply_panel(bool is_wide, int64_t m, int64_t count, keel_panel_product j, float *c, const float *a, const float *panel) {
-    const int64_t registers = rounded(count) / LANES, last = count - (registers - 1) * LANES;
+    const int64_t registers = rounded(count) / LANES;
     const bool is_transposed = j.a_column != 1;
-    j.last = last;
-    if (is_wide) {
-        wide_panels[is_transposed][registers - 1](m, &j, c, a, panel);
-        return;
-    }
-    for (int64_t v = 0; v < registers; v++) {
-        j.last = v == registers - 1 ? last : LANES;
-        (is_transposed ? narrow_transposed : narrow)(m, &j, c + v * LANES, a, panel + v * LANES);
-        if (j.bias) j.bias += LANES;
+    j.last = count - (registers - 1) * LANES;
+    (is_wide ? wide_panels[is_transposed][registers - 1] : is_transposed ? narrow_transposed : narrow)(m, &j, c, a, panel);
+}
+
+/// c [m, n] from all panels and `j.k` rows of them.
+static void multiply_panels(bool is_wide, int64_t m, int64_t n, keel_panel_product j, float *c, const float *a, const float *packed, int64_t packed_rows, int64_t from) {
+    const int64_t panel = keel_panel_width(is_wide);
+    for (int64_t begin = 0; begin < n; begin += panel) {
+        const int64_t count = least(panel, n - begin);
+        j.b_row = rounded(count);
+        keel_multiply_panel(is_wide, m, count, j, c + begin, a, packed + from * j.b_row);
+        packed += packed_rows * j.b_row;
     }
 }
 
-void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *packed, int32_t adds) {
-    const bool is_wide = keel_is_wide();
-    for (int64_t begin = 0; begin < n; begin += PANEL) {
-        const int64_t count = least(PANEL, n - begin);
-        const keel_panel_product j = {.k = k, .c_row = c_row, .a_row = a_row, .a_column = a_column, .b_row = rounded(count), .stretches = 1, .adds = adds};
-        keel_multiply_panel(is_wide, m, count, j, c + begin, a, packed);
-        packed += k * rounded(count);
+void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *packed, int64_t packed_rows, int32_t adds) {
+    keel_panel_product j = {.k = k, .c_row = c_row, .a_row = a_row, .a_column = a_column, .stretches = 1, .adds = adds};
+    if (keel_is_wide() || k == 0) {
+        multiply_panels(keel_is_wide(), m, n, j, c, a, packed, packed_rows, 0);
+        return;
     }
+    float copy[COPIED_ROWS * (NARROW_DEPTH + LANES)] __attribute__((aligned(64)));
+    // Rows an even number of lines apart crowd in a few sets of the cache; a copy pays from the second panel on.
+    const bool copies = a_column == 1 && a_row % (2 * LANES) == 0 && n > LANES;
+    const int64_t pieces = (k + NARROW_DEPTH - 1) / NARROW_DEPTH, step = copies ? COPIED_ROWS : m;
+    for (int64_t row = 0; row < m; row += step)
+        for (int64_t piece = 0; piece < pieces; piece++) {
+            const int64_t from = k * piece / pieces, rows = least(step, m - row);
+            const float *left = a + row * a_row + from * a_column;
+            j.k = k * (piece + 1) / pieces - from;
+            j.adds = adds || from > 0;
+            if (copies) {
+                j.a_row = keel_spread(j.k);
+                for (int64_t r = 0; r < rows; r++) memcpy(copy + r * j.a_row, left + r * a_row, (size_t)j.k * sizeof(float));
+                left = copy;
+            }
+            multiply_panels(false, rows, n, j, c + row * c_row, left, packed, packed_rows, from);
+        }
 }
 
 void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, int32_t adds) {
-    float panel[DEPTH * PANEL] __attribute__((aligned(64)));
-    const bool is_wide = keel_is_wide();
-    const int64_t pieces = (k + DEPTH - 1) / DEPTH;
+    float packed[DEPTH * PANEL] __attribute__((aligned(64)));
+    const int64_t most = keel_is_wide() ? DEPTH : NARROW_DEPTH, pieces = (k + most - 1) / most;
     for (int64_t piece = 0; piece < pieces; piece++) {
         const int64_t from = k * piece / pieces, depth = k * (piece + 1) / pieces - from;
         for (int64_t begin = 0; begin < n; begin += PANEL) {
             const int64_t count = least(PANEL, n - begin);
-            pack_panel(depth, count, rounded(count), panel, b + from * b_row + begin * b_column, b_row, b_column);
-            const keel_panel_product j = {
-                .k = depth, .c_row = c_row, .a_row = a_row, .a_column = a_column, .b_row = rounded(count), .stretches = 1, .adds = adds || from > 0};
-            keel_multiply_panel(is_wide, m, count, j, c + begin, a + from * a_column, panel);
+            keel_pack_f32(depth, count, packed, b + from * b_row + begin * b_column, b_row, b_column);
+            keel_packed_product_f32(m, count, depth, c + begin, c_row, a + from * a_column, a_row, a_column, packed, depth, adds || from > 0);
         }
     }
 }

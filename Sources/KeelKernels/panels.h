@@ -40,13 +40,20 @@ KEEL_INLINE void keel_tile(int rows, int width, lanes sum[TILE_ROWS][TILE_WIDTH]
     }
 }
 
+/// The most columns of a panel.
 #define PANEL (TILE_WIDTH * LANES)
+/// Columns of a panel: as many as a tile has, so that a tile reads one line after the other. Lines further apart would share few sets of the
+/// first-level cache.
+KEEL_INLINE int64_t keel_panel_width(bool is_wide) { return is_wide ? PANEL : LANES; }
 
 KEEL_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /// To whole registers.
 KEEL_INLINE int64_t rounded(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+/// How far apart rows of n numbers had better begin: an odd number of cache lines, so that the six that a tile reads at a time lie in
+/// different sets of the first-level cache. Measured on Zen 3, 96 x 16 x 192: 95 GFLOP/s, and 56 with rows 64 numbers apart.
+KEEL_INLINE int64_t keel_spread(int64_t n) { return rounded(n) | LANES; }
 
-/// The product of some rows with one panel of at most 64 columns.
+/// The product of some rows with one panel.
 typedef struct {
     int64_t k, c_row, a_row, a_column, b_row;
     /// The sum is over so many stretches of k; those of a and b begin so many floats apart.

@@ -8,15 +8,17 @@
 
 void keel_lstm_pack_f32(int64_t features, int64_t recurrent, int64_t hidden, int64_t padded, float *packed, const float *input_weight,
                         const float *recurrent_weight) {
-    for (int64_t u = 0; u < padded; u += LANES)
-        for (int64_t p = 0; p < features + recurrent; p++)
-            for (int64_t g = 0; g < GATES; g++)
-                for (int64_t l = 0; l < LANES; l++) {
-                    const int64_t row = g * hidden + u + l;
-                    *packed++ = u + l >= hidden ? 0.0f
-                              : p < features    ? input_weight[row * features + p]
-                                                : recurrent_weight[row * recurrent + p - features];
-                }
+    const int64_t rows = features + recurrent, columns = keel_panel_width(keel_is_wide());
+    for (int64_t u = 0; u < padded; u += LANES, packed += rows * BLOCK)
+        for (int64_t g = 0; g < GATES; g++)
+            for (int64_t l = 0; l < LANES; l++) {
+                const int64_t row = g * hidden + u + l, column = g * LANES + l;
+                float *to = packed + column / columns * columns * rows + column % columns;
+                for (int64_t p = 0; p < rows; p++)
+                    to[p * columns] = u + l >= hidden ? 0.0f
+                                    : p < features    ? input_weight[row * features + p]
+                                                      : recurrent_weight[row * recurrent + p - features];
+            }
 }
 
 KEEL_INLINE bool is_past(const keel_lstm *s, int64_t row, int64_t t) { return s->lengths && t >= s->lengths[row]; }
@@ -38,20 +40,19 @@ KEEL_INLINE void cell(float *restrict gates, const float *restrict before_c, flo
 
 /// Where one step reads and writes, for the rows and units at hand.
 typedef struct {
-    int64_t features, hidden, x_row, state_row, gates_row;
-    const float *x, *h, *weight, *bias;
+    int64_t k, row, gates_row;
+    const float *rows, *weight, *bias;
     float *gates;
 } step;
 
-/// gates = bias + x · input weights + h · recurrent weights, for some rows and some of 64 columns.
+/// gates = bias + rows of (x, h) · weights, for some rows and `width` registers of the 64 columns.
 KEEL_INLINE void gate_tile(int rows, int width, const step *s, int column) {
     lanes sum[TILE_ROWS][TILE_WIDTH];
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
         for (int v = 0; v < width; v++) sum[r][v] = *(const lanes *)(s->bias + column + v * LANES);
-    keel_tile(rows, width, sum, s->features, s->x, s->x_row, 1, s->weight + column, BLOCK);
-    keel_tile(rows, width, sum, s->hidden, s->h, s->state_row, 1, s->weight + s->features * BLOCK + column, BLOCK);
+    keel_tile(rows, width, sum, s->k, s->rows, s->row, 1, s->weight + column * s->k, width * LANES);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -82,6 +83,9 @@ static void forward_stretch(const keel_lstm_forward *j, int64_t direction, int64
     const keel_lstm *s = &j->s;
     const int64_t state = s->batch * s->padded, steps = s->time, k = s->features + s->hidden;
     const bool is_wide = keel_is_wide(), keeps = j->gates != 0;
+    // What the weights are multiplied by, side by side.
+    const int64_t spread = keel_lstm_row(s);
+    float *rows_of_step = j->rows + direction * s->batch * spread;
     float scratch[TILE_ROWS * BLOCK], last_h[TILE_ROWS * LANES], last_c[TILE_ROWS * LANES];
     const int64_t kept = keeps ? steps : 2;
     float *before_h = j->before_h + direction * kept * state, *before_c = j->before_c + direction * kept * state;
@@ -96,15 +100,17 @@ static void forward_stretch(const keel_lstm_forward *j, int64_t direction, int64
                     h[row * s->padded + u] = j->first_h && u < s->hidden ? j->first_h[from] : 0;
                     c[row * s->padded + u] = j->first_c && u < s->hidden ? j->first_c[from] : 0;
                 }
+        for (int64_t row = begin; row < end; row++) {
+            memcpy(rows_of_step + row * spread, j->x + (t * s->batch + row) * s->features, (size_t)s->features * sizeof(float));
+            memcpy(rows_of_step + row * spread + s->features, h + row * s->padded, (size_t)s->hidden * sizeof(float));
+        }
         const bool is_last = i == steps - 1;
         for (int64_t u = 0; u < s->padded; u += LANES) {
             const int64_t units = least(LANES, s->hidden - u);
             for (int64_t row = begin; row < end; row += TILE_ROWS) {
                 const int64_t rows = least(TILE_ROWS, end - row);
                 step g = {
-                    .features = s->features, .hidden = s->hidden, .x_row = s->features, .state_row = s->padded,
-                    .gates_row = keeps ? GATES * s->padded : BLOCK,
-                    .x = j->x + (t * s->batch + row) * s->features, .h = h + row * s->padded,
+                    .k = k, .row = spread, .gates_row = keeps ? GATES * s->padded : BLOCK, .rows = rows_of_step + row * spread,
                     .weight = j->packed + (direction * GATES * s->padded + u * GATES) * k, .bias = j->bias + direction * GATES * s->padded + u * GATES,
                     .gates = keeps ? j->gates + ((direction * steps + t) * s->batch + row) * GATES * s->padded + u * GATES : scratch,
                 };
@@ -135,6 +141,8 @@ static void forward_stretch(const keel_lstm_forward *j, int64_t direction, int64
         }
     }
 }
+
+int64_t keel_lstm_row(const keel_lstm *s) { return keel_spread(s->features + s->hidden); }
 
 int64_t keel_lstm_slices(int64_t directions, int64_t batch) {
     const int64_t threads = keel_thread_count(), most = (batch + TILE_ROWS - 1) / TILE_ROWS;
@@ -213,7 +221,7 @@ static void backward_stretch(const keel_lstm_backward *j, int64_t direction, int
                         j->dy + row * j->dy_batch + t * j->dy_time + direction * s->hidden, dh + row * s->padded, dc + row * s->padded,
                         dgates, dbias);
         }
-        keel_packed_product_f32(end - begin, s->hidden, k, spare + begin * s->padded, s->padded, j->dgates + (first + begin) * width, width, 1, packed, 0);
+        keel_packed_product_f32(end - begin, s->hidden, k, spare + begin * s->padded, s->padded, j->dgates + (first + begin) * width, width, 1, packed, k, 0);
         // Past a sequence's end the gradient passes by.
         if (s->lengths)
             for (int64_t row = begin; row < end; row++)

@@ -117,13 +117,16 @@ struct LSTM: Primitive {
             keeps ? outputs[i] : try Tensor(undefined: TensorSpec([directions, 2, inputs[0].size(0), padded], .float32), on: x.device)
         }
         let (beforeH, beforeC) = (try states(4), try states(5))
+        var kernel = sizes.kernel
+        let scratch = try Tensor(undefined: TensorSpec([directions, inputs[0].size(0), Int(keel_lstm_row(&kernel))], .float32), on: x.device)
         var job = keel_lstm_forward(
-            s: sizes.kernel, x: x.pointer(Float.self), packed: packed.pointer(Float.self), bias: bias.pointer(Float.self),
+            s: kernel, x: x.pointer(Float.self), packed: packed.pointer(Float.self), bias: bias.pointer(Float.self),
             first_h: hasState ? parts[stateAt].pointer(Float.self) : nil, first_c: hasState ? parts[stateAt + 1].pointer(Float.self) : nil,
             y: outputs[0].pointer(Float.self), last_h: outputs[1].pointer(Float.self), last_c: outputs[2].pointer(Float.self),
-            gates: keeps ? outputs[3].pointer(Float.self) : nil, before_h: beforeH.pointer(Float.self), before_c: beforeC.pointer(Float.self))
+            gates: keeps ? outputs[3].pointer(Float.self) : nil, before_h: beforeH.pointer(Float.self), before_c: beforeC.pointer(Float.self),
+            rows: scratch.pointer(Float.self))
         keel_lstm_forward_f32(&job)
-        withExtendedLifetime((parts, packed, bias, beforeH, beforeC)) {}
+        withExtendedLifetime((parts, packed, bias, beforeH, beforeC, scratch)) {}
     }
 
     private func dense(_ inputs: Operands) throws(TensorError) -> [Tensor] {

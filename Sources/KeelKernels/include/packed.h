@@ -6,12 +6,14 @@
 /// How many floats a packed matrix [k, n] takes.
 int64_t keel_packed_count(int64_t k, int64_t n);
 
-/// Packs b [k, n], with any strides, for `keel_packed_product_f32`: panels of 64 columns, the last one of 16, 32, 48 or 64.
+/// Packs b [k, n], with any strides, for `keel_packed_product_f32`: panels of as many columns as a
+/// tile has on this processor, 16 or 64, the last one of 16, 32, 48 or 64.
 void keel_pack_f32(int64_t k, int64_t n, float *packed, const float *b, int64_t b_row, int64_t b_column);
 
 /// c [m, n] = a [m, k] · b, added to what is there if `adds`; `a` has any strides, rows of `c` are dense and begin `c_row` floats apart.
+/// Of b, which was packed with `packed_rows` rows, the first k rows and n columns count; unless they are all columns, n is a multiple of 64.
 /// On the calling thread alone.
-void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *packed, int32_t adds);
+void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *packed, int64_t packed_rows, int32_t adds);
 
 /// c [m, n] = a [m, k] · b [k, n], added to what is there if `adds`; `a` and `b` have any strides. On the calling thread alone.
 void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, int32_t adds);

@@ -22,8 +22,11 @@ typedef struct {
 
 int64_t keel_lstm_slices(int64_t directions, int64_t batch);
 
+/// Floats of scratch that the forward pass takes for each sequence and direction.
+int64_t keel_lstm_row(const keel_lstm *s);
+
 /// The weights of one direction [4 * hidden, features] and [4 * hidden, recurrent], transposed and packed for the forward pass:
-/// [features + recurrent, 64] for each 16 units.
+/// [features + recurrent, 64] for each 16 units, in panels as wide as a tile.
 void keel_lstm_pack_f32(int64_t features, int64_t recurrent, int64_t hidden, int64_t padded, float *packed, const float *input_weight,
                         const float *recurrent_weight);
 
@@ -37,6 +40,8 @@ typedef struct {
     float *y, *last_h, *last_c;
     /// gates may be null; then before_h and before_c hold two steps instead of all.
     float *gates, *before_h, *before_c;
+    /// Scratch [directions, batch, `keel_lstm_row`].
+    float *rows;
 } keel_lstm_forward;
 
 void keel_lstm_forward_f32(const keel_lstm_forward *job);
