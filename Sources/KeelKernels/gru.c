@@ -199,7 +199,7 @@ static void backward_stretch(const keel_gru_backward *j, int64_t direction, int6
             cell_slopes(s->hidden, padded, j->gates + (first + row) * width, j->before + (first + row) * padded,
                         j->dy + row * j->dy_batch + t * j->dy_time + direction * s->hidden, dh + row * padded, spare + row * padded, dgates, dbias);
         }
-        keel_packed_product_f32(end - begin, s->hidden, 3 * padded, spare + begin * padded, padded, j->dgates + (first + begin) * width + padded, width, 1, packed, 1);
+        keel_packed_product_f32(end - begin, s->hidden, 3 * padded, spare + begin * padded, padded, j->dgates + (first + begin) * width + padded, width, 1, packed, 3 * padded, 1);
         float *turn = dh;
         dh = spare;
         spare = turn;

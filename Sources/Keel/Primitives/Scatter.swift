@@ -178,6 +178,7 @@ extension Tensor {
     /// The steps in elements through the axes before `place`, along it, and through those after it, each taken as one; nil where a
     /// run of axes has no single step.
     private func steps(splitAt place: Int) -> (Int64, Int64, Int64)? {
+        guard count > 0 else { return (0, 0, 0) }
         func step(through axes: Range<Int>) -> Int? {
             var (step, next): (Int?, Int) = (nil, 0)
             for axis in axes.reversed() where size(axis) != 1 {
