@@ -16,7 +16,9 @@ private struct Net: Layer {
     }
 
     private func hidden(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        try context.dropped(norm(first(x, in: context), in: context).relu(), rate: 0.3)
+        let y = try context.dropped(norm(first(x, in: context), in: context).relu(), rate: 0.3)
+        try context.add(auxiliaryLoss: y.mean())
+        return y
     }
 
     func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {

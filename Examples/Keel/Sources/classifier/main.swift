@@ -25,4 +25,6 @@ for step in 0..<50 {
     try optimizer.step()
     try parameters.clearGradients()
 }
-print("accuracy", try accuracy(logits: network(test, in: .prediction), labels: y.sliced(0, from: 450)))
+var accuracy = Accuracy()
+try accuracy.update(network(test, in: .prediction), y.sliced(0, from: 450))
+print("accuracy", accuracy.value)
