@@ -29,7 +29,7 @@ keel := $(CURDIR)/.build/release/keel-bench
 bench_python := $(BENCH_VENV)/bin/python
 measured := --peers $(PEERS) --out $(BENCH_OUT)
 
-.PHONY: help setup quickstart up build test test-plain acceptance install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table
+.PHONY: help setup quickstart up build test acceptance install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
@@ -53,10 +53,6 @@ test: build ## builds everything and runs the tests; those that drive the real b
 	$(swift) test -c release --skip-build --disable-xctest --skip 'AcceptanceTests|ExamplesTests'
 	$(swift) test -c release --skip-build --disable-xctest --filter ExamplesTests
 	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
-
-test-plain: ## runs Keel's tests with kernels in plain C, as a processor without AVX2 gets them
-	$(build) --package-path Tests/Plain --scratch-path .build/plain --build-tests
-	$(swift) test -c release --package-path Tests/Plain --scratch-path .build/plain --skip-build --disable-xctest
 
 acceptance: build ## only the tests that drive the real binary over HTTP
 	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests

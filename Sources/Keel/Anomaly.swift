@@ -1,7 +1,7 @@
 import KeelKernels
 
 /// Runs `body`, forwards and backwards, and throws where the first primitive makes a NaN or an infinity of finite numbers, or its
-/// gradient does: the error names it, and the line of the user's that called it.
+/// gradient does: the error names it, and its call stack is that of the call which made it.
 ///
 /// It looks at every number that is made and notes every call, so it takes several times as long. An infinity that is meant, as of a mask,
 /// is thrown all the same where a primitive makes it; one that is given as a number isn't.
@@ -22,7 +22,7 @@ enum Anomaly {
         for i in 0..<outputs.count {
             guard let found = try firstNotFinite(outputs[i]) else { continue }
             for k in 0..<inputs.count { if try firstNotFinite(inputs[k]) != nil { return } }
-            throw TensorError(.notFinite(primitive: P.name, isGradient: false, number: found, line: CallOrigin().userLine))
+            throw TensorError(.notFinite(primitive: P.name, isGradient: false, number: found))
         }
     }
 
@@ -32,7 +32,7 @@ enum Anomaly {
         for i in 0..<node.outputCount {
             if let arrived = node.gradient(ofOutput: i), try firstNotFinite(arrived) != nil { return }
         }
-        throw TensorError(.notFinite(primitive: node.name, isGradient: true, number: found, line: node.origin?.userLine))
+        throw TensorError(.notFinite(primitive: node.name, isGradient: true, number: found), calledFrom: node.origin ?? .capture())
     }
 
     /// The first number that is infinite or NaN, and where it stands, as text.

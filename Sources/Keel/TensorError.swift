@@ -21,8 +21,8 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case graphReleased(primitive: String)
         case changedInPlace(primitive: String, input: Int)
         case higherOrder(primitive: String)
-        /// A primitive, or its gradient, made a NaN or an infinity of finite numbers; `line` is the user's.
-        case notFinite(primitive: String, isGradient: Bool, number: String, line: String?)
+        /// A primitive, or its gradient, made a NaN or an infinity of finite numbers. The error's call stack is that of the primitive's call.
+        case notFinite(primitive: String, isGradient: Bool, number: String)
         case outOfMemory(bytes: Int)
         case numericLibrary(String)
         case file(path: String, String)
@@ -41,10 +41,12 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Addresses of the calls that led here; `backtrace` has them as text.
     public let callStack: CallStack
 
-    public init(_ reason: Reason, layerPath: String? = nil) {
+    public init(_ reason: Reason, layerPath: String? = nil) { self.init(reason, layerPath: layerPath, calledFrom: .capture()) }
+
+    init(_ reason: Reason, layerPath: String? = nil, calledFrom callStack: CallStack) {
         self.reason = reason
         self.layerPath = layerPath
-        callStack = CallStack.capture()
+        self.callStack = callStack
     }
 
     public static func == (a: TensorError, b: TensorError) -> Bool { a.reason == b.reason }
@@ -77,8 +79,8 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case .changedInPlace(let primitive, let input):
             "\(primitive): tensor \(input) that its gradient reads was changed in place since; run backward before the update, or copy the tensor"
         case .higherOrder(let primitive): "\(primitive): has no derivative of second order"
-        case .notFinite(let primitive, let isGradient, let number, let line):
-            "\(primitive): \(isGradient ? "its gradient " : "")made \(number) of finite numbers\(line.map { ", called at \($0)" } ?? "")"
+        case .notFinite(let primitive, let isGradient, let number):
+            "\(primitive): \(isGradient ? "its gradient " : "")made \(number) of finite numbers"
         case .outOfMemory(let bytes): "no memory for \(bytes) bytes"
         case .numericLibrary(let what): what
         case .file(let path, let what): "\(path): \(what)"

@@ -27,6 +27,6 @@ enum Watch {
     @inline(never) static func made(_ node: Node) {
         let state = ThreadState.current
         state.madeNodes?.insert(ObjectIdentifier(node))
-        if state.isDetectingAnomalies { node.origin = CallOrigin() }
+        if state.isDetectingAnomalies { node.origin = .capture() }
     }
 }

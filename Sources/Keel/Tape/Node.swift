@@ -50,7 +50,7 @@ class Node: @unchecked Sendable {
     @exclusivity(unchecked) final var otherGradients: [Tensor?]?
 
     /// Where it was made, if someone watches for anomalies.
-    @exclusivity(unchecked) final var origin: CallOrigin?
+    @exclusivity(unchecked) final var origin: CallStack?
 
     @inline(__always) init(isLeaf: Bool) { self.isLeaf = isLeaf }
 
