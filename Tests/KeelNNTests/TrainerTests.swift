@@ -30,8 +30,10 @@ private struct Rows { let inputs, labels: Tensor }
 
 /// 38 rows in another order each epoch, 8 at a time: five batches, the last one of 6.
 private struct ShuffledRows: BatchSource {
-    let batchesPerEpoch = 5
+    let batchesPerEpoch: Int
     private var epoch = 0, batch = 0
+
+    init(batchesPerEpoch: Int = 5) { self.batchesPerEpoch = batchesPerEpoch }
 
     mutating func seek(epoch: Int, batch: Int) { (self.epoch, self.batch) = (epoch, batch) }
 
@@ -103,6 +105,24 @@ func aResumedRunEndsWithTheSameBytes(kills: [Int], accumulation: Int) throws {
         try resumed.train(on: &rest, epochs: 4)
         #expect(try bytes(whole) == bytes(parts))
         #expect(resumed.progress.epoch == 4 && resumed.progress.step == (accumulation == 1 ? 20 : 12))
+    }
+}
+
+@Test func aSourceThatEndsBeforeTheRestoredPositionIsRefused() throws {
+    try withFolder { folder in
+        let killed = try trainer(folder + "/run")
+        killed.callbacks.append(Kill(step: 5))
+        var source = ShuffledRows()
+        #expect(throws: Killed.self) { try killed.train(on: &source, epochs: 1) }
+        let resumed = try trainer(folder + "/run")
+        try resumed.restore(from: folder + "/run")
+        #expect(resumed.progress.batch == 4)
+        var shorter = ShuffledRows(batchesPerEpoch: 4)
+        let allowed = TensorError(.argument(primitive: "Trainer", name: "batchesPerEpoch", given: "4", allowed: "5 and more"))
+        #expect(throws: allowed) { try resumed.train(on: &shorter, epochs: 2) }
+        resumed.checkpoint?.everySteps = 0
+        let steps = TensorError(.argument(primitive: "Trainer", name: "checkpoint.everySteps", given: "0", allowed: "1 and more"))
+        #expect(throws: steps) { try resumed.train(on: &source, epochs: 2) }
     }
 }
 

@@ -61,10 +61,13 @@ public final class Trainer<Network: Module, Batch> {
     }
 
     /// Trains until so many epochs are done in all, counting those before a restore, or until a callback stops it.
+    ///
+    /// - Throws: `TensorError.argument` for settings that make no step, and for a source whose epochs end before the restored position; and
+    ///   what the source, the loss and the callbacks throw.
     public func train(on source: inout some BatchSource<Batch>, epochs: Int) throws {
-        guard accumulation >= 1 else {
-            throw TensorError(.argument(primitive: "Trainer", name: "accumulation", given: "\(accumulation)", allowed: "1 and more"))
-        }
+        try check("accumulation", accumulation, 1...)
+        if let checkpoint { try check("checkpoint.everySteps", checkpoint.everySteps, 1...) }
+        try check("batchesPerEpoch", source.batchesPerEpoch, (progress.batch + 1)...)
         try source.seek(epoch: progress.epoch, batch: progress.batch)
         while progress.epoch < epochs, !progress.isStopped {
             try step(on: &source)
@@ -73,6 +76,12 @@ public final class Trainer<Network: Module, Batch> {
             if let checkpoint, progress.step % checkpoint.everySteps == 0 { try save(to: checkpoint.path) }
         }
         if let checkpoint { try save(to: checkpoint.path) }
+    }
+
+    private func check(_ name: String, _ given: Int, _ allowed: PartialRangeFrom<Int>) throws(TensorError) {
+        guard allowed.contains(given) else {
+            throw TensorError(.argument(primitive: "Trainer", name: name, given: "\(given)", allowed: "\(allowed.lowerBound) and more"))
+        }
     }
 
     private func step(on source: inout some BatchSource<Batch>) throws {
