@@ -1,8 +1,7 @@
 import Synchronization
 
-/// Whether what runs is watched: by `detectingAnomalies`, by `profile`, or by `checkpointed`, which learns which nodes a run
-/// makes. While any
-/// thread is, primitives of all threads leave their short way and ask what is wanted of them; else it costs a look at one number.
+/// Whether what runs is watched: by `detectingAnomalies`, by `profile`, or by `checkpointed`, which learns which nodes a run makes. While
+/// any thread is, primitives of all threads leave their short way and ask what is wanted of them; else it costs a look at one number.
 enum Watch {
     private static let count = Atomic<Int>(0)
 

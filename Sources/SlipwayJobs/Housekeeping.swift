@@ -6,8 +6,8 @@ import SlipwayPostgres
 import SlipwayStore
 
 /// What every worker does beside its jobs: ends attempts whose worker is gone, finishes cancellations, collects blobs, and forgets
-/// what has ended long ago. Several
-/// workers may do it at once, because each step locks the rows it is about and skips those that are locked.
+/// what has ended long ago. Several workers may do it at once, because each step locks the rows it is about and skips those that are
+/// locked.
 struct Housekeeping: Sendable {
     let context: JobContext
     let configuration: WorkerConfiguration
