@@ -16,6 +16,7 @@ link := -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
 swift := swift
 # SwiftPM writes the settings of some packages in the order of a hash table. In another order it compiles them again.
 build := SWIFT_DETERMINISTIC_HASHING=1 $(swift) build -c release $(link)
+tests := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 $(swift) test -c release --skip-build --disable-xctest
 
 # Benchmarks. The peers lie beside the repository; their Python packages go to an environment outside of it. Times, memory and losses can be
 # measured in pieces: each adds lines to BENCH_OUT, of which `make bench-table` makes the table.
@@ -49,15 +50,16 @@ up: setup ## builds and runs the platform until Ctrl-C
 build: setup ## builds everything, tests included
 	$(build) --build-tests
 
-# Keel's tests fill every core for half a minute, in which a database would be waited for in vain.
+# Keel's tests fill every core for half a minute, in which a database would be waited for in vain. Swift Testing would start all
+# tests at once; with eight at a time no test waits for hundreds of others.
 test: build ## builds everything and runs the tests; those that drive the real binary come last and alone
-	$(swift) test -c release --skip-build --disable-xctest --filter '^Keel'
-	$(swift) test -c release --skip-build --disable-xctest --skip '^Keel|AcceptanceTests|ExamplesTests'
-	$(swift) test -c release --skip-build --disable-xctest --filter ExamplesTests
-	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
+	$(tests) --filter '^Keel'
+	$(tests) --skip '^Keel|AcceptanceTests|ExamplesTests'
+	$(tests) --filter ExamplesTests
+	$(tests) --filter AcceptanceTests
 
 acceptance: build ## only the tests that drive the real binary over HTTP
-	$(swift) test -c release --skip-build --disable-xctest --filter AcceptanceTests
+	$(tests) --filter AcceptanceTests
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
 	$(build) --product slipway

@@ -26,11 +26,12 @@ import Testing
         try #require(manifest.contains(byPath))
         try manifest.replacing(byPath, with: ".package(url: \"file://\(release)\", from: \"9.9.0\")")
             .write(toFile: package + "/Package.swift", atomically: true, encoding: .utf8)
-        try shell("swift build -c release", in: package)
+        // Optimised, this would compile Keel whole a second time, for minutes.
+        try shell("swift build", in: package)
 
         for program in Self.programs {
             let output = try shell(
-                "'\(package)/.build/release/\(program.name)' " + program.arguments.joined(separator: " "), in: repository)
+                "'\(package)/.build/debug/\(program.name)' " + program.arguments.joined(separator: " "), in: repository)
             let last = output.split { $0.isWhitespace }.compactMap { Double($0) }.last
             #expect(try #require(last, "\(program.name): \(output)") >= program.least, "\(program.name): \(output)")
         }

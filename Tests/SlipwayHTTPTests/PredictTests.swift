@@ -93,11 +93,14 @@ final class ServeSocket: Sendable {
     }
 
     @Test func aCallWaitsForServeAndThenSaysSo() async throws {
-        try await withRunningServer({ $0.limits.serveTime = .milliseconds(1500) }) { server in
+        try await withRunningServer({ $0.limits.serveTime = .milliseconds(300) }) { server in
             let id = try await deployment(server)
             let away = try await server.call("POST", "/v1/deployments/\(id)/predict", json: "{}")
             #expect(away.status == 503)
             #expect(away[header: "Retry-After"] == "1")
+        }
+        try await withRunningServer({ $0.limits.serveTime = .seconds(60) }) { server in
+            let id = try await deployment(server)
             async let waiting = server.call("POST", "/v1/deployments/\(id)/predict", json: "{}")
             try await Task.sleep(for: .milliseconds(200))
             let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in ServeSocket.json("{}") }

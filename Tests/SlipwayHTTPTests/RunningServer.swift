@@ -166,27 +166,27 @@ struct RawConnection: ~Copyable {
         return taken
     }
 
-    /// All until the other side closes, or the time is over (then with `…` at the end).
-    func readToEnd(seconds: Int = 10) -> String {
-        var time = timeval(tv_sec: seconds, tv_usec: 0)
+    /// All until the other side closes, `end` arrives, or nothing more comes for a minute (then with `…` at the end).
+    func read(to end: String? = nil) -> String {
+        var time = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         var all: [UInt8] = [], buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count == 0 { break }
             if count < 0 { return String(decoding: all, as: UTF8.self) + (errno == ECONNRESET ? "" : "…") }
             all += buffer[..<count]
+            let isWhole = end.map { all.reversed().starts(with: $0.utf8.reversed()) } ?? false
+            if count == 0 || isWhole { return String(decoding: all, as: UTF8.self) }
         }
-        return String(decoding: all, as: UTF8.self)
     }
 }
 
 /// Sends bytes on a connection of their own and gives what comes back until the server closes.
-func exchange(_ server: RunningServer, _ text: String, seconds: Int = 10) async throws -> String {
+func exchange(_ server: RunningServer, _ text: String) async throws -> String {
     let port = server.port
     return try await onThread {
         let connection = try RawConnection(port: port)
         connection.write(text)
-        return connection.readToEnd(seconds: seconds)
+        return connection.read()
     }
 }

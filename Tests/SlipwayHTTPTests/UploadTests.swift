@@ -70,7 +70,7 @@ import Testing
 
     /// Staged files go with their writers, moments after the answer.
     private func expectNothingStored(_ server: RunningServer) async throws {
-        for _ in 0..<200 where try !server.storedFiles.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<6000 where try !server.storedFiles.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         #expect(try server.storedFiles.isEmpty)
     }
 

@@ -90,13 +90,11 @@ func withSite(connections: Int = 8, _ body: (Site) async throws -> Void) async t
 }
 
 /// Waits for something that another process or task does, up to a limit that only a failure reaches.
-func require(
-    within seconds: Double = 30, _ condition: () async throws -> Bool, at location: SourceLocation = #_sourceLocation
-) async throws {
-    let deadline = ContinuousClock.now + .seconds(seconds)
+func require(_ condition: () async throws -> Bool, at location: SourceLocation = #_sourceLocation) async throws {
+    let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(20))
     }
-    Issue.record("it didn't happen within \(seconds) seconds", sourceLocation: location)
+    Issue.record("it didn't happen within two minutes", sourceLocation: location)
 }

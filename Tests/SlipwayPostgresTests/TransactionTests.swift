@@ -397,19 +397,29 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
 
     @Test func aTransactionThatWaitsTooLongForAConnectionFails() async throws {
         let cluster = try await onThread { try TestCluster.shared.get() }
-        let database = Database(cluster.address, connections: 1, queueTimeout: .seconds(1), logger: cluster.logger)
+        let database = Database(cluster.address, connections: 1, queueLimit: 1, queueTimeout: .seconds(1), logger: cluster.logger)
         let (started, starting) = AsyncStream.makeStream(of: Void.self)
-        async let slow: Int = database.transaction(as: .owner) { transaction in
+        let release = DispatchSemaphore(value: 0)
+        async let holder: Int = database.transaction(as: .owner) { transaction in
             starting.yield()
-            return try transaction.execute("SELECT pg_sleep(2)")
+            release.wait()
+            return try transaction.execute("SELECT 1")
         }
         for await _ in started { break }
-        let failure = await error { try await database.transaction(as: .owner) { try $0.execute("SELECT 1") } }
-        guard case .busy = failure else {
-            Issue.record("expected busy, got \(String(describing: failure))")
+        let failures = await withTaskGroup(of: PostgresError?.self) { group in
+            for _ in 0..<2 { group.addTask { await error { try await database.transaction(as: .owner) { try $0.execute("SELECT 1") } } } }
+            // One is refused, so the other waits in the queue now.
+            var failures = [await group.next() ?? nil]
+            try? await Task.sleep(for: .seconds(1.1))
+            release.signal()
+            failures.append(await group.next() ?? nil)
+            return failures
+        }
+        guard case .crowded = failures[0], case .busy = failures[1] else {
+            Issue.record("expected crowded and busy, got \(failures)")
             return
         }
-        #expect(try await slow == 1)
+        #expect(try await holder == 1)
         await database.close()
     }
 
