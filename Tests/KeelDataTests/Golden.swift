@@ -6,7 +6,7 @@ struct Golden {
     private let entries: [String: Any]
 
     static func url(_ file: String) -> URL {
-        URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(file)")
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Golden/golden_\(file)")
     }
 
     init(_ name: String) throws {

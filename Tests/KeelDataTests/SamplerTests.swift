@@ -25,7 +25,9 @@ private let classes = (0..<100).map { $0 % 10 == 0 ? 2 : $0 % 3 == 0 ? 1 : 0 }
     let weights = [1.0, 0, 3, 4]
     let replaced = WeightedOrder(weights: weights, count: 4000, withReplacement: true, seed: 3).items(inEpoch: 1)
     // The first two without replacement: P(i) + Σ P(j) P(i | not j).
-    let firstTwo = (0..<2000).map { WeightedOrder(weights: weights, count: 2, withReplacement: false, seed: 3).items(inEpoch: $0) }
+    let firstTwo = (0..<2000).map {
+        WeightedOrder(weights: weights, count: 2, withReplacement: false, seed: 3).items(inEpoch: $0)
+    }
     for (item, weight) in weights.enumerated() {
         #expect(abs(Double(replaced.count { $0 == item }) / 4000 - weight / 8) < 0.047)
         let second = weights.indices.reduce(0.0) { $1 == item ? $0 : $0 + weights[$1] / 8 * weight / (8 - weights[$1]) }

@@ -1,4 +1,4 @@
-"""Writes samplers.json: what Keel's samplers have to draw, from a Philox of Python's own and the published formulas."""
+"""Writes golden_samplers.json: what Keel's samplers have to draw, from a Philox of Python's own and the published formulas."""
 import json, math, pathlib
 
 def philox(seed, stream, position):
