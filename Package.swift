@@ -27,6 +27,7 @@ let package = Package(
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+        .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CXGBoost", pkgConfig: "xgboost", providers: [.apt(["libxgboost-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -36,7 +37,9 @@ let package = Package(
         .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
         .target(name: "KeelNN", dependencies: ["Keel"]),
-        .target(name: "KeelDataKernels", dependencies: ["CPNG"], linkerSettings: [.linkedLibrary("png16")]),
+        .target(
+            name: "KeelDataKernels", dependencies: ["CPNG", "CSndfile"],
+            linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("sndfile")]),
         .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelDataKernels", "CJPEG"]),
 
         // Slipway: the platform.

@@ -1,6 +1,6 @@
 internal import Keel
 
-extension Philox {
+extension RandomNumberGenerator {
     /// A number of 0..<1, with 53 random bits.
     mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

@@ -1,4 +1,4 @@
-// Kernels of KeelData: PNG through libpng's row interface, and the loops over pixels.
+// Kernels of KeelData: PNG through libpng's row interface, sound through libsndfile, and the loops over pixels and samples.
 //
 // A picture is `height` rows of `width` pixels of three bytes (red, green, blue), without gaps. Every function trusts
 // the sizes it is given; their Swift callers check them. All arithmetic is either integer or float without contraction,
@@ -43,3 +43,21 @@ void keel_map_bytes(uint8_t *bytes, size_t count, const uint8_t table[256]);
 
 /// Splits a picture into three planes of float: `planes[c][i] = rgb[i][c] * scale[c] + offset[c]`.
 void keel_planes(const uint8_t *rgb, size_t pixels, const float scale[3], const float offset[3], float *planes);
+
+/// A sound file in memory, which has to outlive it.
+typedef struct keel_sound keel_sound;
+/// What a sound file's header says. `frames` (samples of each channel) may be a lie; `is_supported` is 0 for compressed
+/// codecs other than FLAC and G.711.
+typedef struct { int64_t frames; int32_t channels, rate, is_supported; } keel_sound_info;
+
+/// Opens a sound file; NULL with a sentence in `message` (KEEL_DATA_MESSAGE bytes) when it's damaged or memory is short.
+keel_sound *keel_sound_open(const uint8_t *bytes, size_t count, keel_sound_info *info, char *message);
+/// Reads up to `frames` frames, channel beside channel, full scale being 1. Returns how many there were, 0 at the end,
+/// -1 with a sentence in `message` when the file is damaged.
+int64_t keel_sound_read(keel_sound *sound, float *samples, int64_t frames, char *message);
+void keel_sound_close(keel_sound *sound);
+
+/// Writes `out[j] = sum over k of samples[j * down / up - reach + k] * filters[j * down % up][k]`, where `filters` has
+/// `up` rows of `2 * reach + 2`; beyond both ends there is silence.
+void keel_resample(const float *samples, int64_t count, const float *filters, int64_t up, int64_t down, int64_t reach,
+                   float *out, int64_t out_count);
