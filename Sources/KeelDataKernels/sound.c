@@ -32,7 +32,9 @@ static sf_count_t take(void *out, sf_count_t wanted, void *user) {
     return wanted;
 }
 
-static sf_count_t give(const void *bytes, sf_count_t count, void *user) { return (void)bytes, (void)count, (void)user, 0; }
+static sf_count_t give(const void *bytes, sf_count_t count, void *user) {
+    return (void)bytes, (void)count, (void)user, 0;  // nothing is ever written
+}
 
 static SF_VIRTUAL_IO io = {length, seek, take, give, tell};
 
@@ -52,8 +54,8 @@ keel_sound *keel_sound_open(const uint8_t *bytes, size_t count, keel_sound_info 
     }
     *info = (keel_sound_info){.frames = found.frames, .channels = found.channels, .rate = found.samplerate};
     switch (found.format & SF_FORMAT_SUBMASK) {
-        case SF_FORMAT_PCM_S8: case SF_FORMAT_PCM_U8: case SF_FORMAT_PCM_16: case SF_FORMAT_PCM_24: case SF_FORMAT_PCM_32:
-        case SF_FORMAT_FLOAT: case SF_FORMAT_DOUBLE: case SF_FORMAT_ULAW: case SF_FORMAT_ALAW: info->is_supported = 1;
+        case SF_FORMAT_PCM_S8: case SF_FORMAT_PCM_U8: case SF_FORMAT_PCM_16: case SF_FORMAT_PCM_24:
+        case SF_FORMAT_PCM_32: case SF_FORMAT_FLOAT: case SF_FORMAT_DOUBLE: case SF_FORMAT_ULAW: case SF_FORMAT_ALAW: info->is_supported = 1;
     }
     return sound;
 }

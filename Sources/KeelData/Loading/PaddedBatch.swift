@@ -19,7 +19,8 @@ public struct PaddedBatch: Sendable {
     public init<T: TensorElement>(
         _ sequences: [[T]], stepShape: [Int] = [], padding: T, multiple: Int = 1
     ) throws(TensorError) {
-        precondition(!sequences.isEmpty && multiple > 0, "a batch has a sequence, and its length is a multiple of 1 or more")
+        precondition(
+            !sequences.isEmpty && multiple > 0, "a batch has a sequence, and its length is a multiple of 1 or more")
         let step = try Shape(checking: stepShape).elementCount()
         for sequence in sequences where step == 0 || !sequence.count.isMultiple(of: step) {
             throw TensorError(.elementCount(given: sequence.count, Shape(stepShape)))

@@ -16,7 +16,8 @@ public struct WeightedOrder: Sampler, Hashable, Codable {
     /// - Precondition: weights are finite and not negative, with a finite sum; there are as many positive ones as
     ///   `count`, or one if items are put back.
     public init(weights: [Double], count: Int, withReplacement: Bool, seed: UInt64) {
-        precondition(weights.allSatisfy { $0 >= 0 } && weights.reduce(0, +).isFinite, "weights are finite and not negative")
+        precondition(
+            weights.allSatisfy { $0 >= 0 } && weights.reduce(0, +).isFinite, "weights are finite and not negative")
         let usable = weights.count { $0 > 0 }
         precondition(count > 0 && usable >= (withReplacement ? 1 : count), "there are enough items of positive weight")
         self.weights = weights

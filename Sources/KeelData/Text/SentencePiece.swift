@@ -1,5 +1,5 @@
-/// SentencePiece: a text is normalised as the model's file says, its blanks become `▁`, and it is cut into the likeliest
-/// pieces (unigram), or characters are joined pair by pair (BPE). Words need no blanks between them.
+/// SentencePiece: a text is normalised as the model's file says, its blanks become `▁`, and it is cut into the
+/// likeliest pieces (unigram), or characters are joined pair by pair (BPE). Words need no blanks between them.
 ///
 /// - Source: Kudo and Richardson, *SentencePiece*, 2018; Kudo, *Subword regularization*, 2018 (unigram).
 public struct SentencePiece: Tokenizer {

@@ -6,8 +6,8 @@ internal import KeelDataKernels
 /// down, what lies below 0.9 of it is unchanged. Beyond the ends there is silence.
 ///
 /// Holds a table of about `128 * max(from, to) / gcd(from, to)` floats, so make one for many waveforms.
-/// - Source: Smith and Gossett, *A flexible sampling-rate conversion method*, 1984; Kaiser, *Nonrecursive digital filter
-///   design using the I0-sinh window function*, 1974.
+/// - Source: Smith and Gossett, *A flexible sampling-rate conversion method*, 1984; Kaiser, *Nonrecursive digital
+///   filter design using the I0-sinh window function*, 1974.
 public struct Resampler: Sendable {
     /// In Hz.
     public let from, to: Int

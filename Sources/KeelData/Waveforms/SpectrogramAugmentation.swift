@@ -3,8 +3,8 @@ public import Keel
 /// SpecAugment without warping: bands of a spectrogram, some across all frames and some across all frequencies, become
 /// the spectrogram's mean.
 ///
-/// - Source: Park and others, *SpecAugment*, 2019; Park and others, *SpecAugment on large scale datasets*, 2020, for the
-///   share.
+/// - Source: Park and others, *SpecAugment*, 2019; Park and others, *SpecAugment on large scale datasets*, 2020, for
+///   the share.
 public struct SpectrogramAugmentation: Sendable, Hashable, Codable {
     /// Bands of frequencies, and the most mels of one.
     public var frequencyMasks, largestFrequencyMask: Int

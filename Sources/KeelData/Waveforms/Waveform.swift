@@ -109,7 +109,7 @@ private struct SoundFile {
     func waveform(within limits: WaveformLimits) throws(WaveformError) -> Waveform {
         let (channelCount, rate) = (Int(info.channels), Int(info.rate))
         guard info.is_supported != 0 else { throw .unsupported(format, reason: "its codec isn't PCM, G.711 or FLAC") }
-        guard (1...limits.channels).contains(channelCount) else {
+        guard channelCount >= 1, channelCount <= limits.channels else {
             throw .unsupported(format, reason: "\(channelCount) channels; 1...\(limits.channels) are allowed")
         }
         guard limits.rates.contains(rate) else {

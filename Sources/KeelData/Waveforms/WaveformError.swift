@@ -45,8 +45,8 @@ public enum WaveformFormat: String, Sendable, Equatable, CustomStringConvertible
     public var mediaType: String { "audio/" + rawValue }
     public var description: String { rawValue.uppercased() }
 
-    /// By a file's first bytes. The samples of a WAV file that was cut are missed here, because libsndfile takes what is
-    /// left.
+    /// By a file's first bytes. The samples of a WAV file that was cut are missed here, because libsndfile takes what
+    /// is left.
     init(of file: ByteReading) throws(WaveformError) {
         if file.count == 0 { throw .corrupt(nil, reason: "it has no bytes") }
         if file.starts(with: Array("fLaC".utf8)) {

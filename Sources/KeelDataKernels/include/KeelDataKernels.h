@@ -41,6 +41,20 @@ void keel_warp(const uint8_t *rgb, size_t width, size_t height, const double m[6
 /// Replaces every byte `v` by `table[v]`.
 void keel_map_bytes(uint8_t *bytes, size_t count, const uint8_t table[256]);
 
+/// Replaces every byte `v` of channel `c` by `tables[256 * c + v]`.
+void keel_map_channels(uint8_t *rgb, size_t pixels, const uint8_t tables[768]);
+/// Counts how often each channel has each value: `counts[256 * c + v]`, which must be 0 before.
+void keel_histograms(const uint8_t *rgb, size_t pixels, uint32_t counts[768]);
+/// The mean of the pixels' grey (ITU-R BT.601, as Pillow rounds it).
+double keel_mean_grey(const uint8_t *rgb, size_t pixels);
+/// Moves every value to `grey + factor * (value - grey)`, the grey being that of its pixel.
+void keel_saturate(uint8_t *rgb, size_t pixels, double factor);
+/// Turns every pixel's hue by `turn` of a whole turn; its value and saturation (of HSV) stay.
+void keel_turn_hue(uint8_t *rgb, size_t pixels, double turn);
+/// Writes `smooth + factor * (value - smooth)`; `smooth` is the mean of the 3 x 3 pixels around with the middle one five
+/// times, rounded. The outermost pixels are copied.
+void keel_sharpen(const uint8_t *rgb, size_t width, size_t height, double factor, uint8_t *out);
+
 /// Splits a picture into three planes of float: `planes[c][i] = rgb[i][c] * scale[c] + offset[c]`.
 void keel_planes(const uint8_t *rgb, size_t pixels, const float scale[3], const float offset[3], float *planes);
 
