@@ -53,10 +53,6 @@ keel_sound *keel_sound_open(const uint8_t *bytes, size_t count, keel_sound_info 
         return NULL;
     }
     *info = (keel_sound_info){.frames = found.frames, .channels = found.channels, .rate = found.samplerate};
-    switch (found.format & SF_FORMAT_SUBMASK) {
-        case SF_FORMAT_PCM_S8: case SF_FORMAT_PCM_U8: case SF_FORMAT_PCM_16: case SF_FORMAT_PCM_24:
-        case SF_FORMAT_PCM_32: case SF_FORMAT_FLOAT: case SF_FORMAT_DOUBLE: case SF_FORMAT_ULAW: case SF_FORMAT_ALAW: info->is_supported = 1;
-    }
     return sound;
 }
 

@@ -83,7 +83,12 @@ func aSoundFileCutAnywhereIsRefused(name: String) throws {
     expect(.mismatch(found: "a WebP picture"), Array("RIFF    WEBPVP8 ".utf8))
     expect(.corrupt(.wav, reason: "it ends before its samples"), Array("RIFF\u{4}\0\0\0WAVE".utf8))
     let adpcm = try #require(Data(base64Encoded: try Golden("waveforms").entry("adpcm", as: String.self)))
-    expect(.unsupported(.wav, reason: "its codec isn't PCM, G.711 or FLAC"), Array(adpcm))
+    expect(.unsupported(.wav, reason: "its codec isn't PCM or G.711"), Array(adpcm))
+    // The codec that an extended header names, at byte 12 + 8 + 24: ADPCM instead of PCM.
+    var extended = try goldenFile("wav 24-bit").bytes
+    #expect(extended[44] == 1)
+    extended[44] = 2
+    expect(.unsupported(.wav, reason: "its codec isn't PCM or G.711"), extended)
     var float = try goldenFile("wav float").bytes
     float.replaceSubrange(float.count - 4..<float.count, with: [0, 0, 0x80, 0x7F])
     expect(.corrupt(.wav, reason: "sample 19 of channel 0 isn't a finite number"), float)

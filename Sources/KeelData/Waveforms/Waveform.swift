@@ -108,7 +108,6 @@ private struct SoundFile {
 
     func waveform(within limits: WaveformLimits) throws(WaveformError) -> Waveform {
         let (channelCount, rate) = (Int(info.channels), Int(info.rate))
-        guard info.is_supported != 0 else { throw .unsupported(format, reason: "its codec isn't PCM, G.711 or FLAC") }
         guard channelCount >= 1, channelCount <= limits.channels else {
             throw .unsupported(format, reason: "\(channelCount) channels; 1...\(limits.channels) are allowed")
         }

@@ -45,25 +45,36 @@ public enum WaveformFormat: String, Sendable, Equatable, CustomStringConvertible
     public var mediaType: String { "audio/" + rawValue }
     public var description: String { rawValue.uppercased() }
 
-    /// By a file's first bytes. The samples of a WAV file that was cut are missed here, because libsndfile takes what
-    /// is left.
+    /// By a file's first bytes. A WAV file's chunks are looked through, too.
     init(of file: ByteReading) throws(WaveformError) {
         if file.count == 0 { throw .corrupt(nil, reason: "it has no bytes") }
         if file.starts(with: Array("fLaC".utf8)) {
             self = .flac
         } else if file.starts(with: Array("RIFF".utf8)), file.part(8..<12)?.starts(with: Array("WAVE".utf8)) ?? true {
             self = .wav
-            try WaveformFormat.checkDataChunk(of: file)
+            try WaveformFormat.checkChunks(of: file)
         } else {
             throw .mismatch(found: contentName(file))
         }
     }
 
+    /// Refuses other codecs, before libsndfile looks for their decoders, and a file that was cut, of which libsndfile would
+    /// take what is left.
+    ///
     /// - Source: IBM and Microsoft, *Multimedia Programming Interface and Data Specifications 1.0*, 1991.
-    private static func checkDataChunk(of file: ByteReading) throws(WaveformError) {
+    private static func checkChunks(of file: ByteReading) throws(WaveformError) {
         var at = 12
-        while let size = file.long(at + 4, bigEndian: false) {
-            if file.part(at..<at + 4)?.starts(with: Array("data".utf8)) == true {
+        while let name = file.part(at..<at + 4), let size = file.long(at + 4, bigEndian: false) {
+            if name.starts(with: Array("fmt ".utf8)) {
+                // An extended header has the codec's number at the beginning of a longer name.
+                let isExtended = file.word(at + 8, bigEndian: false) == 0xFFFE
+                let codec = file.word(at + (isExtended ? 32 : 8), bigEndian: false)
+                // PCM, floating point, A-law, µ-law.
+                guard let codec, [1, 3, 6, 7].contains(codec) else {
+                    throw .unsupported(.wav, reason: "its codec isn't PCM or G.711")
+                }
+            }
+            if name.starts(with: Array("data".utf8)) {
                 let rest = file.count - at - 8
                 // What writes to a pipe doesn't know the size, and says the largest one.
                 guard size <= rest || size >= 0x7FFF_0000 else {

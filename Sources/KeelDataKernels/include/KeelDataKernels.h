@@ -60,9 +60,8 @@ void keel_planes(const uint8_t *rgb, size_t pixels, const float scale[3], const 
 
 /// A sound file in memory, which has to outlive it.
 typedef struct keel_sound keel_sound;
-/// What a sound file's header says. `frames` (samples of each channel) may be a lie; `is_supported` is 0 for compressed
-/// codecs other than FLAC and G.711.
-typedef struct { int64_t frames; int32_t channels, rate, is_supported; } keel_sound_info;
+/// What a sound file's header says; `frames` (samples of each channel) may be a lie.
+typedef struct { int64_t frames; int32_t channels, rate; } keel_sound_info;
 
 /// Opens a sound file; NULL with a sentence in `message` (KEEL_DATA_MESSAGE bytes) when it's damaged or memory is short.
 keel_sound *keel_sound_open(const uint8_t *bytes, size_t count, keel_sound_info *info, char *message);
