@@ -58,8 +58,8 @@ public enum WaveformFormat: String, Sendable, Equatable, CustomStringConvertible
         }
     }
 
-    /// Refuses other codecs, before libsndfile looks for their decoders, and a file that was cut, of which libsndfile would
-    /// take what is left.
+    /// Refuses other codecs, before libsndfile looks for their decoders, and a file that was cut, of which libsndfile
+    /// would take what is left.
     ///
     /// - Source: IBM and Microsoft, *Multimedia Programming Interface and Data Specifications 1.0*, 1991.
     private static func checkChunks(of file: ByteReading) throws(WaveformError) {

@@ -1,4 +1,5 @@
-"""Writes golden_sentencepiece.json: small models, trained here, and what the package `sentencepiece` makes of texts."""
+"""Writes golden_sentencepiece.json: small models, trained here, and what the package `sentencepiece` makes of texts.
+needs: sentencepiece"""
 import base64, io, json, os, pathlib, tempfile
 import sentencepiece as sp
 import golden_texts as shared

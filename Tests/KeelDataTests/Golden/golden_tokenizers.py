@@ -1,4 +1,5 @@
-"""Writes golden_tokenizers.json: small vocabularies, made here, and what the package `tokenizers` and scikit-learn make of texts."""
+"""Writes golden_tokenizers.json: small vocabularies, made here, and what the package `tokenizers` and scikit-learn make of texts.
+needs: tokenizers, scikit-learn"""
 import json, pathlib, re, unicodedata
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, decoders, trainers
 from golden_texts import corpus, texts
