@@ -1,16 +1,9 @@
 #include "KeelDataKernels.h"
+#include "dispatched.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#pragma STDC FP_CONTRACT OFF
-
-#if defined(__x86_64__) && defined(__linux__)
-#define DISPATCHED __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define DISPATCHED
-#endif
 
 static inline uint8_t divided_by_255(unsigned v) {
     v += 128;

@@ -12,8 +12,26 @@ public struct LoaderPosition: Sendable, Hashable, Codable {
     }
 }
 
+/// What a loader goes through in each epoch: a pure function of the epoch (and of a seed that it holds), so that it
+/// depends on no thread and needs no state to be saved. An order's items are numbers of items in the data set; those of
+/// batches are lists of them.
+public protocol Sampler<Item>: Sendable {
+    associatedtype Item: Sendable
+    /// Items of an epoch: at least one, and as many in every epoch.
+    var count: Int { get }
+    func items(inEpoch epoch: Int) -> [Item]
+}
+
+/// What a loader makes an element from: the item (or the batch's), and which epoch wants it (a key for augmentation).
+public struct LoaderRequest<Item: Sendable>: Sendable {
+    public let item: Item
+    public let epoch: Int
+}
+extension LoaderRequest: Equatable where Item: Equatable {}
+extension LoaderRequest: Hashable where Item: Hashable {}
+
 /// The order of a data set's items in each epoch: as they are, or shuffled anew from a seed.
-public struct ItemOrder: Sendable, Hashable, Codable {
+public struct ItemOrder: Sampler, Hashable, Codable {
     public let count: Int
     /// nil: no shuffling.
     public let seed: UInt64?
@@ -32,10 +50,7 @@ public struct ItemOrder: Sendable, Hashable, Codable {
         var items = Array(0..<count)
         guard let seed else { return items }
         var generator = Philox(seed: seed, stream: UInt64(epoch))
-        for last in stride(from: count - 1, to: 0, by: -1) {
-            // The high half of a product: even to one part in 2^64 / count.
-            items.swapAt(last, Int(generator.next().multipliedFullWidth(by: UInt64(last + 1)).high))
-        }
+        items.shuffleEvenly(using: &generator)
         return items
     }
 }
@@ -45,13 +60,8 @@ public struct ItemOrder: Sendable, Hashable, Codable {
 /// What comes out depends on the order and the position only, not on the number of threads; a loader made from a saved
 /// position goes on exactly where the other one was.
 public final class Loader<Element: Sendable> {
-    /// What an element is made from: the item, and which epoch wants it (a key for augmentation).
-    public struct Request: Sendable, Hashable {
-        public let item: Int
-        public let epoch: Int
-    }
-
-    public let order: ItemOrder
+    /// Elements of an epoch.
+    public let count: Int
     public private(set) var position: LoaderPosition
     private let prefetcher: Prefetcher<Element>
 
@@ -59,43 +69,46 @@ public final class Loader<Element: Sendable> {
     ///   - position: where to begin.
     ///   - threads: operating-system threads that call `make`.
     ///   - ahead: elements in the making or waiting, which bounds memory.
-    public init(
-        _ order: ItemOrder, from position: LoaderPosition = LoaderPosition(), threads: Int, ahead: Int,
-        make: @escaping @Sendable (Request) throws -> Element
+    public init<Item>(
+        _ sampler: some Sampler<Item>, from position: LoaderPosition = LoaderPosition(), threads: Int, ahead: Int,
+        make: @escaping @Sendable (LoaderRequest<Item>) throws -> Element
     ) {
-        precondition((0...order.count).contains(position.taken), "a position lies within its epoch")
-        self.order = order
+        let count = sampler.count
+        precondition(count > 0, "a loader goes through at least one item")
+        precondition((0...count).contains(position.taken), "a position lies within its epoch")
+        self.count = count
         self.position = position
-        let epochs = ShuffledEpochs(order)
+        let epochs = SampledEpochs(sampler)
         prefetcher = Prefetcher(threads: threads, ahead: ahead) { number in
-            let (whole, taken) = (number + position.taken).quotientAndRemainder(dividingBy: order.count)
+            let (whole, taken) = (number + position.taken).quotientAndRemainder(dividingBy: count)
             let epoch = position.epoch + whole
-            return try make(Request(item: epochs.item(taken, ofEpoch: epoch), epoch: epoch))
+            return try make(LoaderRequest(item: epochs.item(taken, ofEpoch: epoch), epoch: epoch))
         }
     }
 
     /// The next element; there is always one. Waits until it is made, so call it on a thread that may wait.
     public func next() throws -> Element {
-        if position.taken == order.count { position = LoaderPosition(epoch: position.epoch + 1) }
+        if position.taken == count { position = LoaderPosition(epoch: position.epoch + 1) }
         position.taken += 1
         guard let element = try prefetcher.next() else { preconditionFailure("a loader's prefetcher has no end") }
         return element
     }
 }
 
-/// The orders of the epochs in use, so that each is shuffled once. Looking ahead touches two of them at a time, or more
+/// The items of the epochs in use, so that each is sampled once. Looking ahead touches two of them at a time, or more
 /// where there are fewer items than elements ahead.
-private final class ShuffledEpochs: Sendable {
-    private let order: ItemOrder
-    private let known = Mutex<[Int: [Int]]>([:])
+private final class SampledEpochs<S: Sampler>: Sendable {
+    private let sampler: S
+    private let known = Mutex<[Int: [S.Item]]>([:])
 
-    init(_ order: ItemOrder) { self.order = order }
+    init(_ sampler: S) { self.sampler = sampler }
 
-    func item(_ index: Int, ofEpoch epoch: Int) -> Int {
+    func item(_ index: Int, ofEpoch epoch: Int) -> S.Item {
         known.withLock { known in
             if let items = known[epoch] { return items[index] }
             if known.count == 4, let oldest = known.keys.min() { known[oldest] = nil }
-            let items = order.items(inEpoch: epoch)
+            let items = sampler.items(inEpoch: epoch)
+            precondition(items.count == sampler.count, "a sampler has as many items in every epoch")
             known[epoch] = items
             return items[index]
         }

@@ -29,10 +29,7 @@ extension Picture {
             let scale = max(Double(width) / Double(self.width), Double(height) / Double(self.height))
             let across = min(Double(width) / scale, whole.right), down = min(Double(height) / scale, whole.bottom)
             let left = (whole.right - across) / 2, top = (whole.bottom - down) / 2
-            let box = keel_box(left: left, top: top, right: left + across, bottom: top + down)
-            return Picture(width: width, height: height) { out in
-                resize(box, to: out, width: width, height: height, rowBytes: 3 * width)
-            }
+            return resized(left: left, top: top, across: across, down: down, width: width, height: height)
         case .letterbox(let fill):
             let scale = min(Double(width) / Double(self.width), Double(height) / Double(self.height))
             let inner = (
@@ -43,6 +40,14 @@ extension Picture {
                 out.initialize(repeating: fill, count: 3 * width * height)
                 resize(whole, to: out + offset, width: inner.width, height: inner.height, rowBytes: 3 * width)
             }
+        }
+    }
+
+    /// A part of the picture at another size, filtered like `resized(width:height:fit:)`.
+    func resized(left: Double, top: Double, across: Double, down: Double, width: Int, height: Int) -> Picture {
+        let box = keel_box(left: left, top: top, right: left + across, bottom: top + down)
+        return Picture(width: width, height: height) { out in
+            resize(box, to: out, width: width, height: height, rowBytes: 3 * width)
         }
     }
 

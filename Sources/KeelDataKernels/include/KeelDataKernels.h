@@ -1,4 +1,4 @@
-// Kernels of KeelData: PNG through libpng's row interface, and the loops over pixels.
+// Kernels of KeelData: PNG through libpng's row interface, sound through libsndfile, and the loops over pixels and samples.
 //
 // A picture is `height` rows of `width` pixels of three bytes (red, green, blue), without gaps. Every function trusts
 // the sizes it is given; their Swift callers check them. All arithmetic is either integer or float without contraction,
@@ -41,5 +41,36 @@ void keel_warp(const uint8_t *rgb, size_t width, size_t height, const double m[6
 /// Replaces every byte `v` by `table[v]`.
 void keel_map_bytes(uint8_t *bytes, size_t count, const uint8_t table[256]);
 
+/// Replaces every byte `v` of channel `c` by `tables[256 * c + v]`.
+void keel_map_channels(uint8_t *rgb, size_t pixels, const uint8_t tables[768]);
+/// Counts how often each channel has each value: `counts[256 * c + v]`, which must be 0 before.
+void keel_histograms(const uint8_t *rgb, size_t pixels, uint32_t counts[768]);
+/// The mean of the pixels' grey (ITU-R BT.601, as Pillow rounds it).
+double keel_mean_grey(const uint8_t *rgb, size_t pixels);
+/// Moves every value to `grey + factor * (value - grey)`, the grey being that of its pixel.
+void keel_saturate(uint8_t *rgb, size_t pixels, double factor);
+/// Turns every pixel's hue by `turn` of a whole turn; its value and saturation (of HSV) stay.
+void keel_turn_hue(uint8_t *rgb, size_t pixels, double turn);
+/// Writes `smooth + factor * (value - smooth)`; `smooth` is the mean of the 3 x 3 pixels around with the middle one five
+/// times, rounded. The outermost pixels are copied.
+void keel_sharpen(const uint8_t *rgb, size_t width, size_t height, double factor, uint8_t *out);
+
 /// Splits a picture into three planes of float: `planes[c][i] = rgb[i][c] * scale[c] + offset[c]`.
 void keel_planes(const uint8_t *rgb, size_t pixels, const float scale[3], const float offset[3], float *planes);
+
+/// A sound file in memory, which has to outlive it.
+typedef struct keel_sound keel_sound;
+/// What a sound file's header says; `frames` (samples of each channel) may be a lie.
+typedef struct { int64_t frames; int32_t channels, rate; } keel_sound_info;
+
+/// Opens a sound file; NULL with a sentence in `message` (KEEL_DATA_MESSAGE bytes) when it's damaged or memory is short.
+keel_sound *keel_sound_open(const uint8_t *bytes, size_t count, keel_sound_info *info, char *message);
+/// Reads up to `frames` frames, channel beside channel, full scale being 1. Returns how many there were, 0 at the end,
+/// -1 with a sentence in `message` when the file is damaged.
+int64_t keel_sound_read(keel_sound *sound, float *samples, int64_t frames, char *message);
+void keel_sound_close(keel_sound *sound);
+
+/// Writes `out[j] = sum over k of samples[j * down / up - reach + k] * filters[j * down % up][k]`, where `filters` has
+/// `up` rows of `2 * reach + 2`; beyond both ends there is silence.
+void keel_resample(const float *samples, int64_t count, const float *filters, int64_t up, int64_t down, int64_t reach,
+                   float *out, int64_t out_count);
