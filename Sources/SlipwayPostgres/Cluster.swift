@@ -364,12 +364,27 @@ private struct ClusterFiles {
 
     /// A server whose platform was killed may still be shutting down, or live on. We hold the lock, so it's nobody's.
     func stopLeftOver(timeout: Duration) throws {
-        guard let pid = readProcessFile()?.first.flatMap({ pid_t($0) }), isServer(pid) else { return }
+        guard let pid = readProcessFile()?.first.flatMap({ pid_t($0) }), isServer(pid) else { return waitForOrphans() }
         for (signal, patience) in [(SIGINT, timeout), (SIGQUIT, .seconds(10)), (SIGKILL, .seconds(10))] {
             kill(pid, signal)
             if try waitForEnd(ofProcess: pid, timeout: patience) { return }
         }
         throw ClusterError.staysAlive(pid: pid)
+    }
+
+    /// The children of a server that was killed notice it and end, a moment later: until then no other server starts, because
+    /// they hold its shared memory. What holds it longer is for the new server to judge.
+    private func waitForOrphans() {
+        guard let line = readProcessFile()?.dropFirst(6).first else { return }
+        let numbers = line.split(separator: " ").compactMap { Int32($0) }
+        guard numbers.count == 2 else { return }
+        let deadline = ContinuousClock.now + .seconds(10)
+        var memory = shmid_ds()
+        while shmctl(numbers[1], IPC_STAT, &memory) == 0, memory.shm_perm.__key == numbers[0], memory.shm_nattch > 0,
+            ContinuousClock.now < deadline
+        {
+            usleep(10_000)
+        }
     }
 
     /// The process with that id may be another by now. PostgreSQL's server works in its own data directory.

@@ -32,11 +32,9 @@ package final class TestCluster: Sendable {
         self.cluster = Mutex(cluster)
         self.directory = directory
 
-        // Roles belong to the cluster, not to a database: made here, so that tests in parallel don't race for it.
-        let connection = Connection(address, logger: logger)
-        defer { connection.close() }
-        try connection.execute(outsideTransaction: "CREATE ROLE slipway_app")
-        try connection.execute(outsideTransaction: "CREATE ROLE slipway_system")
+        // Roles and who is a member of them belong to the cluster, not to a database: made here, so that tests in parallel
+        // don't race for it.
+        _ = try migratedTemplate()
         atexit {
             // Without a test that used the cluster, this starts none: nobody would have registered it.
             if case .success(let cluster) = TestCluster.shared { cluster.remove() }
