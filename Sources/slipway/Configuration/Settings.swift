@@ -3,11 +3,7 @@ import SlipwayDomain
 
 /// Every setting of the platform. `slipway config` and the flags' help follow from these rows.
 enum Settings {
-    static let all: [any SettingRow] = [
-        dataDirectory, host, port, hosts, metricsKey, keyRate, addressRate, databaseURL, share, logLevel, logFormat, trainingSlots, dataSlots,
-        threads, lease, retention, trainerMemory, drain, uploadBytes, archiveEntries, archiveBytes, tableColumns, serveThreads, servePictureBytes,
-        serveJSONBytes, serveQueue, serveDeadline,
-    ]
+    static let all = SettingFlags.rows.map(\.setting)
 
     static let dataDirectory = Setting<String>(
         "data_dir", default: defaultDataDirectory, defaultDoc: "/var/lib/slipway for root, else ~/.local/share/slipway",
