@@ -47,11 +47,11 @@ let package = Package(
             name: "SlipwayPostgres",
             dependencies: ["SlipwaySystem", "CPostgres", .product(name: "Logging", package: "swift-log")]),
         .target(name: "SlipwayStore", dependencies: ["SlipwayDomain", "SlipwayPostgres", "CCrypto"]),
-        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem", "CSlipwaySystem"]),
+        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem"]),
         .target(
             name: "SlipwayTasks",
             dependencies: [
-                "SlipwayDomain", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive",
+                "SlipwayDomain", "SlipwaySystem", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive",
                 .product(name: "Yams", package: "Yams"),
             ]),
         .target(

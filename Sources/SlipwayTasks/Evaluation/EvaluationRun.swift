@@ -1,5 +1,6 @@
 internal import Foundation
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// The end of an experiment: mix the best trials, write the model's files, and judge them on the held-out items.
 struct EvaluationRun {
@@ -32,15 +33,15 @@ struct EvaluationRun {
             deadline: deadline.map { $0 - .milliseconds(300) })
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        try writeDurably(try encoder.encode(report), to: folder.appending(path: Self.reportFile))
-        try writeDurably(
+        try File.writeDurably(try encoder.encode(report), to: folder.appending(path: Self.reportFile).path)
+        try File.writeDurably(
             Data(
                 ReportPage(
                     report, items: data.test, columns: data.columns, target: data.target, directory: directory,
                     deadline: deadline
                 ).html.utf8),
-            to: folder.appending(path: Self.pageFile))
-        try writeDurably(try seen(data), to: folder.appending(path: Self.itemsFile))
+            to: folder.appending(path: Self.pageFile).path)
+        try File.writeDurably(try seen(data), to: folder.appending(path: Self.itemsFile).path)
         names += [Self.reportFile, Self.pageFile, Self.itemsFile]
         try emit(
             .evaluated(

@@ -3,6 +3,7 @@ internal import Keel
 internal import KeelData
 internal import KeelNN
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// `model.json`: all that prediction needs beside the weights. Its format number rises when a reader of the old one
 /// would go wrong; a reader of this one goes on reading every older format.
@@ -103,7 +104,7 @@ struct TrainedModel: Sendable {
         let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
         manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
         let document = try encoder.encode(manifest)
-        try writeDurably(document, to: folder.appending(path: ModelManifest.name))
+        try File.writeDurably(document, to: folder.appending(path: ModelManifest.name).path)
         return [ModelManifest.name, ModelManifest.weights]
     }
 
