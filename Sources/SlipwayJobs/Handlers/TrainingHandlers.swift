@@ -123,8 +123,7 @@ extension JobContext {
         let blobs = blobs
         let unlabelled = try await attempt.reading { transaction in
             let writer = try SpoolWriter(path)
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.withoutEscapingSlashes]
+            let encoder = JSONEncoder.ordered()
             let unlabelled = try transaction.forEachLabelledItem(of: version, path: { blobs.path(of: $0) }) {
                 try writer.append($0, encoder)
             }

@@ -1,3 +1,4 @@
+internal import Foundation
 package import SlipwayDomain
 package import SlipwayPostgres
 
@@ -194,7 +195,7 @@ extension Transaction {
                 bytes bigint, width integer, height integer, row jsonb) ON COMMIT DROP
             """)
         var position: Int64 = 0
-        let json = JSONText()
+        let json = JSONEncoder.ordered()
         let columns = ["position", "name", "split_hash", "label", "blob", "media_type", "bytes", "width", "height", "row"]
         try copy(into: "incoming", columns: columns) { writer in
             try items { item in

@@ -31,9 +31,7 @@ struct EvaluationRun {
             data: data, objective: objective, facts: plan.facts, mixture: mixed.shares, validation: mixed.validation,
             history: mixed.history, predictions: predictions, milliseconds: milliseconds, model: mixed.model.manifest,
             deadline: deadline.map { $0 - .milliseconds(300) })
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        try File.writeDurably(try encoder.encode(report), to: folder.appending(path: Self.reportFile).path)
+        try File.writeDurably(JSONEncoder.ordered(isPretty: true).encode(report), to: folder.appending(path: Self.reportFile).path)
         try File.writeDurably(
             Data(
                 ReportPage(
@@ -188,8 +186,7 @@ struct EvaluationRun {
             var label: String
             var split: String
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let encoder = JSONEncoder.ordered()
         let validating = Set(data.folds.members == 1 ? data.folds.judged : [])
         var lines = Data()
         func write(_ item: DataItem, _ split: String) throws {

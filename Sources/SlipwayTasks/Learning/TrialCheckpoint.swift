@@ -74,9 +74,7 @@ struct TrialCheckpoint: Sendable {
                 body.append(bytes)
             }
             header.sha256 = SHA256.digest(of: body).description
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return try encoder.encode(header) + Data("\n".utf8) + body
+            return try JSONEncoder.ordered().encode(header) + Data("\n".utf8) + body
         }
     }
 }

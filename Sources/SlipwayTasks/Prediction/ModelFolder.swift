@@ -83,8 +83,6 @@ struct TrainedModel: Sendable {
     ///
     /// - Returns: the names of the files.
     func write(to folder: URL) throws -> [String] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var manifest = manifest
         var tensors: [(name: String, tensor: Tensor)] = []
         for (index, part) in parts.enumerated() {
@@ -103,7 +101,7 @@ struct TrainedModel: Sendable {
         try Safetensors.write(tensors, to: weights.path)
         let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
         manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
-        let document = try encoder.encode(manifest)
+        let document = try JSONEncoder.ordered().encode(manifest)
         try File.writeDurably(document, to: folder.appending(path: ModelManifest.name).path)
         return [ModelManifest.name, ModelManifest.weights]
     }
