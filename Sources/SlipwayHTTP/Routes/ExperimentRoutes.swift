@@ -182,7 +182,7 @@ private struct ExperimentWish: Sendable {
         guard let stored = version.profile else { throw Problem.invalidBody("/version", "version-not-ready", "the version has no profile") }
         var profile = try JSONDecoder().decode(DatasetProfile.self, from: Data(stored.text.utf8))
         let task = dataset.task
-        if target != nil, !task.isTabular {
+        if target != nil, !task.items.hasTarget {
             throw Problem.invalidBody("/target", "member-unknown", "a data set of \(task.rawValue) has no target column")
         }
         let targeted = try Preflight.retargeted(profile, to: target, for: task)

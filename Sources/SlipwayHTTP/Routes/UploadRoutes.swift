@@ -151,16 +151,23 @@ enum FileSignature {
     static let length = 8
 
     static func check(_ head: [UInt8], for task: LearningTask) throws {
-        let isZip = head.starts(with: [0x50, 0x4B, 0x03, 0x04]) || head.starts(with: [0x50, 0x4B, 0x05, 0x06])
-        if task.isTabular {
-            guard let kind = kind(of: head) else { return }
-            throw mismatch("a table of separated values (text/csv)", "begins like \(kind)")
+        let found = kind(of: head)
+        switch task.items {
+        case .rows:
+            if let found { throw mismatch("a table of separated values (text/csv)", "begins like \(found)") }
+        case .pictures:
+            guard head.starts(with: [0x50, 0x4B, 0x03, 0x04]) || head.starts(with: [0x50, 0x4B, 0x05, 0x06]) else {
+                throw mismatch("a zip of pictures (application/zip)", found.map { "begins like \($0)" } ?? "doesn't begin like a zip")
+            }
         }
-        guard isZip else { throw mismatch("a zip of pictures (application/zip)", kind(of: head).map { "begins like \($0)" } ?? "doesn't begin like a zip") }
     }
 
     static func emptiness(for task: LearningTask) -> Problem {
-        Problem(422, task.isTabular ? "table-empty" : "archive-empty", title: "The file is empty", detail: "the upload has no bytes")
+        let code = switch task.items {
+        case .rows: "table-empty"
+        case .pictures: "archive-empty"
+        }
+        return Problem(422, code, title: "The file is empty", detail: "the upload has no bytes")
     }
 
     private static func kind(of head: [UInt8]) -> String? {

@@ -65,10 +65,11 @@ extension Transaction {
         let organisation = try self.organisation(of: version.dataset)
         try stage(items)
         try rejectTwins(in: version, organisation)
-        // A table's rows have no names to go by: a new table replaces all of them.
-        let replacesAll = plan.mode == .new || (plan.mode == .replace && plan.task.isTabular)
+        let hasNames = plan.task.items.hasNames
+        // Without names to go by, what is new replaces all.
+        let replacesAll = plan.mode == .new || (plan.mode == .replace && !hasNames)
         try rebase(version, on: replacesAll ? nil : plan.base)
-        if !plan.task.isTabular {
+        if hasNames {
             switch plan.mode {
             case .append: try rejectKnownNames(in: version, organisation)
             case .replace: try dropReplaced(in: version)

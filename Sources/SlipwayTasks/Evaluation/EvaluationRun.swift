@@ -113,7 +113,7 @@ struct EvaluationRun {
         let model = TrainedModel(
             task: plan.task, classes: plan.data.classes,
             columns: data.columns.map { .init(name: $0.name, type: $0.type) },
-            target: plan.task.isTabular ? data.target : nil, parts: parts)
+            target: plan.data.target, parts: parts)
         return Mixed(
             model: model, trials: trials, shares: shares, validation: Metrics.all(mixed, outcomes, plan.task),
             history: history)
@@ -153,13 +153,19 @@ struct EvaluationRun {
     ) throws -> (Predictions, milliseconds: Double) {
         var predictions = Predictions(width: max(predictor.classes.count, 1), values: [])
         func predict(_ items: ArraySlice<DataItem>) throws -> Predictions {
-            if plan.task.isTabular { return try predictor.predictions(rows: items.map { $0.row ?? [] }) }
-            return try predictor.predictions(
-                pictures: items.map { item in
-                    [UInt8](try Data(contentsOf: URL(fileURLWithPath: item.path ?? "", relativeTo: directory)))
-                })
+            switch plan.task.items {
+            case .rows: try predictor.predictions(rows: items.map { $0.row ?? [] })
+            case .pictures:
+                try predictor.predictions(
+                    pictures: items.map { item in
+                        [UInt8](try Data(contentsOf: URL(fileURLWithPath: item.path ?? "", relativeTo: directory)))
+                    })
+            }
         }
-        let batch = plan.task.isTabular ? 1024 : 64
+        let batch = switch plan.task.items {
+        case .rows: 1024
+        case .pictures: 64
+        }
         var said: ContinuousClock.Instant?
         for start in stride(from: 0, to: items.count, by: batch) {
             if said.map({ (ContinuousClock.now - $0).seconds > 1 }) ?? true {

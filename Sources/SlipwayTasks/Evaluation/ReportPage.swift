@@ -287,7 +287,7 @@ struct ReportPage {
 
     private var mistakes: String {
         guard !report.mistakes.isEmpty else { return "" }
-        if report.task == .imageClassification {
+        if report.task.items == .pictures {
             let figures = report.mistakes.map { mistake in
                 "<figure>\(thumbnail(mistake))<figcaption><b>\(mistake.label.escaped)</b> taken for <b>\(mistake.predicted.escaped)</b> (\(mistake.score.percent))<br><small>\(mistake.name.escaped)</small></figcaption></figure>"
             }

@@ -49,13 +49,14 @@ struct ModelManifest: Codable, Sendable {
 
     /// What predict takes, as the API's model version shows it.
     var inputs: JSON {
-        guard task.isTabular else {
-            return ["kind": "picture", "media_types": ["image/png", "image/jpeg"]]
+        switch task.items {
+        case .pictures: return ["kind": "picture", "media_types": ["image/png", "image/jpeg"]]
+        case .rows:
+            let columns = columns.filter { $0.name != target }.map { column -> JSON in
+                ["name": .string(column.name), "type": .string(column.type.rawValue)]
+            }
+            return ["kind": "row", "columns": .array(columns)]
         }
-        let columns = columns.filter { $0.name != target }.map { column -> JSON in
-            ["name": .string(column.name), "type": .string(column.type.rawValue)]
-        }
-        return ["kind": "row", "columns": .array(columns)]
     }
 }
 

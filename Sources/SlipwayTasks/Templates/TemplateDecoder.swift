@@ -46,7 +46,7 @@ extension Template {
     }
 
     @Sendable private static func picturesHaveInput(_ template: Template) -> (pointer: String, detail: String)? {
-        if template.task == .imageClassification {
+        if template.task.items == .pictures {
             return template.input == nil ? ("", "lacks 'input': say how pictures are scaled") : nil
         }
         return template.input == nil ? nil : ("/input", "is for pictures, and this task has tables")
