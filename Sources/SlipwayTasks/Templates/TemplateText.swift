@@ -75,12 +75,6 @@ struct TemplateText {
         return Dictionary(members.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// The members of a mapping whose keys are free.
-    func namedMembers() throws(Problem) -> [(key: String, value: TemplateText)] {
-        guard case .members(let members) = content else { throw problem("must have members") }
-        return members
-    }
-
     func string(maximum: Int = 500) throws(Problem) -> String {
         guard case .scalar(let value, _) = content, !value.isEmpty, value.utf8.count <= maximum else {
             throw problem("must be a text of 1 to \(maximum) bytes")
