@@ -74,7 +74,8 @@ package struct Worker: Sendable {
             database: database, blobs: blobs, decide: decide, jobsFolder: "\(configuration.jobsFolder)/\(registration.id)",
             binary: "\(configuration.build), SHA-256 \(try SHA256.digest(ofFile: configuration.executable))",
             trainer: trainer, dataTrainer: dataTrainer, threads: configuration.threads,
-            dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds, importLimits: configuration.importLimits, logger: logger)
+            dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds,
+            importLimits: configuration.importLimits, logger: logger)
     }
 
     // MARK: The life of the process

@@ -60,7 +60,8 @@ import Testing
         var command = ChildProcess.Command(
             "/bin/bash", ["-c", "ulimit -Sn 256 && exec \"$0\" api", binary],
             environment: [
-                "PATH": "/usr/bin:/bin", "SLIPWAY_DATA_DIR": folder, "SLIPWAY_PORT": "0", "SLIPWAY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x",
+                "PATH": "/usr/bin:/bin", "SLIPWAY_DATA_DIR": folder, "SLIPWAY_PORT": "0",
+                "SLIPWAY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x",
             ])
         command.descriptors = [input[0], nil, log[1]]
         let child = try ChildProcess.spawn(command)

@@ -36,7 +36,10 @@ final class ExperimentReporter: Sendable {
     private let began = ContinuousClock.now
     private let state: Mutex<State>
 
-    init(_ attempt: Attempt, task: TrainingTask, work: RungWork?, told: [String: Double] = [:], directory: JobDirectory, context: JobContext) {
+    init(
+        _ attempt: Attempt, task: TrainingTask, work: RungWork?, told: [String: Double] = [:], directory: JobDirectory,
+        context: JobContext
+    ) {
         guard case .success(let jobWork) = attempt.job.work, let experiment = jobWork.experiment else {
             preconditionFailure("only a job of an experiment reports to one")
         }

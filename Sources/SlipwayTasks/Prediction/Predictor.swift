@@ -143,7 +143,9 @@ package struct Predictor: Sendable {
                 let pointer = "/inputs/\(index)/\(name.pointerEscaped)"
                 guard let column = columnIndex[name] else {
                     let known = model.columns.map(\.name).filter { $0 != model.target }
-                    throw Problem.input(pointer, "unknown-column", "the model has no column '\(name.prefix(100))'; \(nearest(to: name, among: known))")
+                    throw Problem.input(
+                        pointer, "unknown-column",
+                        "the model has no column '\(name.prefix(100))'; \(nearest(to: name, among: known))")
                 }
                 if name == model.target { continue }
                 row[column] = try Self.field(value, model.columns[column], pointer)

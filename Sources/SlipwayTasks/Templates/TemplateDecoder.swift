@@ -42,7 +42,10 @@ extension Template {
     @Sendable private static func networkFitsTask(_ template: Template) -> (pointer: String, detail: String)? {
         guard !template.network.tasks.contains(template.task) else { return nil }
         let kinds = NetworkKind.allCases.filter { $0.tasks.contains(template.task) }.map(\.rawValue)
-        return ("/network/type", "'\(template.network.rawValue)' can't learn \(template.task.rawValue); these can: \(kinds.joined(separator: ", "))")
+        return (
+            "/network/type",
+            "'\(template.network.rawValue)' can't learn \(template.task.rawValue); these can: \(kinds.joined(separator: ", "))"
+        )
     }
 
     @Sendable private static func picturesHaveInput(_ template: Template) -> (pointer: String, detail: String)? {
