@@ -14,7 +14,7 @@ package struct WorkerConfiguration: Sendable {
     package var trainerArguments = ["trainer"]
     /// `<data-dir>/jobs`.
     package var jobsFolder: String
-    package var slots: [JobLane: Int] = [.training: 1, .data: 2]
+    package var slots: [JobLane: Int] = [.training: 1, .data: 1]
     package var threads = ProcessInfo.processInfo.activeProcessorCount
     package var leaseSeconds = 30.0
     package var trainerMemoryBytes = Int(ProcessInfo.processInfo.physicalMemory) / 4 * 3
