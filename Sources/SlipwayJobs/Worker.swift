@@ -228,7 +228,7 @@ package struct Worker: Sendable {
             case .trainRung(let rung): try await TrainRung(context: context).run(rung, attempt)
             case .evaluate(let evaluation): try await Evaluate(context: context).run(evaluation, attempt)
             }
-            attempt.logger.info("an attempt succeeded", metadata: ["seconds": "\(began.duration(to: .now).inSeconds)"])
+            attempt.logger.info("an attempt succeeded", metadata: ["seconds": "\(began.elapsed)"])
         } catch {
             await settle(error, attempt)
         }

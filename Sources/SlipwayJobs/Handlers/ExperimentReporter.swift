@@ -168,7 +168,7 @@ final class ExperimentReporter: Sendable {
     private func overall(_ fraction: Double) -> Double {
         guard work != nil else { return 0.95 + 0.04 * fraction }
         var progress = 0.0
-        if let seconds = task.budgetSeconds { progress = (task.spentSeconds + began.duration(to: ContinuousClock.now).inSeconds) / seconds }
+        if let seconds = task.budgetSeconds { progress = (task.spentSeconds + began.elapsed) / seconds }
         if let trials = task.budgetTrials { progress = max(progress, (Double(task.finishedTrials) + fraction) / Double(trials)) }
         return min(progress, 1) * 0.95
     }

@@ -154,9 +154,5 @@ extension JobContext {
 
 extension ContinuousClock.Instant {
     /// Seconds since then.
-    var elapsed: Double { duration(to: .now).inSeconds }
-}
-
-extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+    var elapsed: Double { duration(to: .now) / .seconds(1) }
 }

@@ -87,7 +87,7 @@ package struct Predictor: Sendable {
             throw Problem.input("/inputs", "missing-member", "the body must be {\"inputs\": [...]} with one input at least")
         }
         if let unknown = members.keys.sorted().first(where: { $0 != "inputs" }) {
-            throw Problem.input("/\(unknown.pointerEscaped)", "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
+            throw Problem.input(JSONPointer.appending("", unknown), "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
         }
         let (most, size) = switch task.items {
         case .rows: (Self.mostRows, Self.rowsAtOnce)
@@ -140,7 +140,7 @@ package struct Predictor: Sendable {
             }
             var row = [String?](repeating: nil, count: model.columns.count)
             for (name, value) in members {
-                let pointer = "/inputs/\(index)/\(name.pointerEscaped)"
+                let pointer = JSONPointer.appending("/inputs/\(index)", name)
                 guard let column = columnIndex[name] else {
                     let known = model.columns.map(\.name).filter { $0 != model.target }
                     throw Problem.input(
@@ -271,8 +271,4 @@ extension Problem {
             422, "predict-input", title: "An input can't be used", detail: "\(pointer): \(detail)",
             errors: [Place(pointer: pointer, code: code, detail: detail)])
     }
-}
-
-extension String {
-    var pointerEscaped: String { replacing("~", with: "~0").replacing("/", with: "~1") }
 }

@@ -55,8 +55,8 @@ struct TemplateText {
             var members: [(key: String, value: TemplateText)] = []
             for (key, value) in mapping {
                 guard case .scalar(let key) = key else { throw .template(pointer, "has a key that is no word") }
-                let escaped = key.string.replacing("~", with: "~0").replacing("/", with: "~1")
-                members.append((key.string, try TemplateText(value, at: "\(pointer)/\(escaped)", left: &left)))
+                let place = JSONPointer.appending(pointer, key.string)
+                members.append((key.string, try TemplateText(value, at: place, left: &left)))
             }
             content = .members(members)
         case .alias:
