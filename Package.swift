@@ -50,11 +50,11 @@ let package = Package(
             name: "SlipwayPostgres",
             dependencies: ["SlipwaySystem", "CPostgres", .product(name: "Logging", package: "swift-log")]),
         .target(name: "SlipwayStore", dependencies: ["SlipwayDomain", "SlipwayPostgres", "CCrypto"]),
-        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem", "CSlipwaySystem"]),
+        .target(name: "SlipwayBlobs", dependencies: ["SlipwayDomain", "SlipwaySystem"]),
         .target(
             name: "SlipwayTasks",
             dependencies: [
-                "SlipwayDomain", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive",
+                "SlipwayDomain", "SlipwaySystem", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive",
                 .product(name: "Yams", package: "Yams"),
             ]),
         .target(
@@ -104,7 +104,15 @@ let package = Package(
         .target(name: "BadInputs", path: "Tests/BadInputs"),
         .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
         .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
-        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["golden.py", "golden_autograd.py", "golden_file.py", "golden_indexing.py", "golden_vision.py", "golden.safetensors", "golden_autograd.safetensors", "golden_indexing.safetensors", "golden_vision.safetensors", "golden_sequences.py", "golden_losses.py", "golden_functions.py", "golden_sequences.safetensors", "golden_losses.safetensors", "golden_functions.safetensors", "golden_layers.py", "golden_layers.safetensors", "golden_signal.py", "golden_signal.safetensors", "golden_conv.py", "golden_conv.safetensors"]),
+        .testTarget(
+            name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"],
+            exclude: [
+                "golden.py", "golden_autograd.py", "golden_file.py", "golden_indexing.py", "golden_vision.py", "golden.safetensors",
+                "golden_autograd.safetensors", "golden_indexing.safetensors", "golden_vision.safetensors", "golden_sequences.py",
+                "golden_losses.py", "golden_functions.py", "golden_sequences.safetensors", "golden_losses.safetensors",
+                "golden_functions.safetensors", "golden_layers.py", "golden_layers.safetensors", "golden_signal.py",
+                "golden_signal.safetensors", "golden_conv.py", "golden_conv.safetensors",
+            ]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py", "Golden"]),
         // Tests.
         .target(
@@ -119,11 +127,13 @@ let package = Package(
         .testTarget(
             name: "slipwayTests",
             dependencies: [
-                "SlipwayDomain", "SlipwaySystem", "SlipwayPostgres", "SlipwayTestSupport", .product(name: "Hummingbird", package: "hummingbird"),
+                "SlipwayDomain", "SlipwaySystem", "SlipwayPostgres", "SlipwayTestSupport",
+                .product(name: "Hummingbird", package: "hummingbird"),
             ]),
         .testTarget(name: "SlipwaySystemTests", dependencies: ["SlipwaySystem"]),
         .executableTarget(
-            name: "ClusterHost", dependencies: ["SlipwayPostgres", .product(name: "Logging", package: "swift-log")], path: "Tests/ClusterHost"),
+            name: "ClusterHost", dependencies: ["SlipwayPostgres", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/ClusterHost"),
         .testTarget(name: "SlipwayPostgresTests", dependencies: ["SlipwayPostgres", "SlipwayTestSupport", "ClusterHost"]),
         .testTarget(
             name: "SlipwayHTTPTests",

@@ -153,10 +153,6 @@ int slipway_spawn(const struct slipway_spawn_request *request, pid_t *pid, int *
     return 0;
 }
 
-int slipway_sync_file_system(int descriptor) {
-    return syncfs(descriptor);
-}
-
 int slipway_pidfd_open(pid_t pid) {
     return (int)syscall(SYS_pidfd_open, pid, 0);
 }

@@ -1,4 +1,5 @@
 import SlipwayDomain
+import SlipwaySystem
 
 /// An open blob. It stays readable when the blob is collected meanwhile.
 package struct BlobReader: Sendable {

@@ -225,7 +225,9 @@ package struct JSONReader {
         guard index + 4 <= bytes.count else { throw malformed("the text ends within a string") }
         var unit: UInt16 = 0
         for byte in bytes[index..<index + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else { throw malformed("not four hexadecimal digits") }
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else {
+                throw malformed("not four hexadecimal digits")
+            }
             unit = unit << 4 | UInt16(digit)
         }
         index += 4

@@ -4,8 +4,25 @@ package enum LearningTask: String, Codable, Sendable, CaseIterable {
     case tabularClassification = "tabular-classification"
     case tabularRegression = "tabular-regression"
 
-    package var isTabular: Bool { self != .imageClassification }
+    package var items: ItemKind {
+        switch self {
+        case .imageClassification: .pictures
+        case .tabularClassification, .tabularRegression: .rows
+        }
+    }
+
     package var isClassification: Bool { self != .tabularRegression }
+}
+
+/// What the items of a data set are. Where more than the claims below depends on it, a `switch` says so: another kind is
+/// then an error of the compiler wherever it matters.
+package enum ItemKind: String, Sendable {
+    case pictures, rows
+
+    /// Whether an item goes by a name, that of its file.
+    package var hasNames: Bool { self == .pictures }
+    /// Whether an item has columns, any of which can be what is learned.
+    package var hasTarget: Bool { self == .rows }
 }
 
 /// How much to spend: `fast` for a first look, `balanced` by default, `best` when only the score counts.

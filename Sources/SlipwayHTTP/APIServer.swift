@@ -29,8 +29,8 @@ package struct APIServer: Sendable {
         sweep = AnswerSweep(database: database, logger: logger)
         serve = ServeClient(path: configuration.servePath, limits: configuration.limits)
         let table = RouteTable.all(
-            database: database, blobs: blobs, library: library, importLimits: configuration.importLimits, hub: hub, serve: serve, authenticator: authenticator, metrics: metrics,
-            logger: logger)
+            database: database, blobs: blobs, library: library, importLimits: configuration.importLimits, hub: hub, serve: serve,
+            authenticator: authenticator, metrics: metrics, logger: logger)
         responder = Responder(table: table, configuration: configuration, authenticator: authenticator, metrics: metrics, logger: logger)
     }
 
@@ -42,10 +42,12 @@ package struct APIServer: Sendable {
         let limits = configuration.limits
         let application = Application(
             responder: responder,
-            server: .http1(configuration: .init(
-                additionalChannelHandlers: [ConnectionGuard(limits, responder.table)],
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes, maxHeaderFieldCount: limits.headerFields))),
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [ConnectionGuard(limits, responder.table)],
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes,
+                        maxHeaderFieldCount: limits.headerFields))),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
                 availableConnectionsDelegate: .maximum(limits.connections, logger: logger)),
@@ -68,8 +70,8 @@ package struct APIServer: Sendable {
 extension RouteTable {
     /// Every route of the server, and `/openapi.json`, which describes them.
     static func all(
-        database: Database, blobs: BlobStore, library: TemplateLibrary, importLimits: ImportLimits, hub: EventHub, serve: ServeClient, authenticator: Authenticator,
-        metrics: Metrics, logger: Logger
+        database: Database, blobs: BlobStore, library: TemplateLibrary, importLimits: ImportLimits, hub: EventHub,
+        serve: ServeClient, authenticator: Authenticator, metrics: Metrics, logger: Logger
     ) -> RouteTable {
         let deployments = KnownDeployments()
         let routes = [
@@ -88,7 +90,9 @@ extension RouteTable {
             JobRoutes(database: database).routes,
             OperationRoutes(database: database, blobs: blobs, serve: serve, metrics: metrics, logger: logger).routes,
         ].flatMap(\.self)
-        let document = Route(.get, "/openapi.json", .anyKey, "This description", content: .json(.anyObject)) { _ in preconditionFailure("described only") }
+        let document = Route(.get, "/openapi.json", .anyKey, "This description", content: .json(.anyObject)) { _ in
+            preconditionFailure("described only")
+        }
         let text = OpenAPI(routes: routes + [document], components: components).document.text
         return RouteTable(routes + [
             Route(.get, document.path, document.access, document.summary, content: document.content) { _ in .json(text: text, status: .ok) }

@@ -14,7 +14,7 @@ package struct WorkerConfiguration: Sendable {
     package var trainerArguments = ["trainer"]
     /// `<data-dir>/jobs`.
     package var jobsFolder: String
-    package var slots: [JobLane: Int] = [.training: 1, .data: 2]
+    package var slots: [JobLane: Int] = [.training: 1, .data: 1]
     package var threads = ProcessInfo.processInfo.activeProcessorCount
     package var leaseSeconds = 30.0
     package var trainerMemoryBytes = Int(ProcessInfo.processInfo.physicalMemory) / 4 * 3
@@ -74,7 +74,8 @@ package struct Worker: Sendable {
             database: database, blobs: blobs, decide: decide, jobsFolder: "\(configuration.jobsFolder)/\(registration.id)",
             binary: "\(configuration.build), SHA-256 \(try SHA256.digest(ofFile: configuration.executable))",
             trainer: trainer, dataTrainer: dataTrainer, threads: configuration.threads,
-            dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds, importLimits: configuration.importLimits, logger: logger)
+            dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds,
+            importLimits: configuration.importLimits, logger: logger)
     }
 
     // MARK: The life of the process
@@ -227,7 +228,7 @@ package struct Worker: Sendable {
             case .trainRung(let rung): try await TrainRung(context: context).run(rung, attempt)
             case .evaluate(let evaluation): try await Evaluate(context: context).run(evaluation, attempt)
             }
-            attempt.logger.info("an attempt succeeded", metadata: ["seconds": "\(began.duration(to: .now).inSeconds)"])
+            attempt.logger.info("an attempt succeeded", metadata: ["seconds": "\(began.elapsed)"])
         } catch {
             await settle(error, attempt)
         }

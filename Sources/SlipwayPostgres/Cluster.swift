@@ -215,34 +215,15 @@ private struct ClusterFiles {
         guard isNew else { throw ClusterError.secretMissing(path: secretFile) }
         var generator = SystemRandomNumberGenerator()
         let secret = hexadecimal((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
-        try write(secret + "\n", to: secretFile)
+        try File.writeDurably((secret + "\n").utf8, to: secretFile)
         return secret
-    }
-
-    private func write(_ text: String, to path: String) throws {
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw SystemError("writing \(temporary)") }
-        defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0, rename(temporary, path) == 0 else {
-            throw SystemError("writing \(path)")
-        }
-        try Self.synchronise(dataDirectory)
-    }
-
-    private static func synchronise(_ directory: String) throws {
-        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw SystemError("opening \(directory)") }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw SystemError("writing \(directory)") }
     }
 
     /// Into a folder of another name, which gets its own when all is on the disk: half a cluster is never taken for one.
     func initialise(with binaries: ServerBinaries, secret: String, isDurable: Bool) throws {
         try? FileManager.default.removeItem(atPath: unfinished)
         try makeFolder(unfinished)
-        try write(secret + "\n", to: passwordFile)
+        try File.writeDurably((secret + "\n").utf8, to: passwordFile)
         try giveAway(passwordFile)
         defer { unlink(passwordFile) }
         let arguments = [
@@ -256,9 +237,9 @@ private struct ClusterFiles {
             try makeFolder(unfinished)
             if let output = try run(binaries.path("initdb"), arguments + ["--locale=C"]) { throw ClusterError.initdbFailed(output: output) }
         }
-        if isDurable { try synchroniseFileSystem(of: unfinished) }
+        if isDurable { try File.synchroniseFileSystem(of: unfinished) }
         guard rename(unfinished, cluster) == 0 else { throw SystemError("renaming \(unfinished)") }
-        try Self.synchronise(dataDirectory)
+        try File.synchroniseFolder(dataDirectory)
     }
 
     /// What the program said, if it failed.

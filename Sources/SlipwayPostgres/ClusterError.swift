@@ -19,9 +19,9 @@ extension ClusterError: CustomStringConvertible {
             "PostgreSQL's server programs were not found. Install them: apt-get install postgresql"
         case .noServer(let wanted?, let found):
             """
-            this data directory was made by PostgreSQL \(wanted), but \(found.isEmpty ? "no server is" : "only \(found.map(String.init).joined(separator: ", ")) is") \
-            installed. Either install it (apt-get install postgresql-\(wanted)), or move the data to the new version with pg_upgrade, \
-            or with pg_dumpall from the old one
+            this data directory was made by PostgreSQL \(wanted), but \
+            \(found.isEmpty ? "no server is" : "only \(found.map(String.init).joined(separator: ", ")) is") installed. \
+            Either install it (apt-get install postgresql-\(wanted)), or move the data to the new version with pg_upgrade, or with pg_dumpall from the old one
             """
         case .noUser:
             "PostgreSQL doesn't run as root, and there is neither a user 'postgres' nor 'nobody'. Make one: useradd --system postgres"

@@ -9,7 +9,9 @@ package struct ServerBinaries: Sendable, Hashable {
     /// The newest PostgreSQL among Debian's places, `PATH` and what `pg_config` says; or the one of `major`, if a cluster needs it.
     ///
     /// - Errors: `ClusterError.noServer` with what was found instead.
-    package static func find(major: Int? = nil, environment: [String: String] = ProcessInfo.processInfo.environment) throws -> ServerBinaries {
+    package static func find(
+        major: Int? = nil, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws -> ServerBinaries {
         var directories: [String] = []
         let debian = "/usr/lib/postgresql"
         if let versions = try? FileManager.default.contentsOfDirectory(atPath: debian) {

@@ -170,7 +170,8 @@ final class Session {
         return first
     }
 
-    /// Ends the transaction, and takes back whatever was set for the session against all rules. Returns what was done: `COMMIT` or `ROLLBACK`.
+    /// Ends the transaction, and takes back whatever was set for the session against all rules. Returns what was done:
+    /// `COMMIT` or `ROLLBACK`.
     func end(_ command: String) throws(PostgresError) -> String {
         guard PQsendQuery(handle, "\(command); RESET ALL") == 1 else { throw failure }
         var tag: String?
@@ -242,7 +243,11 @@ final class Session {
         var rows = 0
         while let raw = PQgetResult(handle) {
             let result = QueryResult(raw)
-            if result.isSuccess { rows = result.affectedRows } else if failed == nil || failed is PostgresError { failed = error(in: result) }
+            if result.isSuccess {
+                rows = result.affectedRows
+            } else if failed == nil || failed is PostgresError {
+                failed = error(in: result)
+            }
         }
         if isBroken { throw (failed as? PostgresError)?.asLoss ?? failure }
         if let failed { throw failed }

@@ -58,7 +58,9 @@ extension PostgresDecodable {
         var values: [Self] = []
         values.reserveCapacity(elements.count)
         for element in elements {
-            guard let value = element.map({ $0.withUnsafeBufferPointer { Self(postgresText: PostgresText(bytes: $0)) } }) ?? Self.postgresNull
+            guard
+                let value = element.map({ $0.withUnsafeBufferPointer { Self(postgresText: PostgresText(bytes: $0)) } })
+                    ?? Self.postgresNull
             else { return nil }
             values.append(value)
         }

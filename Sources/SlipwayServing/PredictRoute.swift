@@ -115,9 +115,7 @@ struct PredictRoute: Sendable {
     static func response(_ problem: Problem, _ requestID: String?) -> Response {
         var problem = problem
         problem.requestID = requestID
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        guard let data = try? encoder.encode(problem) else { preconditionFailure("a problem can be written") }
+        guard let data = try? JSONEncoder.ordered().encode(problem) else { preconditionFailure("a problem can be written") }
         var headers: HTTPFields = [.contentType: "application/problem+json"]
         if problem.status == 503 { headers[.retryAfter] = "1" }
         return Response(

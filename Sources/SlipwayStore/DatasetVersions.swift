@@ -88,7 +88,9 @@ extension Transaction {
     ///
     /// - Errors: `StoreError.inUse` while an experiment was made from it, or while the data set is importing.
     package func deleteDatasetVersion(_ number: Int, of dataset: DatasetID) throws {
-        guard try execute("SELECT 1 FROM dataset WHERE id = \(dataset) FOR UPDATE") == 1 else { throw StoreError.notFound("data set version") }
+        guard try execute("SELECT 1 FROM dataset WHERE id = \(dataset) FOR UPDATE") == 1 else {
+            throw StoreError.notFound("data set version")
+        }
         _ = try datasetVersion(number, of: dataset)
         try requireUnused("data set version", """
             SELECT kind, id FROM (

@@ -70,7 +70,8 @@ extension Transaction {
     }
 
     package func deployment(_ id: DeploymentID) throws -> DeploymentRecord {
-        let deployment = try queryFirst("SELECT \(sql: DeploymentRecord.columns) FROM deployment WHERE id = \(id)", decode: DeploymentRecord.init)
+        let deployment = try queryFirst(
+            "SELECT \(sql: DeploymentRecord.columns) FROM deployment WHERE id = \(id)", decode: DeploymentRecord.init)
         guard let deployment else { throw StoreError.notFound("deployment") }
         return try withRevisions([deployment])[0]
     }
@@ -90,11 +91,14 @@ extension Transaction {
             CROSS JOIN LATERAL (SELECT * FROM deployment_revision WHERE deployment_id = asked.deployment ORDER BY number DESC
                                 LIMIT \(DeploymentRecord.shownRevisions)) AS r
             ORDER BY r.number DESC
-            """) { row in
-            (deployment: try row["deployment_id"] as DeploymentID,
-             revision: DeploymentRecord.Revision(
-                number: try row["number"], modelVersion: try row["model_version_id"], status: try row["status"], problem: try row["problem"],
-                createdAt: try row["created_at"]))
+            """
+        ) { row in
+            (
+                deployment: try row["deployment_id"] as DeploymentID,
+                revision: DeploymentRecord.Revision(
+                    number: try row["number"], modelVersion: try row["model_version_id"], status: try row["status"],
+                    problem: try row["problem"], createdAt: try row["created_at"])
+            )
         }
         let byDeployment = Dictionary(grouping: revisions, by: \.deployment)
         return deployments.map { deployment in

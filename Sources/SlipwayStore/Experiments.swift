@@ -99,7 +99,8 @@ package struct ExperimentEventRecord: Sendable {
 
 extension Transaction {
     package func experiment(_ id: ExperimentID) throws -> ExperimentRecord {
-        let experiment = try queryFirst("SELECT \(sql: ExperimentRecord.columns) FROM experiment WHERE id = \(id)", decode: ExperimentRecord.init)
+        let experiment = try queryFirst(
+            "SELECT \(sql: ExperimentRecord.columns) FROM experiment WHERE id = \(id)", decode: ExperimentRecord.init)
         guard let experiment else { throw StoreError.notFound("experiment") }
         return experiment
     }
@@ -121,8 +122,12 @@ extension Transaction {
 
     /// The events behind `sequence`, and whether more can come. Sequences are taken under the experiment's row lock, and the
     /// last event of an experiment says how it ended; the status is read before the events, so that none is missed.
-    package func events(of experiment: ExperimentID, after sequence: Int64, limit: Int) throws -> (events: [ExperimentEventRecord], mayGrow: Bool) {
-        let status = try queryFirst("SELECT status FROM experiment WHERE id = \(experiment)") { try $0["status"] as ExperimentStatus }
+    package func events(
+        of experiment: ExperimentID, after sequence: Int64, limit: Int
+    ) throws -> (events: [ExperimentEventRecord], mayGrow: Bool) {
+        let status = try queryFirst("SELECT status FROM experiment WHERE id = \(experiment)") {
+            try $0["status"] as ExperimentStatus
+        }
         guard let status else { throw StoreError.notFound("experiment") }
         let events = try query("""
             SELECT sequence, kind, data FROM experiment_event WHERE experiment_id = \(experiment) AND sequence > \(sequence)

@@ -38,7 +38,9 @@ extension Transaction {
         do {
             return try body()
         } catch let error as PostgresError {
-            if case .unique(let constraint) = error.violation, constraint.hasSuffix("name_key") { throw StoreError.nameTaken(what, name: name) }
+            if case .unique(let constraint) = error.violation, constraint.hasSuffix("name_key") {
+                throw StoreError.nameTaken(what, name: name)
+            }
             throw error
         }
     }

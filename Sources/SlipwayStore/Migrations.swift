@@ -36,7 +36,8 @@ extension MigrationError: CustomStringConvertible {
         case .unreadable(let path, let reason): "the migration \(path) can't be read: \(reason)"
         case .none(let directory): "there are no migrations in \(directory): is the installation complete?"
         case .badName(let name): "the migration \(name) should be named like 0001_name.sql"
-        case .duplicateNumber(let number, let first, let second): "\(first) and \(second) are both migration \(number): renumber the newer one"
+        case .duplicateNumber(let number, let first, let second):
+            "\(first) and \(second) are both migration \(number): renumber the newer one"
         case .gap(let missing): "migration \(missing) is missing: is the installation complete?"
         case .edited(let name):
             "the migration \(name) has been edited since it was applied. Restore it, and put the change into a new migration"
@@ -49,11 +50,14 @@ extension MigrationError: CustomStringConvertible {
         case .pending(let name): "the migration \(name) has not been applied: run `slipway migrate`"
         case .failed(let name, let error): "the migration \(name) failed, and nothing of it was kept: \(error)"
         case .endsTransaction(let name):
-            "the migration \(name) contains COMMIT or ROLLBACK, but each is one transaction. What stood before that has been kept: undo it by hand"
+            "the migration \(name) contains COMMIT or ROLLBACK, but each is one transaction. "
+                + "What stood before that has been kept: undo it by hand"
         case .roleMissing(let role): "the database role \(role) is missing: run `slipway migrate` as a user with CREATEROLE"
-        case .rolePrivileged(let role, let reason): "the database role \(role) must not have this privilege, which defeats row security: \(reason)"
+        case .rolePrivileged(let role, let reason):
+            "the database role \(role) must not have this privilege, which defeats row security: \(reason)"
         case .tableUnprotected(let table):
-            "the table \(table) has an organisation_id but no forced row security: ALTER TABLE \(table) ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+            "the table \(table) has an organisation_id but no forced row security: "
+                + "ALTER TABLE \(table) ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
         }
     }
 }
@@ -76,8 +80,12 @@ package struct Migrations: Sendable {
             if let previous = list.last, previous.number == number { throw MigrationError.duplicateNumber(number, previous.name, name) }
             guard number == list.count + 1 else { throw MigrationError.gap(missing: list.count + 1) }
             let path = directory + "/" + name
-            guard let data = FileManager.default.contents(atPath: path) else { throw MigrationError.unreadable(path: path, reason: "no access") }
-            guard let sql = String(validating: data, as: UTF8.self) else { throw MigrationError.unreadable(path: path, reason: "it isn't UTF-8") }
+            guard let data = FileManager.default.contents(atPath: path) else {
+                throw MigrationError.unreadable(path: path, reason: "no access")
+            }
+            guard let sql = String(validating: data, as: UTF8.self) else {
+                throw MigrationError.unreadable(path: path, reason: "it isn't UTF-8")
+            }
             list.append(Migration(number: number, name: name, sql: sql, checksum: SHA256.digest(of: data).bytes))
         }
         guard !list.isEmpty else { throw MigrationError.none(directory: directory) }

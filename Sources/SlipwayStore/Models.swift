@@ -90,9 +90,13 @@ extension Transaction {
             CROSS JOIN LATERAL (SELECT * FROM model_version WHERE model_id = asked.model ORDER BY number DESC
                                 LIMIT \(ModelRecord.shownVersions)) AS v
             ORDER BY v.number DESC
-            """) { row in
-            (model: try row["model_id"] as ModelID,
-             version: ModelRecord.Version(id: try row["id"], number: try row["number"], metrics: try row["metrics"], createdAt: try row["created_at"]))
+            """
+        ) { row in
+            (
+                model: try row["model_id"] as ModelID,
+                version: ModelRecord.Version(
+                    id: try row["id"], number: try row["number"], metrics: try row["metrics"], createdAt: try row["created_at"])
+            )
         }
         let byModel = Dictionary(grouping: versions, by: \.model)
         return models.map { model in

@@ -1,4 +1,3 @@
-import CSlipwaySystem
 import Glibc
 
 /// A system call that failed, with what it was about.
@@ -12,12 +11,4 @@ package struct SystemError: Error, Hashable, CustomStringConvertible {
     }
 
     package var description: String { "\(operation): \(String(cString: strerror(code)))" }
-}
-
-/// Writes the whole file system that a folder is on to the disk: one wait, where each of a thousand files would have its own.
-package func synchroniseFileSystem(of directory: String) throws(SystemError) {
-    let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw SystemError("opening \(directory)") }
-    defer { close(descriptor) }
-    guard slipway_sync_file_system(descriptor) == 0 else { throw SystemError("writing \(directory) to the disk") }
 }

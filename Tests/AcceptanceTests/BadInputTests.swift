@@ -146,7 +146,8 @@ enum BadInputs {
     private static let output = Platform.current.folder + "/badinputs"
     private static let made = Task {
         let command = ChildProcess.Command(
-            "/usr/bin/env", ["python3", folder + "/make.py", output], environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
+            "/usr/bin/env", ["python3", folder + "/make.py", output],
+            environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
         guard try await ChildProcess.spawn(command).wait().ending.isSuccess else { throw AcceptanceError.ended(log: "make.py") }
     }
 }

@@ -58,7 +58,10 @@ import Testing
         let other = try #require(items.last { $0["annotation"]?["label"] == "kind-1" })
         let accepted = try await admin.post(
             "/v1/datasets/\(dataset)/versions/2/annotations",
-            [["item": try #require(kinds["id"]), "annotation": nil], ["item": try #require(other["id"]), "annotation": ["label": "kind-2"]]])
+            [
+                ["item": try #require(kinds["id"]), "annotation": nil],
+                ["item": try #require(other["id"]), "annotation": ["label": "kind-2"]],
+            ])
         let third = try await admin.importEnd(of: dataset, version: accepted.integer("version"))
         #expect(third["status"] == "ready" && third["unlabelled"] == 1, "\(third)")
         // The older version is as it was.

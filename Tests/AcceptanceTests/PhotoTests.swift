@@ -87,7 +87,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("no picture at all", "image/png"), ("GIF89a;", "image/png"), ("<svg xmlns='http://www.w3.org/2000/svg'/>", "image/jpeg"), ("", "image/png"),
+        ("no picture at all", "image/png"), ("GIF89a;", "image/png"), ("<svg xmlns='http://www.w3.org/2000/svg'/>", "image/jpeg"),
+        ("", "image/png"),
     ])
     func whatIsNoPictureIsRefusedByPredict(text: String, type: String) async throws {
         let (project, dataset) = try await admin.makeDataset(

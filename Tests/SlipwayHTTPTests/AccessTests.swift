@@ -51,7 +51,8 @@ import Testing
             #expect(try await server.call("GET", "/v1/projects", key: reader).status == 200)
             #expect(try await server.call("GET", "/v1/organisations", key: reader).status == 403)
             let (administrator, _) = try await server.newTenant("administrators", scopes: [.admin])
-            let climbing = try await server.call("POST", "/v1/api-keys", key: administrator, json: #"{"name": "k", "scopes": ["platform"]}"#)
+            let climbing = try await server.call(
+                "POST", "/v1/api-keys", key: administrator, json: #"{"name": "k", "scopes": ["platform"]}"#)
             #expect(climbing.status == 403)
             let other = try await server.call(
                 "POST", "/v1/api-keys", key: administrator, json: #"{"name": "k", "scopes": ["read"], "organisation": "\#(server.home)"}"#)
@@ -103,7 +104,8 @@ import Testing
                         let upload = path.hasSuffix("/versions")
                         let json = Self.body(of: path)
                         return try await server.call(
-                            method.uppercased(), filled(id), key: stranger, body: needsBody ? Array((upload ? "a,b\n1,2\n" : json).utf8) : nil,
+                            method.uppercased(), filled(id), key: stranger,
+                            body: needsBody ? Array((upload ? "a,b\n1,2\n" : json).utf8) : nil,
                             type: needsBody ? (upload ? "text/csv" : "application/json") : nil,
                             headers: [("X-Request-ID", "same")])
                     }
@@ -132,7 +134,8 @@ import Testing
             let dataset = try await server.newDataset(in: try await server.newProject())
             let (stranger, _) = try await server.newTenant("strangers")
             let project = try await server.newProject("theirs", key: stranger)
-            let answer = try await server.call("POST", "/v1/projects/\(project)/experiments", key: stranger, json: #"{"dataset": "\#(dataset)"}"#)
+            let answer = try await server.call(
+                "POST", "/v1/projects/\(project)/experiments", key: stranger, json: #"{"dataset": "\#(dataset)"}"#)
             #expect(answer.status == 422)
             #expect(try answer.problem.errors.first?.pointer == "/dataset")
             #expect(try await server.count("job") == 0)
@@ -235,7 +238,9 @@ import Testing
         try await withRunningServer { server in
             let made = try await server.call("POST", "/v1/api-keys", json: #"{"name": "lesser", "scopes": ["admin"]}"#).json
             let lesser = try #require(made["key"]?.stringValue)
-            guard case .array(let keys)? = try await server.call("GET", "/v1/api-keys").json["items"] else { Issue.record("no keys"); return }
+            guard case .array(let keys)? = try await server.call("GET", "/v1/api-keys").json["items"] else {
+                Issue.record("no keys"); return
+            }
             func isPlatforms(_ key: JSON) -> Bool {
                 guard case .array(let scopes)? = key["scopes"] else { return false }
                 return scopes.contains("platform")

@@ -8,7 +8,8 @@ import Testing
 @Suite struct ConnectionTests {
     @Test func ambiguousHTTPIsRefusedAndTheConnectionClosed() async throws {
         try await withRunningServer { server in
-            let post = "POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/json\r\n"
+            let post =
+                "POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(server.key)\r\nContent-Type: application/json\r\n"
             let cases = [
                 ("both lengths", post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
                 ("two lengths", post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),

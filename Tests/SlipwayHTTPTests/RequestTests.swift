@@ -70,18 +70,24 @@ import Testing
             let zipped = try await server.call("POST", "/v1/projects", json: #"{"name": "a"}"#, headers: [("Content-Encoding", "gzip")])
             #expect(zipped.status == 415)
             for (query, status) in [
-                ("limit=-1", 400), ("limit=0", 400), ("limit=1000000000", 400), ("limit=99999999999999999999", 400), ("limit=abc", 400),
-                ("limit=1&limit=2", 400), ("cursor=garbage", 400), ("cursor=", 400), ("sort=name;drop%20table%20jobs--", 422), ("%zz=1", 400),
+                ("limit=-1", 400), ("limit=0", 400), ("limit=1000000000", 400), ("limit=99999999999999999999", 400),
+                ("limit=abc", 400),
+                ("limit=1&limit=2", 400), ("cursor=garbage", 400), ("cursor=", 400), ("sort=name;drop%20table%20jobs--", 422),
+                ("%zz=1", 400),
                 ("filter='%20OR%201=1", 422),
             ] {
                 #expect(try await server.call("GET", "/v1/projects?\(query)").status == status, "\(query)")
             }
             let id = UUID().uuidString.lowercased()
-            for name in ["..%2f..%2fetc%2fpasswd", "..%252f", "%2e%2e/", "..%5C", "/etc/passwd", "file:%2F%2F%2Fetc%2Fpasswd", "%00", "a/../../b"] {
+            for name in [
+                "..%2f..%2fetc%2fpasswd", "..%252f", "%2e%2e/", "..%5C", "/etc/passwd", "file:%2F%2F%2Fetc%2Fpasswd", "%00",
+                "a/../../b",
+            ] {
                 let answer = try await server.call("GET", "/v1/model-versions/\(id)/files/\(name)")
                 #expect(answer.status == 404, "\(name)")
             }
-            let big = try await server.call("POST", "/v1/projects", json: #"{"name": "a", "description": "\#(String(repeating: "x", count: 1 << 20))"}"#)
+            let big = try await server.call(
+                "POST", "/v1/projects", json: #"{"name": "a", "description": "\#(String(repeating: "x", count: 1 << 20))"}"#)
             #expect(big.status == 413)
         }
     }
@@ -104,7 +110,9 @@ import Testing
 
     @Test func requestIDsAreEchoedUnlessTheyAreUnsafe() async throws {
         try await withRunningServer { server in
-            #expect(try await server.call("GET", "/healthz", headers: [("X-Request-ID", "abc-1.2:3")])[header: "X-Request-ID"] == "abc-1.2:3")
+            #expect(
+                try await server.call("GET", "/healthz", headers: [("X-Request-ID", "abc-1.2:3")])[header: "X-Request-ID"]
+                    == "abc-1.2:3")
             let own = try await server.call("GET", "/healthz", headers: [("X-Request-ID", "a b; c")])
             #expect(own[header: "X-Request-ID"]?.hasPrefix("req-") == true)
         }
@@ -112,7 +120,10 @@ import Testing
 
     @Test func otherHostsAreRefusedOnLoopback() async throws {
         try await withRunningServer { server in
-            for (host, status) in [("evil.example", "421"), ("localhost", "200"), ("127.0.0.1:\(server.port)", "200"), ("[::1]:80", "200"), ("localhost.evil.example", "421")] {
+            for (host, status) in [
+                ("evil.example", "421"), ("localhost", "200"), ("127.0.0.1:\(server.port)", "200"), ("[::1]:80", "200"),
+                ("localhost.evil.example", "421"),
+            ] {
                 let answer = try await exchange(server, "GET /healthz HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n")
                 #expect(answer.hasPrefix("HTTP/1.1 \(status)"), "\(host): \(answer)")
             }
@@ -145,13 +156,16 @@ import Testing
 
     @Test func bodiesHaveABudgetForAll() async throws {
         try await withRunningServer({ $0.limits.allJSONBytes = 10_000 }) { server in
-            let long = try await server.call("POST", "/v1/projects", json: #"{"name": "a", "description": "\#(String(repeating: "a", count: 20_000))"}"#)
+            let long = try await server.call(
+                "POST", "/v1/projects", json: #"{"name": "a", "description": "\#(String(repeating: "a", count: 20_000))"}"#)
             #expect(long.status == 503)
             #expect(try long.problem.code == "too-many-bodies")
             #expect(long[header: "Retry-After"] == "1")
             // What was taken is given back.
             for number in 0..<5 {
-                let short = try await server.call("POST", "/v1/projects", json: #"{"name": "\#(number)", "description": "\#(String(repeating: "a", count: 5000))"}"#)
+                let short = try await server.call(
+                    "POST", "/v1/projects",
+                    json: #"{"name": "\#(number)", "description": "\#(String(repeating: "a", count: 5000))"}"#)
                 #expect(short.status == 201)
             }
         }

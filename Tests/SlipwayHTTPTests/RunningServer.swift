@@ -48,7 +48,9 @@ struct RunningServer: Sendable {
     }
 
     /// A key of an organisation of its own.
-    func newTenant(_ name: String, scopes: [Scope] = [.admin, .read, .write, .predict]) async throws -> (key: String, organisation: OrganisationID) {
+    func newTenant(
+        _ name: String, scopes: [Scope] = [.admin, .read, .write, .predict]
+    ) async throws -> (key: String, organisation: OrganisationID) {
         try await database.transaction(as: .system) { transaction in
             let organisation = try transaction.createOrganisation(named: name)
             let secret = APIKeySecret()
@@ -70,7 +72,9 @@ struct RunningServer: Sendable {
     }
 
     func count(_ table: String) async throws -> Int {
-        try await database.transaction(as: .owner) { try $0.queryOne("SELECT count(*) AS count FROM \(identifier: table)") { try $0["count"] } }
+        try await database.transaction(as: .owner) {
+            try $0.queryOne("SELECT count(*) AS count FROM \(identifier: table)") { try $0["count"] }
+        }
     }
 
     /// Everything in the object store's folder.
@@ -85,7 +89,8 @@ struct RunningServer: Sendable {
 }
 
 func withRunningServer<R: Sendable>(
-    queueLimit: Int = 1000, _ configure: (inout APIConfiguration) -> Void = { _ in }, _ body: @Sendable @escaping (RunningServer) async throws -> R
+    queueLimit: Int = 1000, _ configure: (inout APIConfiguration) -> Void = { _ in },
+    _ body: @Sendable @escaping (RunningServer) async throws -> R
 ) async throws -> R {
     let folder = "/tmp/slipway-http-\(UInt32.random(in: 0...UInt32.max))"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -38,22 +38,28 @@ import Testing
     @Test func whatIsNoUploadIsRefusedAndLeavesNothing() async throws {
         try await withRunningServer({ $0.limits.uploadBytes = 100_000 }) { server in
             let project = try await server.newProject()
-            let tables = try await server.newDataset(in: project), pictures = try await server.newDataset(in: project, task: .imageClassification, name: "e")
+            let tables = try await server.newDataset(in: project),
+                pictures = try await server.newDataset(in: project, task: .imageClassification, name: "e")
             let zip: [UInt8] = [0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 100)
             let big = [UInt8](repeating: UInt8(ascii: "a"), count: 200_000)
             let cases: [(dataset: String, query: String, type: String?, body: [UInt8]?, status: Int, code: String)] = [
                 (tables, "", "text/csv", [], 422, "table-empty"),
-                (pictures, "", "application/zip", [], 422, "archive-empty"), (tables, "", "application/x-tar", Self.table, 415, "media-type-unsupported"),
-                (tables, "", "text/csv", zip, 415, "media-type-mismatch"), (pictures, "", "application/zip", Self.table, 415, "media-type-mismatch"),
-                (tables, "", "text/csv", big, 413, "body-too-large"), (tables, "?format=parquet", "text/csv", Self.table, 422, "parameter-invalid"),
-                (tables, "?base=9999999999", "text/csv", Self.table, 422, "parameter-invalid"), (tables, "?base=9", "text/csv", Self.table, 422, "base-unknown"),
+                (pictures, "", "application/zip", [], 422, "archive-empty"),
+                (tables, "", "application/x-tar", Self.table, 415, "media-type-unsupported"),
+                (tables, "", "text/csv", zip, 415, "media-type-mismatch"),
+                (pictures, "", "application/zip", Self.table, 415, "media-type-mismatch"),
+                (tables, "", "text/csv", big, 413, "body-too-large"),
+                (tables, "?format=parquet", "text/csv", Self.table, 422, "parameter-invalid"),
+                (tables, "?base=9999999999", "text/csv", Self.table, 422, "parameter-invalid"),
+                (tables, "?base=9", "text/csv", Self.table, 422, "base-unknown"),
                 (tables, "?mode=append", "text/csv", Self.table, 422, "base-unknown"),
                 (tables, "", "text/csv; charset=klingon", Self.table, 415, "charset-unsupported"),
                 (tables, "?encoding=klingon", "text/csv", Self.table, 422, "import-parameter"),
                 (tables, "?colour=red", "text/csv", Self.table, 422, "parameter-invalid"),
             ]
             for row in cases {
-                let answer = try await server.call("POST", "/v1/datasets/\(row.dataset)/versions\(row.query)", body: row.body, type: row.type)
+                let answer = try await server.call(
+                    "POST", "/v1/datasets/\(row.dataset)/versions\(row.query)", body: row.body, type: row.type)
                 #expect(answer.status == row.status, "\(row): \(answer.text)")
                 #expect(try answer.problem.code == row.code, "\(row): \(answer.text)")
             }
@@ -92,7 +98,10 @@ import Testing
         try await withRunningServer { server in
             let answers = try await withThrowingTaskGroup(of: RunningServer.Answer.self) { group in
                 for _ in 0..<20 {
-                    group.addTask { try await server.call("POST", "/v1/projects", json: #"{"name": "once"}"#, headers: [("Idempotency-Key", "k1")]) }
+                    group.addTask {
+                        try await server.call(
+                            "POST", "/v1/projects", json: #"{"name": "once"}"#, headers: [("Idempotency-Key", "k1")])
+                    }
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
@@ -112,9 +121,12 @@ import Testing
             #expect(try other.problem.code == "idempotency-key-reused")
             // Another organisation's key of the same text is another key.
             let (stranger, _) = try await server.newTenant("strangers")
-            let theirs = try await server.call("POST", "/v1/projects", key: stranger, json: #"{"name": "other"}"#, headers: [("Idempotency-Key", "k1")])
+            let theirs = try await server.call(
+                "POST", "/v1/projects", key: stranger, json: #"{"name": "other"}"#, headers: [("Idempotency-Key", "k1")])
             #expect(theirs.status == 201)
-            #expect(try await server.call("POST", "/v1/projects", json: #"{"name": "x"}"#, headers: [("Idempotency-Key", "a b")]).status == 400)
+            #expect(
+                try await server.call("POST", "/v1/projects", json: #"{"name": "x"}"#, headers: [("Idempotency-Key", "a b")]).status
+                    == 400)
         }
     }
 
@@ -128,7 +140,8 @@ import Testing
             #expect(second.text == first.text)
             let other = try await server.call("POST", path, body: Self.table + [10], type: "text/csv", headers: [("Idempotency-Key", "u")])
             #expect(try other.problem.code == "idempotency-key-reused")
-            let moved = try await server.call("POST", path + "?target=a", body: Self.table, type: "text/csv", headers: [("Idempotency-Key", "u")])
+            let moved = try await server.call(
+                "POST", path + "?target=a", body: Self.table, type: "text/csv", headers: [("Idempotency-Key", "u")])
             #expect(try moved.problem.code == "idempotency-key-reused")
             #expect(try await server.count("dataset_version") == 1)
             #expect(try await server.count("job") == 1)

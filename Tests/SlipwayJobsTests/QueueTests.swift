@@ -141,7 +141,8 @@ import Testing
     @Test func plansUseTheIndexes() async throws {
         try await withSite { site in
             try await site.database.transaction(as: .owner) { transaction in
-                try transaction.execute(script: "ANALYZE job; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off")
+                try transaction.execute(
+                    script: "ANALYZE job; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off")
                 let plan = try transaction.query(
                     "EXPLAIN UPDATE job SET progress = 1 WHERE id = 1 AND token = gen_random_uuid() AND state = 'running'",
                     decode: { try $0["QUERY PLAN"] as String }

@@ -27,7 +27,8 @@ private struct Seeded: RandomNumberGenerator {
             // The items of each version: content and label by name.
             var model: [Int: [String: (content: Int, label: String?)]] = [:]
             for number in 1...12 {
-                let mode: VersionMode = model.isEmpty ? .new : [.new, .append, .replace, .relabel, .append, .replace].randomElement(using: &random)!
+                let mode: VersionMode =
+                    model.isEmpty ? .new : [.new, .append, .replace, .relabel, .append, .replace].randomElement(using: &random)!
                 let base = mode == .new ? nil : model.keys.sorted().randomElement(using: &random)!
                 var expected = base.flatMap { model[$0] } ?? [:]
                 let labels: [String?] = ["cat", "dog", nil]

@@ -176,7 +176,10 @@ import Testing
             let (first, second) = (try await site.enqueue(), try await site.enqueue())
             for _ in 0..<2 { _ = try #require(try await site.system { try $0.leaseJob(in: .data, for: WorkerID(UUID()), seconds: -1) }) }
             // Of a newer build.
-            _ = try await site.tenant { try $0.execute("UPDATE job SET kind = 'prune-version', lease_expires_at = now() - interval '1 h' WHERE id = \(first)") }
+            _ = try await site.tenant {
+                try $0.execute(
+                    "UPDATE job SET kind = 'prune-version', lease_expires_at = now() - interval '1 h' WHERE id = \(first)")
+            }
             try await running(try worker(site, try script("exit 0", site))) {
                 try await require { try await site.value("SELECT attempt AS value FROM job WHERE id = \(second)") > 1 }
                 try await require { try await state(first, site) == .queued }

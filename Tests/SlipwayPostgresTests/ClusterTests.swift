@@ -21,7 +21,9 @@ private var fast: Cluster.Options {
 }
 
 /// A data directory that goes with the test. `body` has a thread of its own.
-private func withDataDirectory<R: Sendable>(under parent: String = "/tmp", _ body: @escaping @Sendable (String) throws -> R) async throws -> R {
+private func withDataDirectory<R: Sendable>(under parent: String = "/tmp", _ body: @escaping @Sendable (String) throws -> R)
+    async throws -> R
+{
     try await onThread {
         let directory = "\(parent)/slipway-cluster-\(UUID().uuidString.prefix(8))"
         try Cluster.makeDataDirectory(directory)
@@ -54,7 +56,8 @@ private struct Host {
     init(_ directory: String, as user: ChildProcess.Command.User? = nil) throws {
         var toChild: [Int32] = [-1, -1], fromChild: [Int32] = [-1, -1]
         guard pipe(&toChild) == 0, pipe(&fromChild) == 0 else { throw SystemError("making a pipe") }
-        let executable = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appendingPathComponent("ClusterHost")
+        let executable = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+            .appendingPathComponent("ClusterHost")
         var command = ChildProcess.Command(executable.path, [directory], environment: ["PATH": "/usr/bin:/bin"])
         command.descriptors = [toChild[0], fromChild[1], 2]
         command.user = user
@@ -117,7 +120,8 @@ private struct Host {
         try await withDataDirectory { directory in
             let cluster = try start(directory)
             defer { _ = try? cluster.stop() }
-            let address = try PostgresAddress(cluster.address.connectionString.replacing(/password='[0-9a-f]{64}'/, with: "password='guess'"))
+            let address = try PostgresAddress(
+                cluster.address.connectionString.replacing(/password='[0-9a-f]{64}'/, with: "password='guess'"))
             let connection = Connection(address, logger: logger)
             #expect(throws: PostgresError.self) { try connection.transaction(as: .owner) { try $0.execute("SELECT 1") } }
             #expect(!"\(cluster.address)".contains("password"))
@@ -153,7 +157,9 @@ private struct Host {
             let again = try start(directory, options, lock: lock)
             defer { _ = try? again.stop() }
             // The old connection finds the new server by itself.
-            let value = try connection.transaction(as: .owner) { try $0.queryOne("SELECT value FROM note", decode: { try $0["value"] as Int }) }
+            let value = try connection.transaction(as: .owner) {
+                try $0.queryOne("SELECT value FROM note", decode: { try $0["value"] as Int })
+            }
             #expect(value == 7)
         }
     }

@@ -92,12 +92,18 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
         try await withEmptyDatabase { database in
             try await database.transaction(as: .owner) { transaction in
                 try transaction.execute("CREATE TABLE note (id integer)")
-                #expect(try transaction.execute(all: (0..<1000).map { "INSERT INTO note VALUES (\($0))" }) == Array(repeating: 1, count: 1000))
+                #expect(
+                    try transaction.execute(all: (0..<1000).map { "INSERT INTO note VALUES (\($0))" })
+                        == Array(repeating: 1, count: 1000))
                 #expect(try transaction.execute("UPDATE note SET id = id WHERE id < \(10)") == 10)
                 let id: (Row) throws -> Int = { try $0["id"] }
                 #expect(try transaction.queryFirst("SELECT id FROM note WHERE id = \(-1)", decode: id) == nil)
-                #expect(throws: PostgresError.noRow) { try transaction.queryOne("SELECT id FROM note WHERE id = \(-1)", decode: id) }
-                #expect(throws: PostgresError.moreThanOneRow(count: 10)) { try transaction.queryOne("SELECT id FROM note WHERE id < \(10)", decode: id) }
+                #expect(throws: PostgresError.noRow) {
+                    try transaction.queryOne("SELECT id FROM note WHERE id = \(-1)", decode: id)
+                }
+                #expect(throws: PostgresError.moreThanOneRow(count: 10)) {
+                    try transaction.queryOne("SELECT id FROM note WHERE id < \(10)", decode: id)
+                }
             }
         }
     }
@@ -133,7 +139,9 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
                             }
                         }
                         let seen = try await database.transaction(as: .app(organisation: organisation)) { transaction in
-                            try transaction.query("SELECT text, current_user AS role FROM note", decode: { [try $0["text"], try $0["role"]] as [String] })
+                            try transaction.query(
+                                "SELECT text, current_user AS role FROM note",
+                                decode: { [try $0["text"], try $0["role"]] as [String] })
                         }
                         #expect(seen == [[organisation.uuidString, "slipway_app"]])
                         let (role, setting) = try await database.transaction(as: .system) { transaction in
@@ -276,7 +284,9 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
     @Test func aStatementThatTakesTooLongFails() async throws {
         try await withEmptyDatabase { database in
             let options = TransactionOptions(statementTimeout: .milliseconds(50))
-            let failure = await error { try await database.transaction(as: .owner, options: options) { try $0.execute("SELECT pg_sleep(60)") } }
+            let failure = await error {
+                try await database.transaction(as: .owner, options: options) { try $0.execute("SELECT pg_sleep(60)") }
+            }
             #expect(failure?.sqlState == .queryCanceled)
         }
     }
@@ -306,7 +316,8 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
 
     @Test func aTransactionRunsAgainAfterADeadlock() async throws {
         try await withEmptyDatabase(connections: 2) { database in
-            try await database.script("CREATE TABLE note AS SELECT generate_series(1, 2) AS id, 0 AS value; ALTER TABLE note ADD PRIMARY KEY (id)")
+            try await database.script(
+                "CREATE TABLE note AS SELECT generate_series(1, 2) AS id, 0 AS value; ALTER TABLE note ADD PRIMARY KEY (id)")
             // Both hold one row before either asks for the other's.
             let held = Counter(), runs = Counter()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -352,10 +363,14 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
 
     @Test func aConnectionThatDiedWhileIdleIsReplacedUnseen() async throws {
         try await withEmptyDatabase(connections: 2) { database in
-            let pid: @Sendable (Transaction) throws -> Int = { try $0.queryOne("SELECT pg_backend_pid() AS pid", decode: { try $0["pid"] }) }
+            let pid: @Sendable (Transaction) throws -> Int = {
+                try $0.queryOne("SELECT pg_backend_pid() AS pid", decode: { try $0["pid"] })
+            }
             let runs = Counter()
             let first = try await database.transaction(as: .owner, pid)
-            try await database.script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            try await database.script(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
             let second = try await database.transaction(as: .owner) { transaction in
                 runs.increment()
                 return try pid(transaction)
@@ -464,7 +479,8 @@ private func error<R>(_ body: () async throws -> R) async -> PostgresError? {
         }
         #expect(reason.contains("password"))
         let nowhere = Database(
-            PostgresAddress(socketDirectory: "/nonexistent", user: "a", password: "b", database: "c"), settings: settings, logger: cluster.logger)
+            PostgresAddress(socketDirectory: "/nonexistent", user: "a", password: "b", database: "c"), settings: settings,
+            logger: cluster.logger)
         guard case .unavailable = await error({ try await nowhere.transaction(as: .owner) { try $0.execute("SELECT 1") } }) else {
             Issue.record("expected unavailable")
             return

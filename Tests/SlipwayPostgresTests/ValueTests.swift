@@ -38,7 +38,9 @@ struct Sample: Equatable, Sendable {
         flag = .random(using: &generator)
         whole = seed == 0 ? .min : seed == 1 ? .max : .random(in: .min ... .max, using: &generator)
         small = .random(in: .min ... .max, using: &generator)
-        double = seed == 0 ? .infinity : seed == 1 ? -0.0 : Double(bitPattern: UInt64.random(in: 0..<0x7ff0_0000_0000_0000, using: &generator))
+        double =
+            seed == 0
+            ? .infinity : seed == 1 ? -0.0 : Double(bitPattern: UInt64.random(in: 0..<0x7ff0_0000_0000_0000, using: &generator))
         float = Float(bitPattern: UInt32.random(in: 0..<0x7f80_0000, using: &generator))
         text = Self.text(using: &generator)
         bytes = (0..<Int.random(in: 0...40, using: &generator)).map { _ in .random(in: .min ... .max, using: &generator) }
@@ -58,7 +60,10 @@ struct Sample: Equatable, Sendable {
 
     private static func text(using generator: inout SeededGenerator) -> String {
         let alphabet = Array("abc ,{}\"'\\\n\t\r$%ÄÖ漢字👩‍🚀NUL")
-        return String((0..<Int.random(in: 0...12, using: &generator)).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] })
+        return String(
+            (0..<Int.random(in: 0...12, using: &generator)).map { _ in
+                alphabet[Int.random(in: 0..<alphabet.count, using: &generator)]
+            })
     }
 
     init(_ row: Row) throws {
@@ -99,7 +104,8 @@ private let sampleTable = """
         at timestamptz, colour colour, settings jsonb, wholes bigint[], texts text[], ids uuid[], colours colour[], nothing integer, something text)
     """
 private let sampleColumns = [
-    "flag", "whole", "small", "double", "float", "text", "bytes", "data", "id", "at", "colour", "settings", "wholes", "texts", "ids", "colours",
+    "flag", "whole", "small", "double", "float", "text", "bytes", "data", "id", "at", "colour", "settings", "wholes", "texts",
+    "ids", "colours",
     "nothing", "something",
 ]
 
@@ -132,7 +138,8 @@ private let sampleColumns = [
                 try transaction.copy(into: "sample", columns: sampleColumns) { writer in
                     for s in samples {
                         try writer.row(
-                            s.flag, s.whole, s.small, s.double, s.float, s.text, s.bytes, s.data, s.id, s.at, s.colour, try JSON(s.settings), s.wholes,
+                            s.flag, s.whole, s.small, s.double, s.float, s.text, s.bytes, s.data, s.id, s.at, s.colour,
+                            try JSON(s.settings), s.wholes,
                             s.texts, s.ids, s.colours, s.nothing, s.something)
                     }
                 }
@@ -158,7 +165,9 @@ private let sampleColumns = [
         try await withEmptyDatabase { database in
             func failure(_ decode: @escaping @Sendable (Row) throws -> Int) async -> PostgresError? {
                 do {
-                    _ = try await database.transaction(as: .owner) { try $0.query("SELECT 'x' AS name, NULL AS age, 300 AS size", decode: decode) }
+                    _ = try await database.transaction(as: .owner) {
+                        try $0.query("SELECT 'x' AS name, NULL AS age, 300 AS size", decode: decode)
+                    }
                     return nil
                 } catch {
                     return error as? PostgresError
@@ -167,7 +176,9 @@ private let sampleColumns = [
             #expect(await failure { try $0["name"] } == .decoding(column: "name", expected: "Int", found: "x"))
             #expect(await failure { try $0["age"] } == .decoding(column: "age", expected: "Int", found: "NULL"))
             #expect(await failure { Int(try $0["size"] as UInt8) } == .decoding(column: "size", expected: "UInt8", found: "300"))
-            #expect(await failure { try $0["weight"] } == .decoding(column: "weight", expected: "Int", found: "no such column (name, age, size)"))
+            #expect(
+                await failure { try $0["weight"] }
+                    == .decoding(column: "weight", expected: "Int", found: "no such column (name, age, size)"))
         }
     }
 }

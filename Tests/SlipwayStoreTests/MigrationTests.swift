@@ -60,7 +60,8 @@ private func error<R>(_ body: () async throws -> R) async -> MigrationError? {
     }
 
     @Test func manyProcessesMayMigrateAtOnce() async throws {
-        try await withMigrations(["0001_roles.sql": roles, "0002_note.sql": tenants, "0003_slow.sql": "SELECT pg_sleep(0.05)"]) { directory in
+        try await withMigrations(["0001_roles.sql": roles, "0002_note.sql": tenants, "0003_slow.sql": "SELECT pg_sleep(0.05)"]) {
+            directory in
             try await withEmptyDatabase { database in
                 let applied = try await withThrowingTaskGroup(of: [String].self) { group in
                     for _ in 0..<5 { group.addTask { try await apply(directory, to: database) } }
@@ -190,7 +191,9 @@ private func error<R>(_ body: () async throws -> R) async -> MigrationError? {
                 let owned = Database(address, connections: 1, logger: try await onThread { try TestCluster.shared.get().logger })
                 #expect(try await apply(directory, to: owned).count == 3)
                 let answers = try await owned.transaction(as: .app(organisation: UUID())) { transaction in
-                    try transaction.queryOne("SELECT current_user AS role, session_user AS login", decode: { [try $0["role"], try $0["login"]] as [String] })
+                    try transaction.queryOne(
+                        "SELECT current_user AS role, session_user AS login",
+                        decode: { [try $0["role"], try $0["login"]] as [String] })
                 }
                 #expect(answers == ["slipway_app", name])
                 await owned.close()

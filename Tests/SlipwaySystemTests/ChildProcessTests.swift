@@ -3,7 +3,9 @@ import Glibc
 import SlipwaySystem
 import Testing
 
-private func shell(_ script: String, _ adjust: (inout ChildProcess.Command) -> Void = { _ in }) throws -> (ChildProcess.Exit, output: String) {
+private func shell(_ script: String, _ adjust: (inout ChildProcess.Command) -> Void = { _ in }) throws -> (
+    ChildProcess.Exit, output: String
+) {
     var command = ChildProcess.Command("/bin/sh", ["-c", script], environment: ["PATH": "/usr/bin:/bin"])
     adjust(&command)
     return try ChildProcess.run(command, withErrors: true)
@@ -17,13 +19,16 @@ private func shell(_ script: String, _ adjust: (inout ChildProcess.Command) -> V
     }
 
     @Test func argumentsEnvironmentAndDirectoryArrive() throws {
-        var command = ChildProcess.Command("/bin/sh", ["-c", "pwd; echo \"$GREETING|$HOME|$1\"", "sh", "a b\n'"], environment: ["GREETING": "hello, you"])
+        var command = ChildProcess.Command(
+            "/bin/sh", ["-c", "pwd; echo \"$GREETING|$HOME|$1\"", "sh", "a b\n'"], environment: ["GREETING": "hello, you"])
         command.directory = "/usr"
         #expect(try ChildProcess.run(command).output == "/usr\nhello, you||a b\n'\n")
     }
 
     @Test func aFailureBeforeTheProgramRunsIsTold() throws {
-        #expect(throws: SystemError("executing /nonexistent/program", code: ENOENT)) { try ChildProcess.spawn(.init("/nonexistent/program")) }
+        #expect(throws: SystemError("executing /nonexistent/program", code: ENOENT)) {
+            try ChildProcess.spawn(.init("/nonexistent/program"))
+        }
         var command = ChildProcess.Command("/bin/true")
         command.directory = "/nonexistent"
         #expect(throws: SystemError("entering /nonexistent for /bin/true", code: ENOENT)) { try ChildProcess.spawn(command) }
@@ -116,7 +121,10 @@ private func shell(_ script: String, _ adjust: (inout ChildProcess.Command) -> V
         let codes = try await withThrowingTaskGroup(of: Int.self) { group in
             for number in 0..<64 {
                 group.addTask {
-                    guard case .exited(let code) = await (try ChildProcess.spawn(.init("/bin/sh", ["-c", "exit \(number)"]))).wait().ending else { return -1 }
+                    guard
+                        case .exited(let code) = await (try ChildProcess.spawn(.init("/bin/sh", ["-c", "exit \(number)"]))).wait()
+                            .ending
+                    else { return -1 }
                     return Int(code)
                 }
             }

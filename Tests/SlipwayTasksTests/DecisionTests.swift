@@ -25,7 +25,7 @@ private struct Simulation {
         preset: Preset = .balanced
     ) {
         generator = Draws(state: seed)
-        let columns = task.isTabular
+        let columns = task.items == .rows
             ? [
                 ColumnProfile(name: "x", type: .number, missing: 0, distinct: 100),
                 ColumnProfile(name: "y", type: .number, missing: 0, distinct: 100),

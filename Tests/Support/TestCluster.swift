@@ -60,7 +60,8 @@ package final class TestCluster: Sendable {
         }
         let directory = "/tmp/\(prefix)\(getpid())"
         try? FileManager.default.removeItem(atPath: directory)
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o711])
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o711])
         return directory
     }
 

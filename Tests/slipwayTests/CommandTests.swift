@@ -60,7 +60,8 @@ import Testing
         var command = ChildProcess.Command(
             "/bin/bash", ["-c", "ulimit -Sn 256 && exec \"$0\" api", binary],
             environment: [
-                "PATH": "/usr/bin:/bin", "SLIPWAY_DATA_DIR": folder, "SLIPWAY_PORT": "0", "SLIPWAY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x",
+                "PATH": "/usr/bin:/bin", "SLIPWAY_DATA_DIR": folder, "SLIPWAY_PORT": "0",
+                "SLIPWAY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x",
             ])
         command.descriptors = [input[0], nil, log[1]]
         let child = try ChildProcess.spawn(command)
@@ -142,16 +143,42 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: directory))
     }
 
-    /// The flags and the table are two lists; this holds them to each other.
-    @Test func everySettingHasItsFlag() async throws {
-        let help = try await run(["config", "--help"]).output
-        guard case .array(let rows)? = try await run(["config", "--json"]).json["settings"] else {
-            Issue.record("config --json lists no settings")
-            return
+    private func settings(_ flags: [String] = []) async throws -> [JSON] {
+        let outcome = try await run(["config", "--json"] + flags)
+        guard case .array(let rows)? = try outcome.json["settings"] else {
+            Issue.record("config --json lists no settings: \(outcome.errors)")
+            return []
         }
-        for row in rows {
-            let flag = try #require(row["flag"]?.stringValue)
-            #expect(help.contains(flag + " "), "\(flag)")
+        return rows
+    }
+
+    @Test func everySettingHasItsFlag() async throws {
+        let flags = try await settings().flatMap { [try #require($0["flag"]?.stringValue), $0["value"]?.stringValue ?? "x"] }
+        #expect(flags.contains("--port"))
+        for row in try await settings(flags) { #expect(row["source"] == row["flag"]) }
+    }
+
+    /// A row that names a setting begins its second cell with that setting's default, as a flag takes it or as help says it.
+    @Test func theReadmesTableOfLimitsGivesTheDefaults() async throws {
+        let readme = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "README.md")
+        let table = try String(contentsOf: readme, encoding: .utf8)
+            .matches(of: /\n\| [^|]+ \| ([^|]+) \| `(\w+)` \|/)
+        let written = table.map { (name: String($0.2), fallback: String($0.1)) }
+        #expect(written.contains { $0.name == "upload_bytes" } && written.contains { $0.name == "data_slots" })
+        let initial = Dictionary(uniqueKeysWithValues: try await settings().map { ($0["name"]?.stringValue ?? "", $0) })
+        var flags: [String] = []
+        for (name, fallback) in written {
+            let row = try #require(initial[name], "\(name) is no setting")
+            if fallback.first?.isNumber == true {
+                let number = fallback.split(separator: ", ")[0].filter { $0 != "," && $0 != " " }
+                flags += [try #require(row["flag"]?.stringValue), String(number)]
+            } else {
+                #expect(row["default"]?.stringValue == fallback)
+            }
+        }
+        for row in try await settings(flags) {
+            #expect(row["value"] == initial[row["name"]?.stringValue ?? ""]?["value"], "\(row)")
         }
     }
 }

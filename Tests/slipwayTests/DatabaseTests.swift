@@ -72,7 +72,9 @@ import Testing
             for directory in [folder, folder + "/none"] {
                 let outcome = try await run(["admin", command, "--data-dir", directory])
                 #expect(outcome.code == 1)
-                #expect(outcome.errors.contains("no platform has run in \(directory)") && outcome.errors.contains("slipway up"), "\(outcome.errors)")
+                #expect(
+                    outcome.errors.contains("no platform has run in \(directory)") && outcome.errors.contains("slipway up"),
+                    "\(outcome.errors)")
             }
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
         }

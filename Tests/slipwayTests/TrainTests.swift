@@ -14,7 +14,8 @@ import Testing
             try await platform.serve { url in
                 feed.yield(
                     try await run(
-                        ["train", "\(folder)/\(file)", "--report", "\(folder)/report.html", "--json", "--url", url, "--key", "k"] + arguments))
+                        ["train", "\(folder)/\(file)", "--report", "\(folder)/report.html", "--json", "--url", url, "--key", "k"]
+                            + arguments))
             }
             for await run in runs.prefix(1) { outcome = run }
         }
@@ -44,7 +45,9 @@ import Testing
             case "POST /v1/projects": .json(#"{"id": "p1", "name": "cells"}"#, .created)
             case "POST /v1/projects/p1/datasets": .json(#"{"id": "s1", "name": "cells"}"#, .created)
             case "POST /v1/datasets/s1/versions":
-                .json(#"{"type": "x", "title": "Bad", "status": 415, "code": "media-type", "detail": "bad", "errors": []}"#, .unsupportedMediaType)
+                .json(
+                    #"{"type": "x", "title": "Bad", "status": 415, "code": "media-type", "detail": "bad", "errors": []}"#,
+                    .unsupportedMediaType)
             default: .json("{}")
             }
         }

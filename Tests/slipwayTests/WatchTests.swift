@@ -47,7 +47,9 @@ import Testing
     @Test func streamsThatArentToBeHadAreNoReasonToFail() async throws {
         let platform = FakePlatform { call, earlier in
             call.line == Self.follow
-                ? .json(#"{"type": "x", "title": "Full", "status": 503, "code": "too-many-streams", "detail": "full", "errors": []}"#, .serviceUnavailable)
+                ? .json(
+                    #"{"type": "x", "title": "Full", "status": 503, "code": "too-many-streams", "detail": "full", "errors": []}"#,
+                    .serviceUnavailable)
                 : Self.experiment(earlier < 3 ? "running" : "succeeded")
         }
         try await platform.serve { url in
@@ -60,7 +62,9 @@ import Testing
     @Test func aStreamThatIsRefusedEndsTheWatch() async throws {
         let platform = FakePlatform { call, _ in
             call.line == Self.follow
-                ? .json(#"{"type": "x", "title": "No", "status": 401, "code": "unauthorised", "detail": "no", "errors": []}"#, .unauthorized)
+                ? .json(
+                    #"{"type": "x", "title": "No", "status": 401, "code": "unauthorised", "detail": "no", "errors": []}"#,
+                    .unauthorized)
                 : Self.experiment("running")
         }
         try await platform.serve { url in
@@ -72,12 +76,14 @@ import Testing
 
     @Test func whoInterruptsItLearnsThatTheTrainingGoesOn() async throws {
         let platform = FakePlatform { call, _ in
-            call.line == Self.follow ? .events("id: 1\nevent: progress\ndata: {\"progress\": 0.1}\n\n", staysOpen: true) : Self.experiment("running")
+            call.line == Self.follow
+                ? .events("id: 1\nevent: progress\ndata: {\"progress\": 0.1}\n\n", staysOpen: true) : Self.experiment("running")
         }
         try await platform.serve { url in
             try await withTemporaryFolder { folder in
                 let child = try start(
-                    ["experiment", "watch", Self.id, "--json", "--url", url, "--key", "k"], output: folder + "/out", errors: folder + "/err")
+                    ["experiment", "watch", Self.id, "--json", "--url", url, "--key", "k"], output: folder + "/out",
+                    errors: folder + "/err")
                 while platform.asked(Self.follow).isEmpty { await Task.yield() }
                 child.signal(SIGINT)
                 let outcome = try ended(await child.wait(), folder)

@@ -57,9 +57,6 @@ enum { SLIPWAY_MAXIMUM_DESCRIPTORS = 16 };
 // The calling thread waits until the child has executed its program. Signals of the child have their default actions.
 int slipway_spawn(const struct slipway_spawn_request *request, pid_t *pid, int *pidfd, enum slipway_stage *failed);
 
-// Writes all of the file system that the descriptor is on to the disk: 0, or -1 and errno.
-int slipway_sync_file_system(int descriptor);
-
 // A descriptor that becomes readable when the process ends; -1 and errno.
 int slipway_pidfd_open(pid_t pid);
 int slipway_pidfd_send_signal(int pidfd, int signal);

@@ -262,7 +262,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// The parser knows all methods that there are, and gives up at any other: what the path allows is looked up in the bytes.
     private func methodUnknown() -> Refusal {
-        guard let (method, path) = latestBytes.line(withoutMethodIn: Metrics.methods) else { return .malformedRequest("there is no request line") }
+        guard let (method, path) = latestBytes.line(withoutMethodIn: Metrics.methods) else {
+            return .malformedRequest("there is no request line")
+        }
         return switch table.match(.init(rawValue: method) ?? .options, path) {
         case .wrongMethod(let allowed, _): .methodNotAllowed(method, allowed: allowed)
         case .found, .unknown: Refusal(problem: .unknownPath)
@@ -422,7 +424,9 @@ private final class LatestBytes: ChannelInboundHandler, RemovableChannelHandler 
     func line(withoutMethodIn known: Set<String>) -> (method: String, path: Substring)? {
         guard let bytes else { return nil }
         for line in String(decoding: bytes.readableBytesView, as: UTF8.self).split(separator: "\r\n").reversed() {
-            guard let match = line.wholeMatch(of: /([!-~]{1,50}) (\/[!-~]*) HTTP\/1\.[01]/), !known.contains(String(match.1)) else { continue }
+            guard let match = line.wholeMatch(of: /([!-~]{1,50}) (\/[!-~]*) HTTP\/1\.[01]/), !known.contains(String(match.1)) else {
+                continue
+            }
             return (String(match.1), match.2.prefix { $0 != "?" })
         }
         return nil

@@ -20,11 +20,7 @@ enum Output: Sendable {
     static func time(_ date: Date) -> Output { .string(rfc3339(date)) }
     static func text(_ value: some CustomStringConvertible) -> Output { .string(value.description) }
 
-    static func encoded(_ value: some Encodable) throws -> Output {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return .raw(String(decoding: try encoder.encode(value), as: UTF8.self))
-    }
+    static func encoded(_ value: some Encodable) throws -> Output { .raw(try JSONEncoder.ordered().text(of: value)) }
 
     var text: String {
         var text = ""
@@ -37,8 +33,8 @@ enum Output: Sendable {
         case .null: text += "null"
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += String(value)
-        case .number(let value): text += Self.number(value)
-        case .string(let value): Self.write(value, to: &text)
+        case .number(let value): text += value.jsonNumber
+        case .string(let value): text += value.jsonQuoted
         case .raw(let value): text += value
         case .json(let value): Self.write(value, to: &text)
         case .array(let values):
@@ -54,47 +50,24 @@ enum Output: Sendable {
             for case (let name, let value?) in members {
                 if !isFirst { text += "," }
                 isFirst = false
-                Self.write(name, to: &text)
-                text += ":"
+                text += name.jsonQuoted + ":"
                 value.write(to: &text)
             }
             text += "}"
         }
     }
 
-    /// JSON has no infinities and no NaN.
-    private static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "null" }
-
     private static func write(_ value: JSON, to text: inout String) {
         switch value {
         case .null: text += "null"
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += String(value)
-        case .number(let value): text += number(value)
-        case .string(let value): write(value, to: &text)
+        case .number(let value): text += value.jsonNumber
+        case .string(let value): text += value.jsonQuoted
         case .array(let values): Output.array(values.map(Output.json)).write(to: &text)
         case .object(let members):
             Output.object(members.sorted { $0.key < $1.key }.map { ($0.key, .json($0.value)) }).write(to: &text)
         }
-    }
-
-    private static func write(_ string: String, to text: inout String) {
-        text += "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            // U+2028 and U+2029 end a line for readers of event streams and JavaScript.
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F || scalar.value == 0x2028 || scalar.value == 0x2029:
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        text += "\""
     }
 }
 

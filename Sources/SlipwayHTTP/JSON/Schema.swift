@@ -78,7 +78,9 @@ indirect enum Schema: Sendable {
             guard let number = value.intValue else { return fault("type-mismatch", "must be a whole number") }
             if !range.contains(number) { fault("out-of-range", "must be \(Self.words(range)), not \(number)") }
         case (.number(let range), .integer), (.number(let range), .number):
-            guard let number = value.doubleValue, range.contains(number) else { return fault("out-of-range", "must be \(Self.words(range))") }
+            guard let number = value.doubleValue, range.contains(number) else {
+                return fault("out-of-range", "must be \(Self.words(range))")
+            }
         case (.boolean, .bool): break
         case (.any, _), (.anyObject, .object): Self.checkTexts(of: value, at: pointer, &errors, limit)
         case (.array(let element, let count), .array(let values)):
@@ -113,7 +115,9 @@ indirect enum Schema: Sendable {
             let results = schemas.map { $0.errors(in: value) }
             guard !results.contains(where: \.isEmpty) else { return }
             // The alternative of the right type says more than "none of them".
-            guard let nearest = results.first(where: { $0.allSatisfy { $0.code != "type-mismatch" || $0.pointer != "" } }) else { return wrongType() }
+            guard let nearest = results.first(where: { $0.allSatisfy { $0.code != "type-mismatch" || $0.pointer != "" } }) else {
+                return wrongType()
+            }
             for var place in nearest {
                 place.pointer = pointer + (place.pointer ?? "")
                 errors.append(place)
@@ -131,7 +135,10 @@ indirect enum Schema: Sendable {
         for scalar in scalars {
             switch scalar.properties.generalCategory {
             case .control, .lineSeparator, .paragraphSeparator:
-                return ("text-control-character", "must not contain the control character U+\(String(scalar.value, radix: 16, uppercase: true))")
+                return (
+                    "text-control-character",
+                    "must not contain the control character U+\(String(scalar.value, radix: 16, uppercase: true))"
+                )
             default: continue
             }
         }
@@ -236,7 +243,9 @@ struct View<Record>: Sendable {
     func output(_ record: Record) -> Output { .object(members.map { ($0.name, $0.value(record)) }) }
 
     var component: Component {
-        Component(name: name, schema: .object(members.map { Schema.Member(name: $0.name, schema: $0.schema, isRequired: $0.isRequired, note: nil) }))
+        Component(
+            name: name,
+            schema: .object(members.map { Schema.Member(name: $0.name, schema: $0.schema, isRequired: $0.isRequired, note: nil) }))
     }
 
     var reference: Schema { .reference(name) }

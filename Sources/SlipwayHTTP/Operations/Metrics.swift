@@ -82,7 +82,9 @@ final class Metrics: Sendable {
         text.family("slipway_upload_bytes_total", "counter", "Bytes of uploads that were stored.")
         text.sample("", [], Double(state.uploadBytes))
         text.family("slipway_predict_requests_total", "counter", "Predict calls by the status of their answer.")
-        for (status, count) in state.predictions.sorted(by: { $0.key < $1.key }) { text.sample("", [("code", String(status))], Double(count)) }
+        for (status, count) in state.predictions.sorted(by: { $0.key < $1.key }) {
+            text.sample("", [("code", String(status))], Double(count))
+        }
         text.family("slipway_event_streams", "gauge", "Event streams that are open.")
         text.sample("", [], Double(state.eventStreams.values.reduce(0, +)))
         if let jobs {

@@ -52,7 +52,10 @@ struct OpenAPI {
 
     private func parameters(_ route: Route) -> [Output] {
         let path = route.parameters.map { name in
-            Output.object([("name", .string(name)), ("in", .string("path")), ("required", .bool(true)), ("schema", Schema.string.description31)])
+            Output.object([
+                ("name", .string(name)), ("in", .string("path")), ("required", .bool(true)),
+                ("schema", Schema.string.description31),
+            ])
         }
         let query = route.query.map { parameter in
             Output.object([
@@ -63,7 +66,10 @@ struct OpenAPI {
         let headers = route.isIdempotent
             ? [Output.object([
                 ("name", .string("Idempotency-Key")), ("in", .string("header")),
-                ("schema", .object([("type", .string("string")), ("minLength", .integer(1)), ("maxLength", .integer(255)), ("pattern", .string("^[!-~]+$"))])),
+                ("schema", .object([
+                    ("type", .string("string")), ("minLength", .integer(1)), ("maxLength", .integer(255)),
+                    ("pattern", .string("^[!-~]+$")),
+                ])),
             ])] : []
         return path + query + headers
     }
@@ -79,7 +85,9 @@ struct OpenAPI {
     }
 
     private func responses(_ route: Route) -> Output {
-        let success: (String, Output?) = (String(route.status.code), .object([("description", .string(route.status.reasonPhrase)), ("content", content(route))]))
+        let success: (String, Output?) = (
+            String(route.status.code), .object([("description", .string(route.status.reasonPhrase)), ("content", content(route))])
+        )
         return .object([success] + problems(route).map { ($0.0, Self.problem($0.1)) })
     }
 
@@ -110,7 +118,10 @@ struct OpenAPI {
         case .json, .stream:
             problems += [("408", "The body came too slowly"), ("413", "The body is too large"), ("415", "The media type isn't accepted")]
         }
-        problems += [("422", "A member or parameter isn't valid"), ("500", "Something went wrong on our side"), ("503", "Try again in a moment")]
+        problems += [
+            ("422", "A member or parameter isn't valid"), ("500", "Something went wrong on our side"),
+            ("503", "Try again in a moment"),
+        ]
         if case .stream = route.body { problems += [("504", "The prediction took too long"), ("507", "The object store is full")] }
         return problems
     }
@@ -134,7 +145,10 @@ extension Schema {
         case .choice(let words): .object([("type", .string("string")), ("enum", .array(words.map(Output.string)))])
         case .time: .object([("type", .string("string")), ("format", .string("date-time"))])
         case .integer(let range):
-            .object([("type", .string("integer")), ("minimum", .integer(range.lowerBound)), ("maximum", range.upperBound == .max ? nil : .integer(range.upperBound))])
+            .object([
+                ("type", .string("integer")), ("minimum", .integer(range.lowerBound)),
+                ("maximum", range.upperBound == .max ? nil : .integer(range.upperBound)),
+            ])
         case .number(let range):
             .object([
                 ("type", .string("number")), ("minimum", range.lowerBound.isFinite ? .number(range.lowerBound) : nil),
@@ -145,7 +159,8 @@ extension Schema {
         case .anyObject: .object([("type", .string("object"))])
         case .array(let element, let count):
             .object([
-                ("type", .string("array")), ("items", element.description31), ("minItems", count.lowerBound == 0 ? nil : .integer(count.lowerBound)),
+                ("type", .string("array")), ("items", element.description31),
+                ("minItems", count.lowerBound == 0 ? nil : .integer(count.lowerBound)),
                 ("maxItems", count.upperBound == .max ? nil : .integer(count.upperBound)),
             ])
         case .map(let element): .object([("type", .string("object")), ("additionalProperties", element.description31)])

@@ -157,7 +157,9 @@ final class ServeClient: Sendable {
         }
     }
 
-    private func send(_ head: HTTPRequestHead, _ start: ByteBuffer, _ rest: BodyStream.AsyncIterator?, on channel: any Channel) async throws {
+    private func send(
+        _ head: HTTPRequestHead, _ start: ByteBuffer, _ rest: BodyStream.AsyncIterator?, on channel: any Channel
+    ) async throws {
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
         guard var rest else {
             channel.write(HTTPClientRequestPart.body(.byteBuffer(start)), promise: nil)

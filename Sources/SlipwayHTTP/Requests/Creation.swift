@@ -48,7 +48,8 @@ extension Call {
         let values = request.headers[values: .idempotencyKey]
         guard let key = values.first else { return nil }
         guard values.count == 1, (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw Problem.invalidParameter("Idempotency-Key", "header-invalid", "must be one text of 1 to 255 visible ASCII characters", status: 400)
+            throw Problem.invalidParameter(
+                "Idempotency-Key", "header-invalid", "must be one text of 1 to 255 visible ASCII characters", status: 400)
         }
         // The same key with other parameters is another request.
         let query = request.head.path?.split(separator: "?", maxSplits: 1).dropFirst().first ?? ""

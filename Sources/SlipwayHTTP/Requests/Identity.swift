@@ -72,7 +72,9 @@ final class Authenticator: Sendable {
     private func key(_ publicID: String) async throws -> APIKeyRecord? {
         let now = ContinuousClock.now
         if let entry = entries.withLock({ $0[publicID] }), now - entry.readAt < memory { return entry.key }
-        let key = try await database.transaction(as: .system, options: TransactionOptions(isReadOnly: true)) { try $0.apiKey(publicID: publicID) }
+        let key = try await database.transaction(as: .system, options: TransactionOptions(isReadOnly: true)) {
+            try $0.apiKey(publicID: publicID)
+        }
         entries.withLock { entries in
             if entries.count >= Self.capacity { entries = entries.filter { now - $0.value.readAt < memory } }
             if entries.count >= Self.capacity { entries = [:] }

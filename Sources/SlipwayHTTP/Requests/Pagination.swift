@@ -72,7 +72,9 @@ extension CreationPosition: CursorPosition {
     init?(cursorText: String) {
         let parts = cursorText.split(separator: " ")
         // Any time from 1970 to 2200: whoever makes cursors of their own gets no date that nobody can compute with.
-        guard parts.count == 2, let microseconds = Int(parts[0]), (0...7_258_118_400_000_000).contains(microseconds), let id = UUID(uuidString: String(parts[1])) else { return nil }
+        guard parts.count == 2, let microseconds = Int(parts[0]), (0...7_258_118_400_000_000).contains(microseconds),
+            let id = UUID(uuidString: String(parts[1]))
+        else { return nil }
         self.init(createdAt: Date(timeIntervalSince1970: Double(microseconds) / 1e6), id: id)
     }
 

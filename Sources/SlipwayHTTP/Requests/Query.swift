@@ -21,7 +21,10 @@ struct Query: Sendable {
             let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard let name = percentDecoded(halves[0], plusIsSpace: true),
                 let value = percentDecoded(halves.count > 1 ? halves[1] : "", plusIsSpace: true)
-            else { throw Problem(400, "query-malformed", title: "The query isn't valid", detail: "a percent-encoding in the query is broken") }
+            else {
+                throw Problem(
+                    400, "query-malformed", title: "The query isn't valid", detail: "a percent-encoding in the query is broken")
+            }
             guard let parameter = parameters.first(where: { $0.name == name }) else {
                 let known = parameters.map(\.name)
                 throw Problem.invalidParameter(
@@ -40,7 +43,8 @@ struct Query: Sendable {
         let value: JSON
         if case .integer(let range) = parameter.schema {
             guard let number = Int(text) else {
-                throw Problem.invalidParameter(parameter.name, "type-mismatch", "must be a whole number, \(Schema.words(range))", status: 400)
+                throw Problem.invalidParameter(
+                    parameter.name, "type-mismatch", "must be a whole number, \(Schema.words(range))", status: 400)
             }
             value = .integer(number)
         } else {

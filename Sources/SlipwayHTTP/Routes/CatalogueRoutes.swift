@@ -9,7 +9,9 @@ struct CatalogueRoutes {
 
     var routes: [Route] {
         [
-            Route(.get, "/v1/tasks", .anyKey, "List what can be trained, from which uploads, judged by what", content: .list(.anyObject), handle: tasks),
+            Route(
+                .get, "/v1/tasks", .anyKey, "List what can be trained, from which uploads, judged by what",
+                content: .list(.anyObject), handle: tasks),
             Route(.get, "/v1/templates", .anyKey, "List the templates", content: .list(.anyObject), handle: templates),
             Route(.get, "/v1/templates/{template}", .anyKey, "Show a template", content: .json(.anyObject), handle: template),
         ]

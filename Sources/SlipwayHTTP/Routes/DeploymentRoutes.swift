@@ -48,12 +48,16 @@ struct DeploymentRoutes {
                 body: .json(.object([.required("name", .name), .required("model_version", .identifier)])),
                 status: .accepted, content: .json(Self.view.reference), isIdempotent: true, handle: create),
             Route(.get, Self.path, .scope(.read), "Show a deployment", content: .json(Self.view.reference), handle: show),
-            Route(.post, Self.path + "/revisions", .scope(.write), "Deploy another model version: it serves once it's warm, the old one until then",
+            Route(
+                .post, Self.path + "/revisions", .scope(.write),
+                "Deploy another model version: it serves once it's warm, the old one until then",
                 body: .json(.object([.required("model_version", .identifier)])),
                 status: .accepted, content: .json(Self.view.reference), isIdempotent: true, handle: revise),
             Route(.post, Self.path + "/stop", .scope(.write), "Stop serving; a new revision starts it again", status: .accepted,
                 content: .json(Self.view.reference), handle: stop),
-            Route(.delete, Self.path, .scope(.write), "Delete a deployment; it stops serving", status: .noContent, content: .none, handle: delete),
+            Route(
+                .delete, Self.path, .scope(.write), "Delete a deployment; it stops serving", status: .noContent, content: .none,
+                handle: delete),
         ]
     }
 
@@ -61,7 +65,9 @@ struct DeploymentRoutes {
         let project: ProjectID = try call.identifier("project", of: "project")
         let page = try PageRequest(call)
         let position: CreationPosition? = try page.position()
-        let records = try await database.transaction(as: call.role) { try $0.deployments(in: project, after: position, limit: page.limit + 1) }
+        let records = try await database.transaction(as: call.role) {
+            try $0.deployments(in: project, after: position, limit: page.limit + 1)
+        }
         return .json(page.output(records, Self.view) { CreationPosition(createdAt: $0.createdAt, id: $0.id.uuid) })
     }
 
@@ -95,7 +101,9 @@ struct DeploymentRoutes {
     /// The version that a body names; one of another organisation is as unknown as one that isn't there.
     private static func modelVersion(in body: JSON, _ transaction: Transaction) throws -> ModelVersionID {
         do {
-            guard let id = body["model_version"]?.stringValue.flatMap(ModelVersionID.init) else { throw StoreError.notFound("model version") }
+            guard let id = body["model_version"]?.stringValue.flatMap(ModelVersionID.init) else {
+                throw StoreError.notFound("model version")
+            }
             return try transaction.modelVersion(id).id
         } catch is StoreError {
             throw Problem.invalidBody("/model_version", "model-version-unknown", "there is no model version of this id")

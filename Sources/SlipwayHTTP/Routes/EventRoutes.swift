@@ -63,7 +63,9 @@ struct EventRoutes {
         })
     }
 
-    private static func text(_ event: ExperimentEventRecord) -> String { "id: \(event.sequence)\nevent: \(event.kind)\ndata: \(event.data.text)\n\n" }
+    private static func text(_ event: ExperimentEventRecord) -> String {
+        "id: \(event.sequence)\nevent: \(event.kind)\ndata: \(event.data.text)\n\n"
+    }
 
     private static func lastEventID(_ text: String?) throws -> Int64 {
         guard let text, !text.isEmpty else { return 0 }

@@ -19,7 +19,9 @@ struct ExperimentRoutes {
         .always("id", .identifier) { .text($0.id) },
         .always("number", .count) { .integer($0.number) },
         .always("template", .string) { .string($0.template) },
-        .always("status", .choice(["queued", "running", "paused", "stopped", "succeeded", "failed", "cancelled"])) { .string($0.status.rawValue) },
+        .always("status", .choice(["queued", "running", "paused", "stopped", "succeeded", "failed", "cancelled"])) {
+            .string($0.status.rawValue)
+        },
         .always("hyperparameters", .anyObject) { .raw($0.hyperparameters.text) },
         .always("metrics", .anyObject) { .raw($0.metrics.text) },
         .sometimes("score", .anyNumber) { $0.score.map(Output.number) },
@@ -39,11 +41,16 @@ struct ExperimentRoutes {
         .sometimes("target", .string) { $0.experiment.target.map(Output.string) },
         .always("seed", .count) { .integer(Int($0.experiment.seed)) },
         .always("budget", .object([.optional("seconds", .anyNumber), .optional("trials", .count)])) {
-            .object([("seconds", $0.experiment.budgetSeconds.map(Output.number)), ("trials", $0.experiment.budgetTrials.map(Output.integer))])
+            .object([
+                ("seconds", $0.experiment.budgetSeconds.map(Output.number)),
+                ("trials", $0.experiment.budgetTrials.map(Output.integer)),
+            ])
         },
         .always("status", .choice(["queued", "running", "succeeded", "failed", "cancelled"])) { .string($0.experiment.status.rawValue) },
         .always("progress", .number(0...1)) { .number($0.experiment.progress) },
-        .sometimes("chosen", .object([.required("template", .string), .required("why", .string)])) { $0.experiment.chosen.map { .raw($0.text) } },
+        .sometimes("chosen", .object([.required("template", .string), .required("why", .string)])) {
+            $0.experiment.chosen.map { .raw($0.text) }
+        },
         .always("considered", .array(.object([.required("template", .string), .required("fits", .boolean), .required("why", .string)]))) {
             .raw($0.experiment.considered.text)
         },
@@ -64,10 +71,14 @@ struct ExperimentRoutes {
         .optional("version", .integer(1...Int(Int32.max)), "the latest one that is ready, by default"),
         .optional("objective", .choice(Objective.allCases.map(\.rawValue)), "see /v1/tasks"),
         .optional("preset", .choice(Preset.allCases.map(\.rawValue)), "`balanced` by default"),
-        .optional("budget", .object([
-            .optional("seconds", .number(10...30 * 86_400), "an upper limit; 60, 300 or 1800 by the preset, when there is no budget in trials"),
-            .optional("trials", .integer(1...1000)),
-        ])),
+        .optional(
+            "budget",
+            .object([
+                .optional(
+                    "seconds", .number(10...30 * 86_400),
+                    "an upper limit; 60, 300 or 1800 by the preset, when there is no budget in trials"),
+                .optional("trials", .integer(1...1000)),
+            ])),
         .optional("target", .text(maximum: 1000), "a table's target column, where it isn't the version's"),
         .optional("template", .oneOf([.text(maximum: 65_536), .anyObject]), "a template's name, or a whole template (YAML or an object)"),
         .optional("seed", .count, "0 by default"),
@@ -92,10 +103,13 @@ struct ExperimentRoutes {
         let project: ProjectID = try call.identifier("project", of: "project")
         let page = try PageRequest(call)
         let position: CreationPosition? = try page.position()
-        let records = try await database.transaction(as: call.role) { try $0.experiments(in: project, after: position, limit: page.limit + 1) }
-        return .json(page.output(records.map { Shown(experiment: $0, trials: nil) }, Self.view) {
-            CreationPosition(createdAt: $0.experiment.createdAt, id: $0.experiment.id.uuid)
-        })
+        let records = try await database.transaction(as: call.role) {
+            try $0.experiments(in: project, after: position, limit: page.limit + 1)
+        }
+        return .json(
+            page.output(records.map { Shown(experiment: $0, trials: nil) }, Self.view) {
+                CreationPosition(createdAt: $0.experiment.createdAt, id: $0.experiment.id.uuid)
+            })
     }
 
     func show(_ call: Call) async throws -> Response {
@@ -182,7 +196,7 @@ private struct ExperimentWish: Sendable {
         guard let stored = version.profile else { throw Problem.invalidBody("/version", "version-not-ready", "the version has no profile") }
         var profile = try JSONDecoder().decode(DatasetProfile.self, from: Data(stored.text.utf8))
         let task = dataset.task
-        if target != nil, !task.isTabular {
+        if target != nil, !task.items.hasTarget {
             throw Problem.invalidBody("/target", "member-unknown", "a data set of \(task.rawValue) has no target column")
         }
         let targeted = try Preflight.retargeted(profile, to: target, for: task)
@@ -202,7 +216,8 @@ private struct ExperimentWish: Sendable {
         return NewExperiment(
             project: project, name: name ?? dataset.name, dataset: dataset.id, version: version.number, task: task,
             objective: objective.rawValue, preset: preset, target: target, template: own.map { isKnown ? $0.name : $0.source },
-            seed: UInt64(seed), budgetSeconds: budgetSeconds, budgetTrials: budgetTrials, considered: choice.considered, requestID: requestID)
+            seed: UInt64(seed), budgetSeconds: budgetSeconds, budgetTrials: budgetTrials, considered: choice.considered,
+            requestID: requestID)
     }
 
     private func namedDataset(_ transaction: Transaction) throws -> DatasetRecord {

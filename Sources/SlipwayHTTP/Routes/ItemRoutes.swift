@@ -43,7 +43,9 @@ struct ItemRoutes {
                     QueryParameter(name: "split", schema: .choice(Split.allCases.map(\.rawValue)), note: "only items of this side"),
                 ],
                 content: .list(Self.view.reference), handle: list),
-            Route(.get, Self.path + "/{item}/content", .scope(.read), "A picture's bytes, or a table's row", content: .bytes, handle: content),
+            Route(
+                .get, Self.path + "/{item}/content", .scope(.read), "A picture's bytes, or a table's row", content: .bytes,
+                handle: content),
         ]
     }
 
@@ -88,7 +90,8 @@ extension Response {
             status: .ok,
             headers: [
                 .contentType: mediaType, .eTag: "\"\(digest.description.prefix(16))\"",
-                .contentDisposition: "attachment; filename*=UTF-8''\((fileName.split(separator: "/").last.map(String.init) ?? "item").percentEncoded)",
+                .contentDisposition:
+                    "attachment; filename*=UTF-8''\((fileName.split(separator: "/").last.map(String.init) ?? "item").percentEncoded)",
                 .contentSecurityPolicy: "default-src 'none'; sandbox",
             ],
             body: .blob(reader, bytes: try await reader.size()))

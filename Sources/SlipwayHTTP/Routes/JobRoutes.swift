@@ -35,8 +35,12 @@ struct JobRoutes {
     var routes: [Route] {
         [
             Route(.get, "/v1/jobs/{job}", .scope(.read), "Show a job", content: .json(Self.job.reference), handle: show),
-            Route(.get, "/v1/jobs/{job}/log", .scope(.read), "What a job's last attempt wrote to its log", content: .text("text/plain"), handle: log),
-            Route(.get, "/v1/workers", .scope(.platform), "List the workers of the platform", content: .list(Self.worker.reference), handle: workers),
+            Route(
+                .get, "/v1/jobs/{job}/log", .scope(.read), "What a job's last attempt wrote to its log",
+                content: .text("text/plain"), handle: log),
+            Route(
+                .get, "/v1/workers", .scope(.platform), "List the workers of the platform", content: .list(Self.worker.reference),
+                handle: workers),
         ]
     }
 

@@ -21,7 +21,8 @@ struct ModelRoutes {
         ]))) {
             .array($0.versions.map {
                 .object([
-                    ("id", .text($0.id)), ("version", .integer($0.number)), ("metrics", .raw($0.metrics.text)), ("created_at", .time($0.createdAt)),
+                    ("id", .text($0.id)), ("version", .integer($0.number)), ("metrics", .raw($0.metrics.text)),
+                    ("created_at", .time($0.createdAt)),
                 ])
             })
         },
@@ -47,20 +48,30 @@ struct ModelRoutes {
         [
             Route(.get, "/v1/projects/{project}/models", .scope(.read), "List a project's models", query: QueryParameter.page,
                 content: .list(Self.model.reference), handle: list),
-            Route(.get, "/v1/models/{model}", .scope(.read), "Show a model with its versions", content: .json(Self.model.reference), handle: show),
-            Route(.delete, "/v1/models/{model}", .scope(.write), "Delete a model of which no version serves", status: .noContent, content: .none,
+            Route(
+                .get, "/v1/models/{model}", .scope(.read), "Show a model with its versions", content: .json(Self.model.reference),
+                handle: show),
+            Route(
+                .delete, "/v1/models/{model}", .scope(.write), "Delete a model of which no version serves", status: .noContent,
+                content: .none,
                 handle: delete),
             Route(.get, "/v1/model-versions/{version}", .scope(.read), "Show a model version", content: .json(Self.version.reference),
                 handle: showVersion),
             Route(.delete, "/v1/model-versions/{version}", .scope(.write), "Delete a model version that doesn't serve", status: .noContent,
                 content: .none, handle: deleteVersion),
-            Route(.get, "/v1/model-versions/{version}/lineage", .scope(.read), "What a model version learned from: `items` is a page of the items",
+            Route(
+                .get, "/v1/model-versions/{version}/lineage", .scope(.read),
+                "What a model version learned from: `items` is a page of the items",
                 query: QueryParameter.page,
                 content: .json(.object(Self.facts + [
-                    .required("items", .array(.object([.required("id", .identifier), .required("label", .string), .required("split", .string)]))),
+                    .required("items", .array(.object([
+                        .required("id", .identifier), .required("label", .string), .required("split", .string),
+                    ]))),
                     .optional("next_cursor", .string),
                 ])), handle: lineage),
-            Route(.get, "/v1/model-versions/{version}/files/{name}", .scope(.read), "A file of a model version", content: .bytes, handle: file),
+            Route(
+                .get, "/v1/model-versions/{version}/files/{name}", .scope(.read), "A file of a model version", content: .bytes,
+                handle: file),
         ]
     }
 
@@ -152,7 +163,9 @@ struct ModelRoutes {
     func file(_ call: Call) async throws -> Response {
         let id: ModelVersionID = try call.identifier("version", of: "model version")
         let name = call.parameters["name"] ?? ""
-        guard let file = try await database.transaction(as: call.role, { try $0.modelFile(name, of: id) }) else { throw Problem.notFound("file") }
+        guard let file = try await database.transaction(as: call.role, { try $0.modelFile(name, of: id) }) else {
+            throw Problem.notFound("file")
+        }
         var response = try await Response.blob(file.blob, from: blobs, mediaType: Self.mediaType(of: name), fileName: name)
         if name.hasSuffix(".html") {
             // Our own report, with what users called things in it: shown, but it can run nothing and reach nobody.

@@ -30,12 +30,16 @@ struct OperationRoutes {
 
     var routes: [Route] {
         [
-            Route(.get, "/healthz", .open, "Whether the process answers", content: .json(.object([.required("status", .choice(["ok"]))])), handle: health),
-            Route(.get, "/readyz", .open, "Whether everything that requests need is there (503 when it isn't)",
-                content: .json(.object([
-                    .required("status", .choice(["ready", "not-ready"])),
-                    .required("checks", .map(.object([.required("ok", .boolean), .optional("detail", .string)]))),
-                ])), handle: readiness),
+            Route(
+                .get, "/healthz", .open, "Whether the process answers",
+                content: .json(.object([.required("status", .choice(["ok"]))])), handle: health),
+            Route(
+                .get, "/readyz", .open, "Whether everything that requests need is there (503 when it isn't)",
+                content: .json(
+                    .object([
+                        .required("status", .choice(["ready", "not-ready"])),
+                        .required("checks", .map(.object([.required("ok", .boolean), .optional("detail", .string)]))),
+                    ])), handle: readiness),
             Route(.get, "/metrics", .metrics, "Prometheus metrics", content: .text("text/plain"), handle: scrape),
         ]
     }
@@ -47,7 +51,11 @@ struct OperationRoutes {
         let isReady = checks.allSatisfy { $0.fault == nil }
         let output = Output.object([
             ("status", .string(isReady ? "ready" : "not-ready")),
-            ("checks", .object(checks.map { ($0.name, .object([("ok", .bool($0.fault == nil)), ("detail", $0.fault.map(Output.string))])) })),
+            (
+                "checks",
+                .object(
+                    checks.map { ($0.name, .object([("ok", .bool($0.fault == nil)), ("detail", $0.fault.map(Output.string))])) })
+            ),
         ])
         return .json(output, status: isReady ? .ok : .serviceUnavailable)
     }

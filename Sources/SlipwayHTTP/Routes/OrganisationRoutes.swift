@@ -33,17 +33,24 @@ struct OrganisationRoutes {
                 content: .list(Self.organisation.reference), handle: organisations),
             Route(.post, "/v1/organisations", .scope(.platform), "Create an organisation", body: .json(.object([.required("name", .name)])),
                 status: .created, content: .json(Self.organisation.reference), isIdempotent: true, handle: createOrganisation),
-            Route(.get, "/v1/api-keys", .scope(.admin), "List API keys", query: QueryParameter.page, content: .list(Self.key.reference), handle: keys),
-            Route(.post, "/v1/api-keys", .scope(.admin), "Create an API key; the secret is in this answer only",
-                body: .json(.object([
-                    .required("name", .name),
-                    .required("scopes", .array(.choice(Scope.allCases.map(\.rawValue)), count: 1...5)),
-                    .optional("expires_in_seconds", .integer(1...10 * 366 * 86_400), "never, by default"),
-                    .optional("organisation", .identifier, "another organisation's: needs the scope platform"),
-                ])),
+            Route(
+                .get, "/v1/api-keys", .scope(.admin), "List API keys", query: QueryParameter.page,
+                content: .list(Self.key.reference), handle: keys),
+            Route(
+                .post, "/v1/api-keys", .scope(.admin), "Create an API key; the secret is in this answer only",
+                body: .json(
+                    .object([
+                        .required("name", .name),
+                        .required("scopes", .array(.choice(Scope.allCases.map(\.rawValue)), count: 1...5)),
+                        .optional("expires_in_seconds", .integer(1...10 * 366 * 86_400), "never, by default"),
+                        .optional("organisation", .identifier, "another organisation's: needs the scope platform"),
+                    ])),
                 status: .created, content: .json(Self.key.reference), isIdempotent: true, handle: createKey),
-            Route(.get, "/v1/api-keys/{key}", .scope(.admin), "Show an API key", content: .json(Self.key.reference), handle: showKey),
-            Route(.delete, "/v1/api-keys/{key}", .scope(.admin), "Revoke an API key", status: .noContent, content: .none, handle: revokeKey),
+            Route(
+                .get, "/v1/api-keys/{key}", .scope(.admin), "Show an API key", content: .json(Self.key.reference), handle: showKey),
+            Route(
+                .delete, "/v1/api-keys/{key}", .scope(.admin), "Revoke an API key", status: .noContent, content: .none,
+                handle: revokeKey),
         ]
     }
 

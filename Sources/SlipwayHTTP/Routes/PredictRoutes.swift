@@ -27,7 +27,8 @@ struct PredictRoutes {
         let id: DeploymentID = try call.identifier("deployment", of: "deployment")
         try await check(id, call)
         let body = try call.stream(upTo: call.limits.predictBytes, pace: .total(call.limits.predictTime))
-        var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "/predict/\(id)", headers: ["Host": "serve", "X-Request-ID": call.id])
+        var head = HTTPRequestHead(
+            version: .http1_1, method: .POST, uri: "/predict/\(id)", headers: ["Host": "serve", "X-Request-ID": call.id])
         for name in [HTTPField.Name.contentType, .contentLength] {
             if let value = call.request.headers[name] { head.headers.add(name: name.rawName, value: value) }
         }

@@ -15,12 +15,18 @@ struct ProjectRoutes {
 
     var routes: [Route] {
         [
-            Route(.get, "/v1/projects", .scope(.read), "List projects", query: QueryParameter.page, content: .list(Self.view.reference), handle: list),
-            Route(.post, "/v1/projects", .scope(.write), "Create a project",
+            Route(
+                .get, "/v1/projects", .scope(.read), "List projects", query: QueryParameter.page,
+                content: .list(Self.view.reference), handle: list),
+            Route(
+                .post, "/v1/projects", .scope(.write), "Create a project",
                 body: .json(.object([.required("name", .name), .optional("description", .text(maximum: 10_000))])),
                 status: .created, content: .json(Self.view.reference), isIdempotent: true, handle: create),
-            Route(.get, "/v1/projects/{project}", .scope(.read), "Show a project", content: .json(Self.view.reference), handle: show),
-            Route(.delete, "/v1/projects/{project}", .scope(.write), "Delete an empty project", status: .noContent, content: .none, handle: delete),
+            Route(
+                .get, "/v1/projects/{project}", .scope(.read), "Show a project", content: .json(Self.view.reference), handle: show),
+            Route(
+                .delete, "/v1/projects/{project}", .scope(.write), "Delete an empty project", status: .noContent, content: .none,
+                handle: delete),
         ]
     }
 
@@ -53,7 +59,9 @@ struct ProjectRoutes {
 
 extension Call {
     /// Removes in one transaction with the audit entry.
-    func remove(_ action: String, _ object: String, in database: Database, _ body: @escaping @Sendable (Transaction) throws -> Void) async throws -> Response {
+    func remove(_ action: String, _ object: String, in database: Database, _ body: @escaping @Sendable (Transaction) throws -> Void)
+        async throws -> Response
+    {
         let audit = try audit(action)
         // Millions of rows go with a data set.
         let options = TransactionOptions(statementTimeout: .seconds(600))

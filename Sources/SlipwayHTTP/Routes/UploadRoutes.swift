@@ -22,7 +22,9 @@ struct UploadRoutes {
         .always("job", .identifier) { .text($0.version.job) },
     ])
 
-    static let mediaTypes = ["application/zip", "application/x-zip-compressed", "text/csv", "text/tab-separated-values", "application/octet-stream"]
+    static let mediaTypes = [
+        "application/zip", "application/x-zip-compressed", "text/csv", "text/tab-separated-values", "application/octet-stream",
+    ]
 
     private static let relabelling = Schema.array(
         .object([
@@ -32,18 +34,25 @@ struct UploadRoutes {
 
     var routes: [Route] {
         [
-            Route(.post, "/v1/datasets/{dataset}/versions", .scope(.write), "Upload a file as the next version: the body is the file itself",
+            Route(
+                .post, "/v1/datasets/{dataset}/versions", .scope(.write),
+                "Upload a file as the next version: the body is the file itself",
                 query: [
-                    QueryParameter(name: "format", schema: .choice(["auto", "image-folder", "csv"]), note: "of the file; `auto` by default"),
-                    QueryParameter(name: "base", schema: .integer(1...Int(Int32.max)), note: "the version to build on; the latest by default"),
+                    QueryParameter(
+                        name: "format", schema: .choice(["auto", "image-folder", "csv"]), note: "of the file; `auto` by default"),
+                    QueryParameter(
+                        name: "base", schema: .integer(1...Int(Int32.max)), note: "the version to build on; the latest by default"),
                     QueryParameter(name: "mode", schema: .choice(["append", "replace"]), note: "how to build on the base"),
                     QueryParameter(name: "target", schema: .name, note: "a table's label column; the last one by default"),
                     QueryParameter(name: "encoding", schema: .name, note: "a table's text encoding, where it isn't UTF-8"),
                 ],
-                body: .stream(Self.mediaTypes), status: .accepted, content: .json(Self.accepted.reference), isIdempotent: true, handle: upload),
-            Route(.post, "/v1/datasets/{dataset}/versions/{version}/annotations", .scope(.write),
+                body: .stream(Self.mediaTypes), status: .accepted, content: .json(Self.accepted.reference), isIdempotent: true,
+                handle: upload),
+            Route(
+                .post, "/v1/datasets/{dataset}/versions/{version}/annotations", .scope(.write),
                 "Label items anew: the next version has the given annotations",
-                body: .json(Self.relabelling, limit: 16 << 20), status: .accepted, content: .json(Self.accepted.reference), isIdempotent: true,
+                body: .json(Self.relabelling, limit: 16 << 20), status: .accepted, content: .json(Self.accepted.reference),
+                isIdempotent: true,
                 handle: relabel),
         ]
     }
@@ -61,7 +70,8 @@ struct UploadRoutes {
         }
         let format = call.query[text: "format"] ?? "auto", target = call.query[text: "target"]
         let version = NewVersion(
-            dataset: dataset, mode: call.query[text: "mode"].flatMap(VersionMode.init) ?? (call.query[integer: "base"] == nil ? .new : .append),
+            dataset: dataset,
+            mode: call.query[text: "mode"].flatMap(VersionMode.init) ?? (call.query[integer: "base"] == nil ? .new : .append),
             base: call.query[integer: "base"], format: format, mediaType: mediaType, target: target,
             requestID: call.id)
         // Before ten gigabytes are read for nothing.
@@ -86,9 +96,12 @@ struct UploadRoutes {
 
     private func stage(_ call: Call, of task: LearningTask) async throws -> StagedBlob {
         let limits = call.limits
-        guard call.request.headers[.transferEncoding] != nil || call.request.headers[.contentLength] != nil else { throw Refusal.bodyMissing }
+        guard call.request.headers[.transferEncoding] != nil || call.request.headers[.contentLength] != nil else {
+            throw Refusal.bodyMissing
+        }
         let body = try call.stream(
-            upTo: limits.uploadBytes, pace: .minimum(bytes: limits.uploadPaceBytes, window: limits.uploadPaceTime, total: limits.uploadTime))
+            upTo: limits.uploadBytes,
+            pace: .minimum(bytes: limits.uploadPaceBytes, window: limits.uploadPaceTime, total: limits.uploadTime))
         let writer = try await blobs.stage()
         var head: [UInt8] = []
         for try await piece in body {
@@ -116,7 +129,8 @@ struct UploadRoutes {
         return try await call.create("dataset-version.relabel", body: digest, in: database) { transaction in
             guard try transaction.datasetVersion(base, of: dataset).status == .ready else {
                 throw Problem(
-                    422, "dataset-not-ready", title: "The version can't be labelled anew", detail: "version \(base) of the data set isn't ready")
+                    422, "dataset-not-ready", title: "The version can't be labelled anew",
+                    detail: "version \(base) of the data set isn't ready")
             }
             let accepted = try transaction.acceptRelabelling(changes, of: dataset, base: base, requestID: call.id)
             return Created(
@@ -134,7 +148,9 @@ extension UploadRoutes {
         for (index, change) in changes.enumerated() where faults.count < 20 {
             if let first = places.updateValue(index, forKey: change.item) {
                 faults.append(
-                    .init(pointer: "/\(index)/item", code: "item-repeated", detail: "the item '\(change.item)' is named at /\(first)/item too"))
+                    .init(
+                        pointer: "/\(index)/item", code: "item-repeated",
+                        detail: "the item '\(change.item)' is named at /\(first)/item too"))
             }
             if let label = change.annotation?.label, let fault = Label.fault(in: label, for: task) {
                 faults.append(.init(pointer: "/\(index)/annotation/label", code: fault.code, detail: fault.detail))
@@ -151,16 +167,23 @@ enum FileSignature {
     static let length = 8
 
     static func check(_ head: [UInt8], for task: LearningTask) throws {
-        let isZip = head.starts(with: [0x50, 0x4B, 0x03, 0x04]) || head.starts(with: [0x50, 0x4B, 0x05, 0x06])
-        if task.isTabular {
-            guard let kind = kind(of: head) else { return }
-            throw mismatch("a table of separated values (text/csv)", "begins like \(kind)")
+        let found = kind(of: head)
+        switch task.items {
+        case .rows:
+            if let found { throw mismatch("a table of separated values (text/csv)", "begins like \(found)") }
+        case .pictures:
+            guard head.starts(with: [0x50, 0x4B, 0x03, 0x04]) || head.starts(with: [0x50, 0x4B, 0x05, 0x06]) else {
+                throw mismatch("a zip of pictures (application/zip)", found.map { "begins like \($0)" } ?? "doesn't begin like a zip")
+            }
         }
-        guard isZip else { throw mismatch("a zip of pictures (application/zip)", kind(of: head).map { "begins like \($0)" } ?? "doesn't begin like a zip") }
     }
 
     static func emptiness(for task: LearningTask) -> Problem {
-        Problem(422, task.isTabular ? "table-empty" : "archive-empty", title: "The file is empty", detail: "the upload has no bytes")
+        let code = switch task.items {
+        case .rows: "table-empty"
+        case .pictures: "archive-empty"
+        }
+        return Problem(422, code, title: "The file is empty", detail: "the upload has no bytes")
     }
 
     private static func kind(of head: [UInt8]) -> String? {

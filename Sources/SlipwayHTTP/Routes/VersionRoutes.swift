@@ -43,8 +43,12 @@ struct VersionRoutes {
         [
             Route(.get, "/v1/datasets/{dataset}/versions", .scope(.read), "List the versions that are ready", query: QueryParameter.page,
                 content: .list(Self.view.reference), handle: list),
-            Route(.get, Self.path, .scope(.read), "Show a version, also one that failed", content: .json(Self.view.reference), handle: show),
-            Route(.delete, Self.path, .scope(.write), "Delete a version that no experiment was made from", status: .noContent, content: .none,
+            Route(
+                .get, Self.path, .scope(.read), "Show a version, also one that failed", content: .json(Self.view.reference),
+                handle: show),
+            Route(
+                .delete, Self.path, .scope(.write), "Delete a version that no experiment was made from", status: .noContent,
+                content: .none,
                 handle: delete),
             Route(.get, Self.path + "/rejected", .scope(.read), "List what the import left out, and why", query: QueryParameter.page,
                 content: .list(Self.rejected.reference), handle: rejected),
@@ -55,7 +59,9 @@ struct VersionRoutes {
         let dataset: DatasetID = try call.identifier("dataset", of: "data set")
         let page = try PageRequest(call)
         let position: Int64? = try page.position()
-        let records = try await database.transaction(as: call.role) { try $0.datasetVersions(of: dataset, after: position, limit: page.limit + 1) }
+        let records = try await database.transaction(as: call.role) {
+            try $0.datasetVersions(of: dataset, after: position, limit: page.limit + 1)
+        }
         return .json(page.output(records, Self.view) { Int64($0.number) })
     }
 

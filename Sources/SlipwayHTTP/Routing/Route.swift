@@ -82,7 +82,9 @@ struct RouteTable: Sendable {
         self.routes = routes
         var paths: [String: [Route]] = [:]
         for route in routes {
-            precondition(!paths[route.path, default: []].contains { $0.method == route.method }, "\(route.method) \(route.path) stands twice")
+            precondition(
+                !paths[route.path, default: []].contains { $0.method == route.method }, "\(route.method) \(route.path) stands twice"
+            )
             paths[route.path, default: []].append(route)
         }
         // A literal segment goes before a parameter.
@@ -90,7 +92,9 @@ struct RouteTable: Sendable {
             .mapValues { $0.sorted { Self.parameterCount($0.0) < Self.parameterCount($1.0) } }
     }
 
-    static func segments(_ path: some StringProtocol) -> [Substring] { Substring(path).split(separator: "/", omittingEmptySubsequences: false).dropFirst().map { $0 } }
+    static func segments(_ path: some StringProtocol) -> [Substring] {
+        Substring(path).split(separator: "/", omittingEmptySubsequences: false).dropFirst().map { $0 }
+    }
 
     static func parameter(_ segment: Substring) -> String? {
         segment.hasPrefix("{") && segment.hasSuffix("}") ? String(segment.dropFirst().dropLast()) : nil

@@ -36,7 +36,10 @@ final class ExperimentReporter: Sendable {
     private let began = ContinuousClock.now
     private let state: Mutex<State>
 
-    init(_ attempt: Attempt, task: TrainingTask, work: RungWork?, told: [String: Double] = [:], directory: JobDirectory, context: JobContext) {
+    init(
+        _ attempt: Attempt, task: TrainingTask, work: RungWork?, told: [String: Double] = [:], directory: JobDirectory,
+        context: JobContext
+    ) {
         guard case .success(let jobWork) = attempt.job.work, let experiment = jobWork.experiment else {
             preconditionFailure("only a job of an experiment reports to one")
         }
@@ -165,7 +168,7 @@ final class ExperimentReporter: Sendable {
     private func overall(_ fraction: Double) -> Double {
         guard work != nil else { return 0.95 + 0.04 * fraction }
         var progress = 0.0
-        if let seconds = task.budgetSeconds { progress = (task.spentSeconds + began.duration(to: ContinuousClock.now).inSeconds) / seconds }
+        if let seconds = task.budgetSeconds { progress = (task.spentSeconds + began.elapsed) / seconds }
         if let trials = task.budgetTrials { progress = max(progress, (Double(task.finishedTrials) + fraction) / Double(trials)) }
         return min(progress, 1) * 0.95
     }

@@ -123,8 +123,7 @@ extension JobContext {
         let blobs = blobs
         let unlabelled = try await attempt.reading { transaction in
             let writer = try SpoolWriter(path)
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.withoutEscapingSlashes]
+            let encoder = JSONEncoder.ordered()
             let unlabelled = try transaction.forEachLabelledItem(of: version, path: { blobs.path(of: $0) }) {
                 try writer.append($0, encoder)
             }
@@ -155,9 +154,5 @@ extension JobContext {
 
 extension ContinuousClock.Instant {
     /// Seconds since then.
-    var elapsed: Double { duration(to: .now).inSeconds }
-}
-
-extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+    var elapsed: Double { duration(to: .now) / .seconds(1) }
 }

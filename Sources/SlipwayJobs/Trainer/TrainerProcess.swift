@@ -36,9 +36,7 @@ struct TrainerProcess: Sendable {
     func run(
         _ plan: TrainerPlan, _ receive: @escaping @Sendable (TrainerEvent, UnsafeRawBufferPointer) throws -> Void
     ) async throws -> End {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes]
-        try encoder.encode(plan).write(to: URL(filePath: directory.path + "/plan.json"))
+        try JSONEncoder.ordered().encode(plan).write(to: URL(filePath: directory.path + "/plan.json"))
         return try await withCheckedThrowingContinuation { continuation in
             _ = OSThread(name: "trainer-\(attempt.job.id)") {
                 continuation.resume(with: Result { try watch(threads: plan.threads, receive) })

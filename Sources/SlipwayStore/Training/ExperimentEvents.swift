@@ -1,3 +1,4 @@
+internal import Foundation
 package import SlipwayDomain
 package import SlipwayPostgres
 
@@ -72,7 +73,7 @@ extension Transaction {
     /// row lock, so that they have no gaps and nobody sees a later one first.
     package func record(_ events: [ExperimentEvent], in experiment: ExperimentID) throws {
         guard !events.isEmpty else { return }
-        let encoder = JSONText()
+        let encoder = JSONEncoder.ordered()
         let bodies = try events.map { try encoder.text(of: $0.body) }
         try execute(
             """

@@ -68,14 +68,16 @@ extension Transaction {
         let parts = result.trials.compactMap { id in task.candidates.first { $0.trial == id } }
         let metrics = result.metrics.filter(\.value.isFinite)
         let lineage = Lineage(
-            dataset: task.data.dataset, datasetName: task.datasetName, version: task.data.version, task: task.task, objective: task.objective, target: task.data.profile.target, experiment: work.experiment,
+            dataset: task.data.dataset, datasetName: task.datasetName, version: task.data.version, task: task.task,
+            objective: task.objective, target: task.data.profile.target, experiment: work.experiment,
             template: parts.first?.recipe.template, hyperparameters: parts.first?.recipe.hyperparameters, seed: task.seed,
             trials: parts.map {
                 Lineage.Part(
                     trial: $0.trial, number: $0.number, template: $0.recipe.template, source: $0.recipe.source,
                     hyperparameters: $0.recipe.hyperparameters, seed: $0.recipe.seed, score: $0.score)
             },
-            split: "of each class (of all rows, for regression) the \(Int(Split.testShare * 100)) % with the smallest content hashes are held out",
+            split: "of each class (of all rows, for regression) the \(Int(Split.testShare * 100)) % with the smallest content "
+                + "hashes are held out",
             threads: threads, binary: binary)
         let (model, number) = try nextNumber(of: task, in: current)
         let version: ModelVersionID = try queryOne(

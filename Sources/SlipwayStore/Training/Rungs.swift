@@ -38,7 +38,8 @@ extension Transaction {
     /// - Errors: `ExperimentEnded`, `StoreError.notFound`.
     package func trainingTask(of experiment: ExperimentID, trials: [TrialID]) throws -> TrainingTask {
         struct Columns {
-            var project: ProjectID, projectName: String, name: String, task: LearningTask, objective: String, seed: Int64, dataset: DatasetID
+            var project: ProjectID, projectName: String, name: String, task: LearningTask, objective: String, seed: Int64,
+                dataset: DatasetID
             var datasetName: String, version: Int, target: String?, chosen: ChosenTemplate?, considered: [ConsideredTemplate]
             var budgetSeconds: Double?, budgetTrials: Int?, spentSeconds: Double, finishedTrials: Int
         }
@@ -54,7 +55,8 @@ extension Transaction {
             decode: {
                 Columns(
                     project: try $0["project_id"], projectName: try $0["project_name"], name: try $0["name"], task: try $0["task"],
-                    objective: try $0["objective"], seed: try $0["seed"], dataset: try $0["dataset_id"], datasetName: try $0["dataset_name"],
+                    objective: try $0["objective"], seed: try $0["seed"], dataset: try $0["dataset_id"],
+                    datasetName: try $0["dataset_name"],
                     version: try $0["version"], target: try $0["target"], chosen: try $0.json("chosen"),
                     considered: try $0.json("considered"), budgetSeconds: try $0["budget_seconds"],
                     budgetTrials: try $0["budget_trials"], spentSeconds: try $0["spent_seconds"],

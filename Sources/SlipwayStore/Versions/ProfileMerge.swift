@@ -47,7 +47,8 @@ extension ColumnProfile {
         let isListed = other.distinct <= other.top.count && distinct <= top.count
         return ColumnProfile(
             name: name, type: type, missing: missing + other.missing,
-            distinct: isListed ? counts.count : max(distinct, min(distinct + other.distinct, distinct + fresh + other.distinct - other.top.count)),
+            distinct: isListed
+                ? counts.count : max(distinct, min(distinct + other.distinct, distinct + fresh + other.distinct - other.top.count)),
             minimum: isNumeric ? [minimum, other.minimum].compactMap(\.self).min() : nil,
             maximum: isNumeric ? [maximum, other.maximum].compactMap(\.self).max() : nil, mean: mean,
             top: counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(20).map { Value(value: $0.key, count: $0.value) },

@@ -26,7 +26,7 @@ extension Transaction {
         guard var profile = found ?? nil else { throw StoreError.notFound("data set version") }
         let columns = profile.columns ?? []
         let labelColumn = columns.firstIndex { $0.name == profile.target }
-        guard let target, task.isTabular, target != profile.target else {
+        guard let target, target != profile.target else {
             return LabelledVersion(dataset: dataset, version: version, profile: profile, labelColumn: labelColumn, targetColumn: nil)
         }
         guard let column = columns.firstIndex(where: { $0.name == target }) else {

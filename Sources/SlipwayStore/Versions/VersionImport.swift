@@ -1,3 +1,4 @@
+internal import Foundation
 package import SlipwayDomain
 package import SlipwayPostgres
 
@@ -64,10 +65,11 @@ extension Transaction {
         let organisation = try self.organisation(of: version.dataset)
         try stage(items)
         try rejectTwins(in: version, organisation)
-        // A table's rows have no names to go by: a new table replaces all of them.
-        let replacesAll = plan.mode == .new || (plan.mode == .replace && plan.task.isTabular)
+        let hasNames = plan.task.items.hasNames
+        // Without names to go by, what is new replaces all.
+        let replacesAll = plan.mode == .new || (plan.mode == .replace && !hasNames)
         try rebase(version, on: replacesAll ? nil : plan.base)
-        if !plan.task.isTabular {
+        if hasNames {
             switch plan.mode {
             case .append: try rejectKnownNames(in: version, organisation)
             case .replace: try dropReplaced(in: version)
@@ -194,7 +196,7 @@ extension Transaction {
                 bytes bigint, width integer, height integer, row jsonb) ON COMMIT DROP
             """)
         var position: Int64 = 0
-        let json = JSONText()
+        let json = JSONEncoder.ordered()
         let columns = ["position", "name", "split_hash", "label", "blob", "media_type", "bytes", "width", "height", "row"]
         try copy(into: "incoming", columns: columns) { writer in
             try items { item in

@@ -21,9 +21,10 @@ package enum ExperimentDecision {
     package static func evaluationSeconds(_ task: LearningTask, _ profile: DatasetProfile, budget: Double) -> Double {
         let items = Double(profile.items - profile.unlabelled)
         let work: Double
-        if task.isTabular {
+        switch task.items {
+        case .rows:
             work = items * 2e-5 * Double(max(profile.columns?.count ?? 0, 10)) / 10
-        } else {
+        case .pictures:
             let megapixels = Double((profile.medianWidth ?? 64) * (profile.medianHeight ?? 64)) / 1e6
             work = items * 0.4 * (0.001 + 0.01 * megapixels)
         }

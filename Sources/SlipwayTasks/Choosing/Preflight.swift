@@ -10,7 +10,7 @@ package enum Preflight {
     package static func retargeted(
         _ profile: DatasetProfile, to target: String?, for task: LearningTask
     ) throws(Problem) -> DatasetProfile {
-        guard task.isTabular else { return profile }
+        guard task.items.hasTarget else { return profile }
         guard let columns = profile.columns, let name = target ?? profile.target ?? columns.last?.name,
             let column = columns.first(where: { $0.name == name })
         else {
@@ -32,7 +32,7 @@ package enum Preflight {
     package static func check(_ task: LearningTask, _ profile: DatasetProfile) throws(Problem) {
         let labelled = profile.items - profile.unlabelled
         var distinct = profile.classes.count
-        if task.isTabular {
+        if task.items.hasTarget {
             guard let columns = profile.columns, let target = profile.target,
                 let column = columns.first(where: { $0.name == target })
             else {
@@ -72,7 +72,7 @@ package enum Preflight {
             throw fault(
                 "train-too-many-classes", "Too many classes",
                 "\(distinct) classes; at most \(limit) can be told apart"
-                    + (task.isTabular ? ". Is the target a number or an identifier?" : ""), "/dataset")
+                    + (task.items.hasTarget ? ". Is the target a number or an identifier?" : ""), "/dataset")
         }
         guard labelled >= 2 * distinct else {
             throw fault(

@@ -77,9 +77,7 @@ package enum TaskCatalogue {
             objectives.removeAll { $0 == first }
             objectives.insert(first, at: 0)
             return TaskEntry(
-                task: task, summary: summary(task), formats: formats(task),
-                inputs: task.isTabular
-                    ? "rows: objects of column names and values" : "a picture's bytes (image/png, image/jpeg), or base64",
+                task: task, summary: summary(task), formats: formats(task), inputs: inputs(task),
                 objectives: objectives, metrics: metrics(task), presets: Preset.allCases, limits: self.limits(task, limits),
                 templates: library.templates(for: task).map(\.name))
         }
@@ -94,17 +92,27 @@ package enum TaskCatalogue {
     }
 
     private static func formats(_ task: LearningTask) -> [TaskEntry.Format] {
-        task.isTabular
-            ? [
+        switch task.items {
+        case .rows:
+            [
                 .init(
                     name: "csv", mediaTypes: ["text/csv"],
                     summary: "A table with a header; the target is the column that is named, or the last one.")
             ]
-            : [
+        case .pictures:
+            [
                 .init(
                     name: "image-folder", mediaTypes: ["application/zip"],
                     summary: "A zip with a folder for each class, holding PNG and JPEG pictures.")
             ]
+        }
+    }
+
+    private static func inputs(_ task: LearningTask) -> String {
+        switch task.items {
+        case .rows: "rows: objects of column names and values"
+        case .pictures: "a picture's bytes (image/png, image/jpeg), or base64"
+        }
     }
 
     private static func metrics(_ task: LearningTask) -> [String] {
@@ -119,10 +127,11 @@ package enum TaskCatalogue {
             result["classes"] = limits.classes
             result["minimum_classes"] = 2
         }
-        if task.isTabular {
+        switch task.items {
+        case .rows:
             result["columns"] = limits.tableColumns
             result["field_bytes"] = limits.tableFieldBytes
-        } else {
+        case .pictures:
             result["archive_entries"] = limits.archiveEntries
             result["archive_bytes"] = limits.archiveBytes
             result["image_pixels"] = limits.imagePixels

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// The end of an experiment: mix the best trials, write the model's files, and judge them on the held-out items.
 struct EvaluationRun {
@@ -30,17 +31,15 @@ struct EvaluationRun {
             data: data, objective: objective, facts: plan.facts, mixture: mixed.shares, validation: mixed.validation,
             history: mixed.history, predictions: predictions, milliseconds: milliseconds, model: mixed.model.manifest,
             deadline: deadline.map { $0 - .milliseconds(300) })
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        try writeDurably(try encoder.encode(report), to: folder.appending(path: Self.reportFile))
-        try writeDurably(
+        try File.writeDurably(JSONEncoder.ordered(isPretty: true).encode(report), to: folder.appending(path: Self.reportFile).path)
+        try File.writeDurably(
             Data(
                 ReportPage(
                     report, items: data.test, columns: data.columns, target: data.target, directory: directory,
                     deadline: deadline
                 ).html.utf8),
-            to: folder.appending(path: Self.pageFile))
-        try writeDurably(try seen(data), to: folder.appending(path: Self.itemsFile))
+            to: folder.appending(path: Self.pageFile).path)
+        try File.writeDurably(try seen(data), to: folder.appending(path: Self.itemsFile).path)
         names += [Self.reportFile, Self.pageFile, Self.itemsFile]
         try emit(
             .evaluated(
@@ -114,7 +113,7 @@ struct EvaluationRun {
         let model = TrainedModel(
             task: plan.task, classes: plan.data.classes,
             columns: data.columns.map { .init(name: $0.name, type: $0.type) },
-            target: plan.task.isTabular ? data.target : nil, parts: parts)
+            target: plan.data.target, parts: parts)
         return Mixed(
             model: model, trials: trials, shares: shares, validation: Metrics.all(mixed, outcomes, plan.task),
             history: history)
@@ -154,13 +153,19 @@ struct EvaluationRun {
     ) throws -> (Predictions, milliseconds: Double) {
         var predictions = Predictions(width: max(predictor.classes.count, 1), values: [])
         func predict(_ items: ArraySlice<DataItem>) throws -> Predictions {
-            if plan.task.isTabular { return try predictor.predictions(rows: items.map { $0.row ?? [] }) }
-            return try predictor.predictions(
-                pictures: items.map { item in
-                    [UInt8](try Data(contentsOf: URL(fileURLWithPath: item.path ?? "", relativeTo: directory)))
-                })
+            switch plan.task.items {
+            case .rows: try predictor.predictions(rows: items.map { $0.row ?? [] })
+            case .pictures:
+                try predictor.predictions(
+                    pictures: items.map { item in
+                        [UInt8](try Data(contentsOf: URL(fileURLWithPath: item.path ?? "", relativeTo: directory)))
+                    })
+            }
         }
-        let batch = plan.task.isTabular ? 1024 : 64
+        let batch = switch plan.task.items {
+        case .rows: 1024
+        case .pictures: 64
+        }
         var said: ContinuousClock.Instant?
         for start in stride(from: 0, to: items.count, by: batch) {
             if said.map({ (ContinuousClock.now - $0).seconds > 1 }) ?? true {
@@ -187,8 +192,7 @@ struct EvaluationRun {
             var label: String
             var split: String
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let encoder = JSONEncoder.ordered()
         let validating = Set(data.folds.members == 1 ? data.folds.judged : [])
         var lines = Data()
         func write(_ item: DataItem, _ split: String) throws {

@@ -306,8 +306,8 @@ struct Report: Codable, Sendable {
         let few = classes.filter { $0.items > 0 && $0.items < smallClass }
         if !few.isEmpty {
             result.append(
-                "\(few.count) of \(classes.count) classes have fewer than \(smallClass) held-out items; their lines in the table are rough: "
-                    + listed(few.map(\.name)))
+                "\(few.count) of \(classes.count) classes have fewer than \(smallClass) held-out items; "
+                    + "their lines in the table are rough: " + listed(few.map(\.name)))
         }
         if counts.unlabelled > 0 {
             result.append("\(counts.unlabelled) items without a label were left out, of training and of this test.")
@@ -340,14 +340,16 @@ struct Report: Codable, Sendable {
             } else {
                 text += "So in plain accuracy the model is no better than guessing."
                 if let f1 = report.metric("macro_f1"), let guess = f1.baseline, f1.value > guess {
-                    text += " It does tell the classes apart, though: macro F1 is \(f1.value.rounded(digits: 3)) against \(guess.rounded(digits: 3))."
+                    text += " It does tell the classes apart, though: macro F1 is \(f1.value.rounded(digits: 3)) against "
+                        + "\(guess.rounded(digits: 3))."
                 }
             }
             return text
         }
         guard let rmse = report.metric("rmse"), let mae = report.metric("mae"), let guess = rmse.baseline else { return "" }
         var text = "On \(report.counts.test) rows that it never saw, the model is off by \(mae.value.shown(digits: 4)) on average "
-            + "(root mean square \(rmse.value.shown(digits: 4))); \(report.baseline) has a root mean square error of \(guess.shown(digits: 4)). "
+            + "(root mean square \(rmse.value.shown(digits: 4))); \(report.baseline) has a root mean square error of "
+            + "\(guess.shown(digits: 4)). "
         if (rmse.high ?? rmse.value) < guess {
             text += "It explains \((1 - rmse.value * rmse.value / (guess * guess)).percent) of what guessing leaves open."
         } else {

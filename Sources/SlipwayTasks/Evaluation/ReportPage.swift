@@ -287,7 +287,7 @@ struct ReportPage {
 
     private var mistakes: String {
         guard !report.mistakes.isEmpty else { return "" }
-        if report.task == .imageClassification {
+        if report.task.items == .pictures {
             let figures = report.mistakes.map { mistake in
                 "<figure>\(thumbnail(mistake))<figcaption><b>\(mistake.label.escaped)</b> taken for <b>\(mistake.predicted.escaped)</b> (\(mistake.score.percent))<br><small>\(mistake.name.escaped)</small></figcaption></figure>"
             }
@@ -361,7 +361,9 @@ struct ReportPage {
                 ? "\(counts.trained) items were learned from, and \(counts.validation) chose between the trials."
                 : "\(counts.trained) items were learned from: \(counts.folds) members each left out one part of them, which judged it; the model is the mean of the members.",
         ]
-        if counts.contradicting > 0 { lines.append("\(counts.contradicting) items were left out, since copies of them have another label.") }
+        if counts.contradicting > 0 {
+            lines.append("\(counts.contradicting) items were left out, since copies of them have another label.")
+        }
         if counts.unlabelled > 0 { lines.append("\(counts.unlabelled) items had no label and were left out.") }
         if let search { lines.append(search) }
         lines.append("The search was for the best \((Self.names[report.objective] ?? report.objective).escaped).")
@@ -375,7 +377,9 @@ struct ReportPage {
     private var search: String? {
         guard let trials = report.facts["trials"]?.intValue else { return nil }
         var text = "\(trials) \(trials == 1 ? "trial was" : "trials were") made"
-        if let seconds = report.facts["seconds_searched"]?.doubleValue { text += " in \(seconds.rounded(digits: seconds < 100 ? 2 : 3)) seconds" }
+        if let seconds = report.facts["seconds_searched"]?.doubleValue {
+            text += " in \(seconds.rounded(digits: seconds < 100 ? 2 : 3)) seconds"
+        }
         if let seconds = report.facts["budget_seconds"]?.doubleValue {
             text += ", of a budget of \(seconds.rounded(digits: 4)) seconds that this report is part of"
         } else if let budget = report.facts["budget_trials"]?.intValue {
@@ -388,8 +392,11 @@ struct ReportPage {
     private var chosen: String? {
         guard let template = report.mixture.first?.template else { return nil }
         let mixed = report.mixture.count > 1
-        return "Of what was tried, " + (mixed ? "a mix led by " : "") + "the template <b>\(template.escaped)</b> did best on the items that judged"
-            + (report.mixture.first?.score.map { " (\((Self.names[report.objective] ?? report.objective).escaped) \(abs($0).shown(digits: 4)))" } ?? "") + "."
+        return "Of what was tried, " + (mixed ? "a mix led by " : "")
+            + "the template <b>\(template.escaped)</b> did best on the items that judged"
+            + (report.mixture.first?.score.map {
+                " (\((Self.names[report.objective] ?? report.objective).escaped) \(abs($0).shown(digits: 4)))"
+            } ?? "") + "."
     }
 
     private var considered: String {

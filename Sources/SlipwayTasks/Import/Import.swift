@@ -57,7 +57,10 @@ private enum UploadFormat: String {
     case imageFolder = "image-folder", csv
 
     init(named name: String, for task: LearningTask) throws(Problem) {
-        let wanted = task.isTabular ? Self.csv : .imageFolder
+        let wanted = switch task.items {
+        case .rows: Self.csv
+        case .pictures: Self.imageFolder
+        }
         guard name == "auto" || name == wanted.rawValue else {
             throw Problem(
                 422, "import-format", title: "This format doesn't fit the task",

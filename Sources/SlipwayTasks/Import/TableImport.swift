@@ -153,8 +153,8 @@ extension TableImport {
             if unlabelled > 0 {
                 let lack = isClassification ? "is missing" : "has no number"
                 warnings.append(
-                    "The column '\(layout.columns[layout.target])' \(lack) in \(unlabelled) of \(items) rows; such rows are left out of training when it is the target."
-                )
+                    "The column '\(layout.columns[layout.target])' \(lack) in \(unlabelled) of \(items) rows; "
+                        + "such rows are left out of training when it is the target.")
             }
             if duplicates > 0 {
                 warnings.append("\(duplicates) of \(items) rows repeat another row; copies stay on one side of the split.")

@@ -15,8 +15,8 @@ struct Folds: Sendable {
     static let mostRowsForFolds = 20_000, mostClassesForFolds = 20
 
     /// - Parameter labels: the class of each item; all 0 for regression.
-    init(hashes: [Int64], labels: [Int], isTabular: Bool) {
-        let isSplit = isTabular && hashes.count <= Self.mostRowsForFolds
+    init(hashes: [Int64], labels: [Int], of kind: ItemKind) {
+        let isSplit = kind == .rows && hashes.count <= Self.mostRowsForFolds
             && labels.max() ?? 0 < Self.mostClassesForFolds
         let count = isSplit ? 5 : 6
         members = isSplit ? 5 : 1

@@ -23,7 +23,6 @@ struct Recipe: Sendable {
     }
 
     func integer(_ name: String) -> Int { Int(number(name).rounded()) }
-    func float(_ name: String) -> Float { Float(number(name)) }
 
     /// The length of a whole training, in units of the resource.
     var length: Double { number(template.network.resource) }

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// One rung of a trial: learn on from the newest checkpoint until a resource, a time or the recipe's end is reached.
 struct RungRun {
@@ -87,7 +88,7 @@ struct RungRun {
         log.store(in: &checkpoint, seconds: span.elapsed)
         checkpoint.state["resource"] = .number(learner.resource)
         checkpoint.validation = try learner.validation()
-        try writeDurably(checkpoint.file, to: directory.appending(path: name))
+        try File.writeDurably(checkpoint.file, to: directory.appending(path: name).path)
         try emit(.checkpoint(file: name, resource: learner.resource))
     }
 

@@ -54,7 +54,7 @@ struct TrainingData: Sendable {
         test = side(.test)
         labels = try Self.labels(train, task, plan.classes)
         values = Self.values(train, task)
-        folds = Folds(hashes: train.map(\.splitHash), labels: labels, isTabular: task.isTabular)
+        folds = Folds(hashes: train.map(\.splitHash), labels: labels, of: task.items)
         guard !train.isEmpty else {
             throw Problem(
                 422, "train-too-few-samples", title: "There is nothing to train on",

@@ -74,45 +74,7 @@ struct TrialCheckpoint: Sendable {
                 body.append(bytes)
             }
             header.sha256 = SHA256.digest(of: body).description
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return try encoder.encode(header) + Data("\n".utf8) + body
+            return try JSONEncoder.ordered().encode(header) + Data("\n".utf8) + body
         }
     }
-}
-
-/// Writes a file so that it is there whole or not at all, also after a power cut.
-func writeDurably(_ bytes: Data, to url: URL) throws {
-    let temporary = url.appendingPathExtension("part")
-    let descriptor = open(temporary.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw FileFault(temporary.path, errno) }
-    var failure: Int32 = 0
-    bytes.withUnsafeBytes { buffer in
-        var at = 0
-        while at < buffer.count {
-            let written = write(descriptor, buffer.baseAddress?.advanced(by: at), buffer.count - at)
-            if written > 0 { at += written } else if errno != EINTR { failure = errno; return }
-        }
-    }
-    if failure == 0, fsync(descriptor) != 0 { failure = errno }
-    if close(descriptor) != 0, failure == 0 { failure = errno }
-    guard failure == 0 else { throw FileFault(temporary.path, failure) }
-    guard rename(temporary.path, url.path) == 0 else { throw FileFault(url.path, errno) }
-    let folder = open(url.deletingLastPathComponent().path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard folder >= 0 else { throw FileFault(url.deletingLastPathComponent().path, errno) }
-    defer { close(folder) }
-    guard fsync(folder) == 0 else { throw FileFault(url.deletingLastPathComponent().path, errno) }
-}
-
-/// A file that couldn't be written, with the system's reason.
-struct FileFault: Error, CustomStringConvertible {
-    var path: String
-    var code: Int32
-
-    init(_ path: String, _ code: Int32) {
-        self.path = path
-        self.code = code
-    }
-
-    var description: String { "\(path): \(String(cString: strerror(code)))" }
 }

@@ -53,7 +53,7 @@ final class NetworkLearner: Learner {
         let batch = recipe.integer("batch_size")
         steps = (0..<data.folds.members).map { max(data.folds.trained(by: $0).count / batch, 1) }.max() ?? 1
         // Products of tables are too small to be shared between threads.
-        let share = data.task.isTabular ? 1 : threads
+        let share = if case .rows = input { 1 } else { threads }
         let training = Training(recipe, labels: labels, isClassification: data.task.isClassification)
         members = try onLane(data.folds.members) { [folds = data.folds, steps] index in
             Threads.count = share

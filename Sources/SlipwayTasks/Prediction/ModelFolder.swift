@@ -3,6 +3,7 @@ internal import Keel
 internal import KeelData
 internal import KeelNN
 internal import SlipwayDomain
+internal import SlipwaySystem
 
 /// `model.json`: all that prediction needs beside the weights. Its format number rises when a reader of the old one
 /// would go wrong; a reader of this one goes on reading every older format.
@@ -48,13 +49,14 @@ struct ModelManifest: Codable, Sendable {
 
     /// What predict takes, as the API's model version shows it.
     var inputs: JSON {
-        guard task.isTabular else {
-            return ["kind": "picture", "media_types": ["image/png", "image/jpeg"]]
+        switch task.items {
+        case .pictures: return ["kind": "picture", "media_types": ["image/png", "image/jpeg"]]
+        case .rows:
+            let columns = columns.filter { $0.name != target }.map { column -> JSON in
+                ["name": .string(column.name), "type": .string(column.type.rawValue)]
+            }
+            return ["kind": "row", "columns": .array(columns)]
         }
-        let columns = columns.filter { $0.name != target }.map { column -> JSON in
-            ["name": .string(column.name), "type": .string(column.type.rawValue)]
-        }
-        return ["kind": "row", "columns": .array(columns)]
     }
 }
 
@@ -82,8 +84,6 @@ struct TrainedModel: Sendable {
     ///
     /// - Returns: the names of the files.
     func write(to folder: URL) throws -> [String] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var manifest = manifest
         var tensors: [(name: String, tensor: Tensor)] = []
         for (index, part) in parts.enumerated() {
@@ -102,8 +102,8 @@ struct TrainedModel: Sendable {
         try Safetensors.write(tensors, to: weights.path)
         let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
         manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
-        let document = try encoder.encode(manifest)
-        try writeDurably(document, to: folder.appending(path: ModelManifest.name))
+        let document = try JSONEncoder.ordered().encode(manifest)
+        try File.writeDurably(document, to: folder.appending(path: ModelManifest.name).path)
         return [ModelManifest.name, ModelManifest.weights]
     }
 

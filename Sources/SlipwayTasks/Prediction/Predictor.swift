@@ -43,9 +43,9 @@ package struct Predictor: Sendable {
 
     /// Predicts something harmless, so that the first client doesn't wait for caches and lazy set-up.
     package func warmUp() throws {
-        if model.task.isTabular {
-            _ = try predictions(rows: [[String?](repeating: nil, count: model.columns.count)])
-        } else {
+        switch task.items {
+        case .rows: _ = try predictions(rows: [[String?](repeating: nil, count: model.columns.count)])
+        case .pictures:
             let grey = Picture(width: 32, height: 32, pixels: [UInt8](repeating: 128, count: 3 * 32 * 32))
             _ = try predictions(pictures: [grey.jpeg()])
         }
@@ -57,7 +57,7 @@ package struct Predictor: Sendable {
     ///
     /// - Errors: `Problem` 415 when the model takes rows, 413, 415 or 422 when they are no picture that can be read.
     package func predict(pictureBytes bytes: [UInt8]) throws -> PredictionAnswer {
-        guard !model.task.isTabular else {
+        guard task.items == .pictures else {
             throw Problem(
                 415, "predict-media-type", title: "This model takes rows",
                 detail: "send JSON: {\"inputs\": [{\"column\": value, ...}]}")
@@ -87,23 +87,28 @@ package struct Predictor: Sendable {
             throw Problem.input("/inputs", "missing-member", "the body must be {\"inputs\": [...]} with one input at least")
         }
         if let unknown = members.keys.sorted().first(where: { $0 != "inputs" }) {
-            throw Problem.input("/\(unknown.pointerEscaped)", "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
+            throw Problem.input(JSONPointer.appending("", unknown), "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
         }
-        let most = model.task.isTabular ? Self.mostRows : Self.mostPictures
+        let (most, size) = switch task.items {
+        case .rows: (Self.mostRows, Self.rowsAtOnce)
+        case .pictures: (Self.mostPictures, Self.picturesAtOnce)
+        }
         guard inputs.count <= most else {
-            let detail = "\(inputs.count) \(model.task.isTabular ? "rows" : "pictures"); a call takes \(most) at most"
+            let detail = "\(inputs.count) \(task.items.rawValue); a call takes \(most) at most"
             throw Problem(
                 413, "predict-too-many-inputs", title: "Too many inputs for one call", detail: detail,
                 errors: [.init(pointer: "/inputs", code: "too-many", detail: detail)])
         }
         var whole = answer(Predictions(width: max(model.classes.count, 1), values: []))
-        let size = model.task.isTabular ? Self.rowsAtOnce : Self.picturesAtOnce
         var missing: Set<String> = []
         for start in stride(from: 0, to: inputs.count, by: size) {
             if isAbandoned() { throw CancellationError() }
             let batch = inputs[start..<min(start + size, inputs.count)]
-            let predictions = try model.task.isTabular ? predictions(rows: rows(batch, &missing)) : predictions(ofPictures: batch)
-            whole.predictions.values += predictions.values
+            let answers = switch task.items {
+            case .rows: try predictions(rows: rows(batch, &missing))
+            case .pictures: try predictions(ofPictures: batch)
+            }
+            whole.predictions.values += answers.values
         }
         whole.warnings = model.columns.map(\.name).filter(missing.contains).map {
             "the column '\($0)' is missing in some inputs; it counts as a missing value there"
@@ -135,10 +140,12 @@ package struct Predictor: Sendable {
             }
             var row = [String?](repeating: nil, count: model.columns.count)
             for (name, value) in members {
-                let pointer = "/inputs/\(index)/\(name.pointerEscaped)"
+                let pointer = JSONPointer.appending("/inputs/\(index)", name)
                 guard let column = columnIndex[name] else {
                     let known = model.columns.map(\.name).filter { $0 != model.target }
-                    throw Problem.input(pointer, "unknown-column", "the model has no column '\(name.prefix(100))'; \(nearest(to: name, among: known))")
+                    throw Problem.input(
+                        pointer, "unknown-column",
+                        "the model has no column '\(name.prefix(100))'; \(nearest(to: name, among: known))")
                 }
                 if name == model.target { continue }
                 row[column] = try Self.field(value, model.columns[column], pointer)
@@ -264,32 +271,4 @@ extension Problem {
             422, "predict-input", title: "An input can't be used", detail: "\(pointer): \(detail)",
             errors: [Place(pointer: pointer, code: code, detail: detail)])
     }
-}
-
-extension String {
-    var pointerEscaped: String { replacing("~", with: "~0").replacing("/", with: "~1") }
-
-    /// The text as JSON, with its quotes.
-    var jsonQuoted: String {
-        var result = "\""
-        for scalar in unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20:
-                let hex = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
-}
-
-extension Float {
-    /// A number of JSON, which has no infinities.
-    var jsonNumber: String { isFinite ? "\(self)" : "null" }
 }

@@ -42,11 +42,14 @@ extension Template {
     @Sendable private static func networkFitsTask(_ template: Template) -> (pointer: String, detail: String)? {
         guard !template.network.tasks.contains(template.task) else { return nil }
         let kinds = NetworkKind.allCases.filter { $0.tasks.contains(template.task) }.map(\.rawValue)
-        return ("/network/type", "'\(template.network.rawValue)' can't learn \(template.task.rawValue); these can: \(kinds.joined(separator: ", "))")
+        return (
+            "/network/type",
+            "'\(template.network.rawValue)' can't learn \(template.task.rawValue); these can: \(kinds.joined(separator: ", "))"
+        )
     }
 
     @Sendable private static func picturesHaveInput(_ template: Template) -> (pointer: String, detail: String)? {
-        if template.task == .imageClassification {
+        if template.task.items == .pictures {
             return template.input == nil ? ("", "lacks 'input': say how pictures are scaled") : nil
         }
         return template.input == nil ? nil : ("/input", "is for pictures, and this task has tables")

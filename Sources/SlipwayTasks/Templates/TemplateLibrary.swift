@@ -60,10 +60,8 @@ package struct TemplateLibrary: Sendable {
         case .string(let yaml):
             chosen = try Template(yaml: yaml)
         case .object:
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-            guard let text = try? encoder.encode(choice) else { throw .template("", "is no JSON object") }
-            chosen = try Template(yaml: String(decoding: text, as: UTF8.self))
+            guard let text = try? JSONEncoder.ordered(isPretty: true).text(of: choice) else { throw .template("", "is no JSON object") }
+            chosen = try Template(yaml: text)
         default:
             throw .template("", "must be a template's name, a template, or its YAML")
         }

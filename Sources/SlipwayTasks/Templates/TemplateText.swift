@@ -55,8 +55,8 @@ struct TemplateText {
             var members: [(key: String, value: TemplateText)] = []
             for (key, value) in mapping {
                 guard case .scalar(let key) = key else { throw .template(pointer, "has a key that is no word") }
-                let escaped = key.string.replacing("~", with: "~0").replacing("/", with: "~1")
-                members.append((key.string, try TemplateText(value, at: "\(pointer)/\(escaped)", left: &left)))
+                let place = JSONPointer.appending(pointer, key.string)
+                members.append((key.string, try TemplateText(value, at: place, left: &left)))
             }
             content = .members(members)
         case .alias:
@@ -73,12 +73,6 @@ struct TemplateText {
             throw value.problem("'\(key)' is unknown here; \(nearest(to: key, among: known))", code: "unknown-member")
         }
         return Dictionary(members.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    /// The members of a mapping whose keys are free.
-    func namedMembers() throws(Problem) -> [(key: String, value: TemplateText)] {
-        guard case .members(let members) = content else { throw problem("must have members") }
-        return members
     }
 
     func string(maximum: Int = 500) throws(Problem) -> String {

@@ -14,7 +14,8 @@ struct DatasetUpload {
     func run(with api: API, to dataset: String, _ progress: Steps.Progress) async throws -> JSON {
         try check()
         let query = [
-            format.map { "format=" + $0.rawValue }, target.map { "target=" + $0.percentEncoded }, encoding.map { "encoding=" + $0.percentEncoded },
+            format.map { "format=" + $0.rawValue }, target.map { "target=" + $0.percentEncoded },
+            encoding.map { "encoding=" + $0.percentEncoded },
             base.map { "base=\($0)" }, mode.map { "mode=" + $0 },
         ].compactMap(\.self).joined(separator: "&")
         let path = "/v1/datasets/\(dataset)/versions" + (query.isEmpty ? "" : "?" + query)

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import SlipwayDomain
 import SlipwayStore
+import SlipwaySystem
 
 struct Admin: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -61,16 +62,7 @@ struct AdminKey {
 
     @discardableResult
     func write(_ key: String) throws -> String {
-        let temporary = path + ".new"
-        unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw Failure.message("\(temporary): \(String(cString: strerror(errno)))") }
-        let bytes = Array((key + "\n").utf8)
-        let isWritten = Foundation.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
-        close(descriptor)
-        guard isWritten, rename(temporary, path) == 0 else {
-            throw Failure.message("\(path): \(String(cString: strerror(errno)))")
-        }
+        try File.writeDurably((key + "\n").utf8, to: path)
         return path
     }
 }

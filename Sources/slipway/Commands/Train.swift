@@ -71,7 +71,7 @@ extension LearningTask: ExpressibleByArgument {}
 
 extension Training {
     func isPictures(_ outcome: Outcome) -> Bool {
-        outcome.modelVersion["task"]?.stringValue == LearningTask.imageClassification.rawValue
+        outcome.modelVersion["task"]?.stringValue.flatMap(LearningTask.init(rawValue:))?.items == .pictures
     }
 }
 

@@ -42,7 +42,7 @@ struct Configuration: Sendable {
 
     subscript<Value>(setting: Setting<Value>) -> Value {
         guard let entry = entries[setting.name] else {
-            preconditionFailure("the setting \(setting.name) is missing in Settings.all")
+            preconditionFailure("the setting \(setting.name) is missing in SettingFlags.rows")
         }
         guard case .fallback = entry.source else {
             guard let text = entry.text, let value = Value(text: text) else {

@@ -29,7 +29,9 @@ struct ListenAddress {
         let deadline = ContinuousClock.now + patience
         while let obstacle {
             guard ContinuousClock.now < deadline else {
-                throw .message("can't listen on \(host):\(port): \(obstacle); choose another with --port or --host, or stop what listens there")
+                throw .message(
+                    "can't listen on \(host):\(port): \(obstacle); choose another with --port or --host, or stop what listens there"
+                )
             }
             usleep(50_000)
         }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 
-/// The settings as flags, one a row of the table.
+/// The settings as flags.
 struct SettingFlags: ParsableArguments {
     @Option(name: .customLong("config"), help: "A YAML file of settings. [SLIPWAY_CONFIG] (default: slipway.yaml in the data directory)")
     var file: String?
@@ -34,21 +34,24 @@ struct SettingFlags: ParsableArguments {
     @Option(help: help(Settings.serveQueue)) var serveQueue: String?
     @Option(help: help(Settings.serveDeadline)) var serveDeadline: String?
 
+    /// The one list of all settings, each with the flag above.
+    static let rows: [(setting: any SettingRow, flag: KeyPath<SettingFlags, String?> & Sendable)] = [
+        (Settings.dataDirectory, \.dataDir), (Settings.host, \.host), (Settings.port, \.port),
+        (Settings.hosts, \.hosts), (Settings.metricsKey, \.metricsKey), (Settings.keyRate, \.keyRate),
+        (Settings.addressRate, \.addressRate), (Settings.databaseURL, \.databaseUrl), (Settings.share, \.share),
+        (Settings.logLevel, \.logLevel), (Settings.logFormat, \.logFormat), (Settings.trainingSlots, \.trainingSlots),
+        (Settings.dataSlots, \.dataSlots), (Settings.threads, \.threads), (Settings.lease, \.lease),
+        (Settings.retention, \.retention), (Settings.trainerMemory, \.trainerMemory), (Settings.drain, \.drain),
+        (Settings.uploadBytes, \.uploadBytes), (Settings.archiveEntries, \.archiveEntries),
+        (Settings.archiveBytes, \.archiveBytes), (Settings.tableColumns, \.tableColumns),
+        (Settings.serveThreads, \.serveThreads), (Settings.servePictureBytes, \.servePictureBytes),
+        (Settings.serveJSONBytes, \.serveJSONBytes), (Settings.serveQueue, \.serveQueue),
+        (Settings.serveDeadline, \.serveDeadline),
+    ]
+
     /// What was given, by the settings' names.
     var given: [String: String] {
-        let all: [(any SettingRow, String?)] = [
-            (Settings.dataDirectory, dataDir), (Settings.host, host), (Settings.port, port),
-            (Settings.hosts, hosts), (Settings.metricsKey, metricsKey), (Settings.keyRate, keyRate),
-            (Settings.addressRate, addressRate),
-            (Settings.databaseURL, databaseUrl), (Settings.share, share), (Settings.logLevel, logLevel),
-            (Settings.logFormat, logFormat), (Settings.trainingSlots, trainingSlots), (Settings.dataSlots, dataSlots),
-            (Settings.threads, threads), (Settings.lease, lease), (Settings.retention, retention), (Settings.trainerMemory, trainerMemory),
-            (Settings.drain, drain), (Settings.uploadBytes, uploadBytes), (Settings.archiveEntries, archiveEntries),
-            (Settings.archiveBytes, archiveBytes), (Settings.tableColumns, tableColumns), (Settings.serveThreads, serveThreads),
-            (Settings.servePictureBytes, servePictureBytes), (Settings.serveJSONBytes, serveJSONBytes),
-            (Settings.serveQueue, serveQueue), (Settings.serveDeadline, serveDeadline),
-        ]
-        return all.reduce(into: [:]) { given, row in given[row.0.name] = row.1 }
+        Self.rows.reduce(into: [:]) { given, row in given[row.setting.name] = self[keyPath: row.flag] }
     }
 
     func configuration() throws(ConfigurationError) -> Configuration {

@@ -75,10 +75,6 @@ extension DataFiles {
 
     /// Tells clients on this machine where the api listens: complete or absent, and for everyone to read.
     func writeURL(_ address: String) throws {
-        let temporary = url + ".new"
-        try Data((address + "\n").utf8).write(to: URL(filePath: temporary))
-        guard chmod(temporary, 0o644) == 0, rename(temporary, url) == 0 else {
-            throw Failure.message("\(url): \(String(cString: strerror(errno)))")
-        }
+        try File.writeDurably((address + "\n").utf8, to: url, mode: 0o644)
     }
 }

@@ -8,15 +8,13 @@ extension JSON {
 
     /// With sorted members, on lines of its own when there are any.
     func text(isPretty: Bool = true) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting =
-            isPretty ? [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self) else { preconditionFailure("every JSON value that was read can be written") }
-        return String(decoding: data, as: UTF8.self)
+        guard let text = try? JSONEncoder.ordered(isPretty: isPretty).text(of: self) else {
+            preconditionFailure("every JSON value that was read can be written")
+        }
+        return text
     }
 
     var arrayValue: [JSON] { if case .array(let value) = self { value } else { [] } }
-    var objectValue: [String: JSON] { if case .object(let value) = self { value } else { [:] } }
 
     /// As a table's cell.
     var cell: String {
@@ -61,9 +59,7 @@ extension Double {
 
 extension Problem {
     var jsonText: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self) else { preconditionFailure("a problem can be written") }
-        return String(decoding: data, as: UTF8.self)
+        guard let text = try? JSONEncoder.ordered().text(of: self) else { preconditionFailure("a problem can be written") }
+        return text
     }
 }

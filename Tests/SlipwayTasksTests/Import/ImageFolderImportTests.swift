@@ -28,7 +28,10 @@ private func sampleZip(classes: [String] = ["cat", "dog"], count: Int = 3, under
     zip.add("loose.png", try samplePNG(100))
     zip.add("unlabelled/x.jpg", try samplePicture(101, width: 30, height: 20).jpeg())
     let result = try imported(zip)
-    #expect(result.items.map(\.name) == ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png", "dog/2.png", "loose.png", "unlabelled/x.jpg"])
+    #expect(
+        result.items.map(\.name) == [
+            "cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png", "dog/2.png", "loose.png", "unlabelled/x.jpg",
+        ])
     #expect(result.items.map(\.label) == ["cat", "cat", "cat", "dog", "dog", "dog", nil, nil])
     #expect(result.items.map(\.mediaType).last == "image/jpeg" && result.items.last?.width == 30 && result.items.last?.height == 20)
     #expect(Set(result.items.map(\.sha256)).count == 8 && result.stagedFiles == 8)
@@ -155,7 +158,9 @@ func namesThatLeadAstrayAreRefused(_ name: String, _ code: String) throws {
 }
 
 @Test func duplicatesInAnySpellingAreRefused() throws {
-    for (first, second) in [("a/x.png", "a/x.png"), ("a/X.png", "a/x.png"), ("é/x.png", "e\u{301}/x.png"), ("a/x", "a/x/"), ("./a/x.png", "a/x.png")] {
+    for (first, second) in [
+        ("a/x.png", "a/x.png"), ("a/X.png", "a/x.png"), ("é/x.png", "e\u{301}/x.png"), ("a/x", "a/x/"), ("./a/x.png", "a/x.png"),
+    ] {
         let zip = SampleZip([(first, try samplePNG(1)), (second, try samplePNG(2))])
         #expect(try problem(zip)?.code == "archive-duplicate-entry", "\(first) \(second)")
     }
@@ -227,7 +232,10 @@ func onlyFilesAndFoldersAreTaken(_ mode: UInt16, _ code: String) throws {
 }
 
 @Test func whatIsNoZipIsSaidToBeWhatItIs() throws {
-    for (bytes, found) in [(try samplePNG(1), "PNG"), ([0x1F, 0x8B, 8, 0], "gzip"), (Array("Rar!\u{1A}".utf8), "RAR"), (Array("a,b\n1,2\n".utf8), "not an archive")] {
+    for (bytes, found) in [
+        (try samplePNG(1), "PNG"), ([0x1F, 0x8B, 8, 0], "gzip"), (Array("Rar!\u{1A}".utf8), "RAR"),
+        (Array("a,b\n1,2\n".utf8), "not an archive"),
+    ] {
         let problem = #expect(throws: Problem.self) { try Imported(bytes, task: .imageClassification) }
         #expect(problem?.status == 415 && problem?.detail.contains(found) == true)
     }
@@ -297,7 +305,10 @@ func mutatedArchivesNeverCrash(seed: Int) throws {
     var file = try sampleZip(classes: ["cat", "狗"], count: 2).bytes
     for _ in 0..<Int.random(in: 1...6, using: &random) {
         // Mostly in the directory at the end, which all else hangs on.
-        let at = Bool.random(using: &random) ? Int.random(in: 0..<file.count, using: &random) : file.count - 1 - Int.random(in: 0..<min(300, file.count), using: &random)
+        let at =
+            Bool.random(using: &random)
+            ? Int.random(in: 0..<file.count, using: &random)
+            : file.count - 1 - Int.random(in: 0..<min(300, file.count), using: &random)
         switch Int.random(in: 0..<4, using: &random) {
         case 0: file[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
         case 1: file[at] = [0, 0xFF, 0x7F, 0x80].randomElement(using: &random) ?? 0

@@ -76,7 +76,10 @@ private func problem(csv: String, target: String? = nil, columns: [ColumnProfile
 }
 
 @Test func appendedRowsTakeTheOrderAndTypesOfTheBase() throws {
-    let base = [ColumnProfile(name: "a", type: .category, missing: 0, distinct: 2), ColumnProfile(name: "b", type: .number, missing: 0, distinct: 2)]
+    let base = [
+        ColumnProfile(name: "a", type: .category, missing: 0, distinct: 2),
+        ColumnProfile(name: "b", type: .number, missing: 0, distinct: 2),
+    ]
     let result = try Imported(csv: "b,a\n1,2\n3,4\n", columns: base)
     #expect(result.items.map(\.row) == [["2", "1"], ["4", "3"]])
     #expect(result.summary?.profile.columns?.map(\.type) == [.category, .number])

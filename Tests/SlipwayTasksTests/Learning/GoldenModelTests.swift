@@ -34,7 +34,7 @@ private struct GoldenModel: Sendable, CustomTestStringConvertible {
     /// What is asked of it.
     var inputs: [JSON] {
         get throws {
-            guard task.isTabular else {
+            guard task.items == .rows else {
                 return try [true, false].map { ["base64": .string(Data(try samplePicture(lies: $0, seed: 5)).base64EncodedString())] }
             }
             return [
@@ -46,7 +46,7 @@ private struct GoldenModel: Sendable, CustomTestStringConvertible {
     }
 
     func write() throws {
-        let upload = try task.isTabular ? sampleTable(task: task) : samplePictures()
+        let upload = try task.items == .rows ? sampleTable(task: task) : samplePictures()
         try Learning.with(task, upload) { learning in
             let model = try learning.model(learning.recipe(template, changes))
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

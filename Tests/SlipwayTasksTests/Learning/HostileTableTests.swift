@@ -5,7 +5,8 @@ import Testing
 
 /// Nothing that a table holds may crash a trainer: its events must go through JSON, which has no infinities.
 @Suite struct HostileTableTests {
-    /// Numbers beyond Float, beyond Double, next to nothing; and what is no number at all, in so few rows that the columns are still numbers.
+    /// Numbers beyond Float, beyond Double, next to nothing; and what is no number at all, in so few rows that the columns are
+/// still numbers.
     private func table(_ task: LearningTask) -> [UInt8] {
         let odd = ["1e39", "-1e308", "1e308", "5e-324", "1e400", "inf", "0x1F", "unknown"]
         var text = "x,tiny,huge,word,y\n"

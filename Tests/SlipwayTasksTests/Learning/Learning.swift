@@ -145,7 +145,9 @@ func sampleTable(rows: Int = 240, task: LearningTask, seed: UInt64 = 1) -> [UInt
         let worth = length * width + (colour == "红" ? 20 : 0) + (isGlossy ? 10 : 0) + 5 * draws.uniform()
         let label = task.isClassification ? (worth > 45 ? "好" : "plain") : String(format: "%.1f", exp(worth / 30))
         let shown = draws.uniform() < 0.1 ? "" : String(format: "%.3f", width)
-        text += String(format: "%.3f", length) + ",\(shown),\(colour),\(isGlossy ? "yes" : "no"),2024-03-\(day < 10 ? "0" : "")\(day),\"\(note)\",\(label)\n"
+        text +=
+            String(format: "%.3f", length)
+            + ",\(shown),\(colour),\(isGlossy ? "yes" : "no"),2024-03-\(day < 10 ? "0" : "")\(day),\"\(note)\",\(label)\n"
     }
     return Array(text.utf8)
 }

@@ -29,7 +29,9 @@ import Testing
             let model = try learning.model(learning.recipe("linear-classifier", ["epochs": 2]))
             let decoder = JSONDecoder()
             func lines(_ file: URL) throws -> [JSON] {
-                try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map { try decoder.decode(JSON.self, from: Data($0.utf8)) }
+                try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map {
+                    try decoder.decode(JSON.self, from: Data($0.utf8))
+                }
             }
             let rows = Dictionary(
                 uniqueKeysWithValues: try lines(URL(fileURLWithPath: learning.data.items)).map { ($0["id"]?.intValue ?? 0, $0) })

@@ -12,7 +12,7 @@ private struct Short: Sendable, CustomTestStringConvertible {
     var testDescription: String { template }
 
     var upload: [UInt8] {
-        get throws { try task.isTabular ? sampleTable(task: task) : samplePictures() }
+        get throws { try task.items == .rows ? sampleTable(task: task) : samplePictures() }
     }
 
     static let all = [
