@@ -19,7 +19,22 @@ public protocol Optimizer {
 }
 
 extension Optimizer {
+    /// One step down the gradient of `loss` alone: clears the gradients, goes back through `loss`, and steps. The gradients stay, to be
+    /// looked at. To add up the gradients of several losses, or to clip them, call `backward`, `step` and `clearGradients` yourself.
+    ///
+    /// - Throws: as `Tensor.backward`.
+    public func minimise(_ loss: Tensor) throws(TensorError) { try [self].minimise(loss) }
+
     public func setLearningRate(_ rate: Double) throws(TensorError) { try learningRate.assign(Tensor(Float(rate))) }
+}
+
+extension [any Optimizer] {
+    /// One step of each, from one pass back through `loss`; see `Optimizer.minimise`.
+    public func minimise(_ loss: Tensor) throws(TensorError) {
+        for optimizer in self { try optimizer.parameters.clearGradients() }
+        try loss.backward()
+        for optimizer in self { try optimizer.step() }
+    }
 }
 
 /// Refuses settings that no optimiser takes.

@@ -12,6 +12,15 @@ public protocol Metric {
     mutating func update(_ predictions: Tensor, _ targets: Tensor) throws(TensorError)
 }
 
+extension Metric {
+    /// The measure with one more batch, such as all there is: `Accuracy().value(of: logits, labels)`.
+    public func value(of predictions: Tensor, _ targets: Tensor) throws(TensorError) -> Double {
+        var grown = self
+        try grown.update(predictions, targets)
+        return grown.value
+    }
+}
+
 /// The share of rows whose largest mark is that of their label, or, with `k`, one of whose `k` largest is.
 ///
 /// - Shapes: predictions `[rows, classes]`, targets `[rows]` int64 or int32.

@@ -1,0 +1,34 @@
+# A generative adversarial network (Goodfellow et al., 2014): a forger learns to make points like the real ones,
+# which lie around (2, -1), from an expert that learns to tell them apart.
+import paddle
+from paddle import nn
+from paddle.nn.functional import binary_cross_entropy_with_logits
+
+
+def perceptron(out_features):
+    return nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, out_features))
+
+
+paddle.seed(1)
+forger, expert = perceptron(2), perceptron(1)
+forger_optimizer = paddle.optimizer.Adam(2e-3, beta1=0.5, parameters=forger.parameters())
+expert_optimizer = paddle.optimizer.Adam(4e-3, beta1=0.5, parameters=expert.parameters())
+centre, yes, no = paddle.to_tensor([2.0, -1.0]), paddle.ones([64, 1]), paddle.zeros([64, 1])
+
+for step in range(600):
+    real = 0.5 * paddle.randn([64, 2]) + centre
+    fake = forger(paddle.randn([64, 2]))
+    on_real = binary_cross_entropy_with_logits(expert(real), yes)
+    on_fake = binary_cross_entropy_with_logits(expert(fake.detach()), no)
+    expert_optimizer.clear_grad()
+    (on_real + on_fake).backward()
+    expert_optimizer.step()
+    forger_loss = binary_cross_entropy_with_logits(expert(fake), yes)
+    forger_optimizer.clear_grad()
+    forger_loss.backward()
+    forger_optimizer.step()
+
+with paddle.no_grad():
+    forged = forger(paddle.randn([1000, 2]))
+print("forged points lie around", forged.mean(0))
+print("which is off by", (forged.mean(0) - centre).norm().item())

@@ -1,0 +1,22 @@
+# Gradients of gradients: a network learns the swing of a pendulum from its equation u'' = -u alone, with u(0) =
+# 0 and u'(0) = 1. Nobody shows it the solution, which is a sine.
+import paddle
+from paddle import nn
+
+paddle.seed(1)
+network = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
+optimizer = paddle.optimizer.AdamW(1e-2, parameters=network.parameters())
+t = paddle.linspace(0, 2, 32).unsqueeze(1)
+t.stop_gradient = False
+
+for step in range(500):
+    u = network(t)
+    velocity = paddle.grad(u.sum(), t, create_graph=True)[0]
+    acceleration = paddle.grad(velocity.sum(), t, create_graph=True)[0]
+    start = u[0].square() + (velocity[0] - 1).square()
+    loss = (acceleration + u).square().mean() + start.sum()
+    optimizer.clear_grad()
+    loss.backward()
+    optimizer.step()
+with paddle.no_grad():
+    print("largest error", (network(t) - t.sin()).abs().max().item())
