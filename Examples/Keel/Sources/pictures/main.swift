@@ -18,7 +18,7 @@ func makePicture(_ item: Int) -> Picture {
     return Picture(width: 16, height: 16, pixels: pixels)
 }
 
-@Sendable func makeExample(_ request: Loader<Example>.Request) -> Example {
+@Sendable func makeExample(_ request: LoaderRequest<Int>) -> Example {
     var generator = Philox(seed: 2, stream: UInt64(request.epoch) << 32 | UInt64(request.item))
     let augmentation = PictureAugmentation(flip: 0.5, shift: 0.1, rotation: 10, brightness: 0.2, contrast: 0.2)
     let picture = augmentation.augmented(makePicture(request.item), using: &generator)
