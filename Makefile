@@ -51,15 +51,20 @@ build: setup ## builds everything, tests included
 	$(build) --build-tests
 
 # Keel's tests fill every core for half a minute, in which a database would be waited for in vain. Swift Testing would start all
-# tests at once; with eight at a time no test waits for hundreds of others.
+# tests at once; with eight at a time no test waits for hundreds of others. A budget in seconds is kept on a machine that has time.
+define acceptance_tests
+$(tests) --filter AcceptanceTests --skip BudgetTests
+$(tests) --filter BudgetTests
+endef
+
 test: build ## builds everything and runs the tests; those that drive the real binary come last and alone
 	$(tests) --filter '^Keel'
 	$(tests) --skip '^Keel|AcceptanceTests|ExamplesTests'
 	$(tests) --filter ExamplesTests
-	$(tests) --filter AcceptanceTests
+	$(acceptance_tests)
 
 acceptance: build ## only the tests that drive the real binary over HTTP
-	$(tests) --filter AcceptanceTests
+	$(acceptance_tests)
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
 	$(build) --product slipway
