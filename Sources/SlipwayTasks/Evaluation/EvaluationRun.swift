@@ -130,7 +130,7 @@ struct EvaluationRun {
             resource: checkpoint.state["resource"]?.doubleValue ?? 0, weight: weight, members: 0)
         switch recipe.template.network {
         case .boostedTrees:
-            let scorers = try BoostedTrees.scorers(data, checkpoint)
+            let scorers = try BoostedTrees.scorers(data, checkpoint, threads: threads)
             description.encoder = scorers.first?.encoder
             description.link = scorers.first?.link
             members = scorers

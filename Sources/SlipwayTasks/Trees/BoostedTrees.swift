@@ -167,7 +167,7 @@ final class BoostedTrees: Learner {
 
     private static func clumps(of member: Int, _ checkpoint: TrialCheckpoint) throws -> [Data] {
         guard let section = checkpoint.sections["member\(member)"] else { throw CheckpointMismatch() }
-        return section.split(separator: UInt8(ascii: "\n")).map { Data($0) }
+        return section.withUnsafeBytes { bytes in bytes.split(separator: UInt8(ascii: "\n")).map { Data($0) } }
     }
 
     private func restore(_ checkpoint: TrialCheckpoint) throws {
@@ -180,15 +180,19 @@ final class BoostedTrees: Learner {
     }
 
     /// The members as a checkpoint holds them, at their best round, without anything of XGBoost's.
-    static func scorers(_ data: TrainingData, _ checkpoint: TrialCheckpoint) throws -> [ForestScorer] {
+    static func scorers(_ data: TrainingData, _ checkpoint: TrialCheckpoint, threads: Int) throws -> [ForestScorer] {
         let encoder = try encoder(of: checkpoint)
         let link = Link(data)
         guard let best = checkpoint.state["best"]?.intValue else { throw CheckpointMismatch() }
-        return try (0..<data.folds.members).map { member in
-            ForestScorer(
-                forest: try Forest(xgboost: clumps(of: member, checkpoint), trees: best * link.treesInRound),
-                encoder: encoder, link: link)
-        }
+        let lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "trees-\($0)") }
+        return try Lane.run(
+            (0..<data.folds.members).map { member in
+                (lanes[member % lanes.count], {
+                    ForestScorer(
+                        forest: try Forest(xgboost: clumps(of: member, checkpoint), trees: best * link.treesInRound),
+                        encoder: encoder, link: link)
+                })
+            })
     }
 }
 

@@ -35,8 +35,14 @@ struct Forest: Sendable, Hashable {
     private mutating func append(xgboost json: Data, trees limit: Int) throws {
         // Splits by category have the condition NaN, which isn't JSON. No names stand in these models, so the word is
         // a number wherever it occurs.
-        let text = String(decoding: json, as: UTF8.self).replacingOccurrences(of: "NaN", with: "0")
-        let model = try JSONDecoder().decode(XGBoostModel.self, from: Data(text.utf8))
+        var json = json
+        json.withUnsafeMutableBytes { bytes in
+            let word = "NaN".utf8, number = " 0 ".utf8
+            for at in bytes.indices.dropLast(2) where bytes[at] == word.first && bytes[at..<at + 3].elementsEqual(word) {
+                UnsafeMutableRawBufferPointer(rebasing: bytes[at..<at + 3]).copyBytes(from: number)
+            }
+        }
+        let model = try JSONDecoder().decode(XGBoostModel.self, from: json)
         // With `base_score` 0 of an identity link, or 0.5 of a logistic one, the margin starts at 0.
         let trees = model.learner.gradient_booster.model.trees.prefix(limit)
         let info = model.learner.gradient_booster.model.tree_info
