@@ -345,7 +345,11 @@ private struct ClusterFiles {
 
     /// A server whose platform was killed may still be shutting down, or live on. We hold the lock, so it's nobody's.
     func stopLeftOver(timeout: Duration) throws {
-        guard let pid = readProcessFile()?.first.flatMap({ pid_t($0) }), isServer(pid) else { return waitForOrphans() }
+        if let pid = readProcessFile()?.first.flatMap({ pid_t($0) }), isServer(pid) { try stopServer(pid, timeout: timeout) }
+        waitForOrphans()
+    }
+
+    private func stopServer(_ pid: pid_t, timeout: Duration) throws {
         for (signal, patience) in [(SIGINT, timeout), (SIGQUIT, .seconds(10)), (SIGKILL, .seconds(10))] {
             kill(pid, signal)
             if try waitForEnd(ofProcess: pid, timeout: patience) { return }
@@ -354,10 +358,12 @@ private struct ClusterFiles {
     }
 
     /// The children of a server that was killed notice it and end, a moment later: until then no other server starts, because
-    /// they hold its shared memory. What holds it longer is for the new server to judge.
+    /// they hold its shared memory. What holds it longer is for the new server to judge. One that stopped in order has left
+    /// neither process file nor children.
     private func waitForOrphans() {
         guard let line = readProcessFile()?.dropFirst(6).first else { return }
-        let numbers = line.split(separator: " ").compactMap { Int32($0) }
+        // The memory's key and id, each written as an unsigned long.
+        let numbers = line.split(separator: " ").compactMap { UInt($0).map { Int32(truncatingIfNeeded: $0) } }
         guard numbers.count == 2 else { return }
         let deadline = ContinuousClock.now + .seconds(10)
         var memory = shmid_ds()

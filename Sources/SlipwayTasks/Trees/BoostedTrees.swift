@@ -63,7 +63,7 @@ final class BoostedTrees: Learner {
         rounds = recipe.integer("rounds")
         patience = recipe.integer("patience")
         // Several members keep the cores busy side by side; a lone one uses all of them for itself.
-        lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "trees-\($0)") }
+        lanes = Self.lanes(threads: threads, members: data.folds.members)
         let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
         if let checkpoint {
             encoder = try Self.encoder(of: checkpoint)
@@ -111,6 +111,10 @@ final class BoostedTrees: Learner {
             return grown
         }
         if let checkpoint { try restore(checkpoint) }
+    }
+
+    private static func lanes(threads: Int, members: Int) -> [Lane] {
+        (0..<min(threads, members)).map { Lane(name: "trees-\($0)") }
     }
 
     /// The results of `body` for each member, on the member's lane.
@@ -184,7 +188,7 @@ final class BoostedTrees: Learner {
         let encoder = try encoder(of: checkpoint)
         let link = Link(data)
         guard let best = checkpoint.state["best"]?.intValue else { throw CheckpointMismatch() }
-        let lanes = (0..<min(threads, data.folds.members)).map { Lane(name: "trees-\($0)") }
+        let lanes = lanes(threads: threads, members: data.folds.members)
         return try Lane.run(
             (0..<data.folds.members).map { member in
                 (lanes[member % lanes.count], {
