@@ -123,6 +123,16 @@ private struct Simulation {
         }
     }
 
+    @Test(arguments: LearningTask.allCases)
+    func everyTemplateGetsAShareOfTheTimeOnABusyMachine(_ task: LearningTask) throws {
+        var simulation = Simulation(task, seconds: 60, trials: nil, seed: 1, items: 1800, library: library)
+        try simulation.run(library, speed: 15)
+        for name in simulation.state.ranking {
+            let share = simulation.state.trials.filter { $0.recipe.template == name }.map(\.seconds).reduce(0, +)
+            #expect(share >= 5, "\(name) got \(share) seconds")
+        }
+    }
+
     @Test func aBudgetInTrialsGivesTheSameTrialsWhateverTheyTook() throws {
         for task in LearningTask.allCases {
             func recipes(_ speed: Double) throws -> [TrialRecipe] {

@@ -33,6 +33,8 @@ package enum ExperimentDecision {
 
     /// No rung is worth starting for less.
     static let shortestRung = 1.0
+    /// The share of the time left that stays for the templates which haven't run, however cheap they seem.
+    static let otherTemplates = 0.3
     /// A trial that takes longer is halved when there are several.
     static let halvingSeconds = 8.0
     /// Trials of one generation: they are drawn without knowledge of each other.
@@ -88,9 +90,11 @@ private struct Planner {
         let places = min(max(state.parallelism, 1) - running.count, trialsLeft)
         while steps.count < places, let template = waiting.first {
             waiting.removeFirst()
-            // The others get what they need, but together no more than half. What no template can use is the next one's, so
-            // the last of them always runs.
-            let others = waiting.map { min(seconds(of: $0), 0.5 * left / Double(waiting.count)) }.reduce(0, +)
+            // The others get what they need, but together no more than half: and no less than a good part, since a hint of what
+            // they need knows nothing of a machine that is busy. What no template can use is the next one's, so the last of
+            // them always runs.
+            let needed = waiting.map { min(seconds(of: $0), 0.5 * left / Double(waiting.count)) }.reduce(0, +)
+            let others = waiting.isEmpty ? 0 : max(needed, ExperimentDecision.otherTemplates * left)
             let limit = left - others
             guard limit >= ExperimentDecision.shortestRung else { continue }
             if state.parallelism == 1 { left = others }
