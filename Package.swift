@@ -152,7 +152,7 @@ let package = Package(
             exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(name: "ExamplesTests", dependencies: ["SlipwaySystem"]),
-        .testTarget(name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG"]),
+        .testTarget(name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG", "BadInputs"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,3 +1,4 @@
+import BadInputs
 import Foundation
 import SlipwayClient
 import SlipwayDomain
@@ -5,18 +6,18 @@ import SlipwaySystem
 import Testing
 
 /// The catalogue of bad (and odd but good) files that lies beside the checkout of those who develop Slipway, as far as it
-/// concerns pictures and tables. Without the catalogue there is nothing to run.
+/// concerns pictures and tables. Without the catalogue, or Python to write its files, there is nothing to run.
 @Suite(.platform, .enabled(if: BadInputs.isPresent)) struct BadInputTests {
     let admin = Platform.current.admin
 
     @Test(arguments: BadInputs.cases(via: "dataset-archive"))
-    func archive(_ input: BadInput) async throws {
+    func archive(_ input: BadInputs.Case) async throws {
         let type = input.file.hasSuffix(".tar") ? "application/x-tar" : "application/zip"
         try await check(input, bytes: BadInputs.bytes(of: input), type: type, task: .imageClassification)
     }
 
     @Test(arguments: BadInputs.cases(via: "table"))
-    func table(_ input: BadInput) async throws {
+    func table(_ input: BadInputs.Case) async throws {
         let query = input.file.hasPrefix("gbk") ? "?encoding=gbk" : ""
         try await check(input, bytes: BadInputs.bytes(of: input), type: "text/csv", task: .tabularClassification, query: query)
     }
@@ -29,7 +30,7 @@ import Testing
         let deployment = try await admin.deploy(experiment.text("model_version"), in: project)
 
         for input in BadInputs.cases(via: "image-sample") {
-            let bytes = try await BadInputs.bytes(of: input)
+            let bytes = try BadInputs.bytes(of: input)
             let type = input.file.hasSuffix(".png") ? "image/png" : "image/jpeg"
             let answer = try await admin.send(
                 "POST", "/v1/deployments/\(deployment)/predict", headers: [("Content-Type", type)], body: .bytes(bytes))
@@ -60,7 +61,7 @@ import Testing
     }
 
     private func check(
-        _ input: BadInput, bytes: [UInt8], type: String, task: LearningTask, query: String = ""
+        _ input: BadInputs.Case, bytes: [UInt8], type: String, task: LearningTask, query: String = ""
     ) async throws {
         let project = try await admin.makeProject()
         let dataset = try await admin.makeDataset(in: project, task)
@@ -107,47 +108,5 @@ import Testing
         } catch {
             return .other(error)
         }
-    }
-}
-
-/// A line of the catalogue's manifest.
-struct BadInput: Decodable, Sendable, CustomTestStringConvertible {
-    let id: String
-    let file: String
-    let via: String
-    let expect: String
-    let status: Int
-    let code: String
-    let why: String
-
-    var testDescription: String { "\(id) \(why)" }
-}
-
-enum BadInputs {
-    private static let folder = repository + "/../shared/badinputs"
-    static let isPresent = FileManager.default.fileExists(atPath: folder + "/make.py")
-
-    static func cases(via: String) -> [BadInput] { all.filter { $0.via == via } }
-
-    private static let all: [BadInput] = {
-        struct Manifest: Decodable { let cases: [BadInput] }
-        guard let text = FileManager.default.contents(atPath: folder + "/manifest.json"),
-            let manifest = try? JSONDecoder().decode(Manifest.self, from: text)
-        else { return [] }
-        return manifest.cases
-    }()
-
-    static func bytes(of input: BadInput) async throws -> [UInt8] {
-        try await made.value
-        return try Array(Data(contentsOf: URL(filePath: output + "/" + input.file)))
-    }
-
-    /// Written once, where the suite's platform lives and dies.
-    private static let output = Platform.current.folder + "/badinputs"
-    private static let made = Task {
-        let command = ChildProcess.Command(
-            "/usr/bin/env", ["python3", folder + "/make.py", output],
-            environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
-        guard try await ChildProcess.spawn(command).wait().ending.isSuccess else { throw AcceptanceError.ended(log: "make.py") }
     }
 }

@@ -1,17 +1,19 @@
 import Foundation
 
-/// The catalogue of bad inputs that lies beside the checkout, where it is there: a script that writes the files.
+/// The catalogue of bad inputs that lies beside the checkout, where it is there and Python too: a script writes the files.
 package enum BadInputs {
     package struct Case: Decodable, Sendable, CustomStringConvertible {
-        package let id, file, via, expect, code: String
+        package let id, file, via, expect, code, why: String
         package let status: Int
-        package var description: String { "\(id) \(file)" }
+        package var description: String { "\(id) \(file): \(why)" }
     }
 
     private struct Manifest: Decodable { let cases: [Case] }
 
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared/badinputs")
+
+    package static var isPresent: Bool { files != nil }
 
     /// The cases that arrive by one of these ways; none where there is no catalogue.
     package static func cases(via ways: String...) -> [Case] {
@@ -25,6 +27,8 @@ package enum BadInputs {
         guard let files else { throw CocoaError(.fileNoSuchFile) }
         return files.appendingPathComponent(row.file).path
     }
+
+    package static func bytes(of row: Case) throws -> [UInt8] { try Array(Data(contentsOf: URL(filePath: path(of: row)))) }
 
     /// Where the script wrote the files, once a process.
     private static let files: URL? = {
