@@ -148,6 +148,7 @@ private final class PlatformProcess {
     init(dataDirectory: String) { self.dataDirectory = dataDirectory }
 
     func start() async throws -> API {
+        try FileManager.default.createDirectory(atPath: dataDirectory, withIntermediateDirectories: true)
         unlink(dataDirectory + "/url")
         let path = dataDirectory + "/up.log"
         let log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
