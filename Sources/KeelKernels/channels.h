@@ -25,4 +25,7 @@ KEEL_INLINE keel_channels spread(keel_channels at) {
     return at;
 }
 
+/// The statistics of `lanes` channels, at most LANES, from lane `first` of a group.
+void keel_part_statistics(const keel_channels *at, int64_t group, int64_t first, int64_t lanes, float *mean, float *variance, const float *x);
+
 #endif

@@ -3,6 +3,7 @@
 
 #define COLUMNS 64
 #define BLOCK 2048
+#define POSITIONS 256
 
 typedef struct {
     keel_channels at;
@@ -31,11 +32,10 @@ KEEL_INLINE void join(double *mean, double *squares, double seen, double block_m
     *squares += block_squares + delta * delta * seen * count / all;
 }
 
-static void statistics_one_lane(const channel_job *j, int64_t group) {
-    const keel_channels *at = &j->at;
+static void statistics_one_lane(const keel_channels *at, int64_t group, float *means, float *variances, const float *all) {
     double mean = 0, squares = 0, seen = 0;
     for (int64_t image = 0; image < at->images; image++) {
-        const float *x = j->a + (image * at->groups + group) * at->positions;
+        const float *x = all + (image * at->groups + group) * at->positions;
         for (int64_t p = 0; p < at->positions; p += BLOCK) {
             const int64_t count = at->positions - p < BLOCK ? at->positions - p : BLOCK;
             const float block_mean = sum_run(count, x + p) / (float)count;
@@ -43,21 +43,25 @@ static void statistics_one_lane(const channel_job *j, int64_t group) {
             seen += (double)count;
         }
     }
-    j->out[group] = (float)mean;
-    j->out2[group] = (float)(squares / seen);
+    *means = (float)mean;
+    *variances = (float)(squares / seen);
 }
 
-/// The number of lanes is a constant where this is inlined for 8 and 16: then the sums stay in registers.
+/// Deviations from the block's first position are summed up, in one pass: what that costs in accuracy is at most the block's length in
+/// roundings of its own squares. The number of lanes is a constant where this is inlined for 8 and 16: then the sums stay in registers.
 KEEL_INLINE void block_each(int64_t count, int64_t lanes, int64_t step, float *restrict mean, float *restrict squares, const float *restrict x) {
-    float m[LANES] = {0}, s[LANES] = {0};
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t l = 0; l < lanes; l++) m[l] += x[p * step + l];
-    for (int64_t l = 0; l < lanes; l++) m[l] /= (float)count;
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t l = 0; l < lanes; l++) s[l] += (x[p * step + l] - m[l]) * (x[p * step + l] - m[l]);
+    float first[LANES], s[LANES] = {0}, q[LANES] = {0};
+    for (int64_t l = 0; l < lanes; l++) first[l] = x[l];
+    for (int64_t p = 1; p < count; p++)
+        for (int64_t l = 0; l < lanes; l++) {
+            const float deviation = x[p * step + l] - first[l];
+            s[l] += deviation;
+            q[l] += deviation * deviation;
+        }
     for (int64_t l = 0; l < lanes; l++) {
-        mean[l] = m[l];
-        squares[l] = s[l];
+        const float apart = s[l] / (float)count;
+        mean[l] = first[l] + apart;
+        squares[l] = fmaxf(q[l] - s[l] * apart, 0);
     }
 }
 
@@ -67,32 +71,36 @@ KEEL_CLONES static void block_lanes(int64_t count, int64_t lanes, int64_t step, 
     else block_each(count, lanes, step, mean, squares, x);
 }
 
-static void statistics_lanes(const channel_job *j, int64_t group, int64_t first, int64_t lanes) {
-    const keel_channels *at = &j->at;
+static void statistics_lanes(const keel_channels *at, int64_t group, int64_t first, int64_t lanes, float *means, float *variances, const float *all) {
     double mean[LANES] = {0}, squares[LANES] = {0}, seen = 0;
     float block_mean[LANES], block_squares[LANES];
     for (int64_t image = 0; image < at->images; image++) {
-        const float *x = j->a + (image * at->groups + group) * at->positions * at->lanes + first;
-        for (int64_t p = 0; p < at->positions; p += 64) {
-            const int64_t count = at->positions - p < 64 ? at->positions - p : 64;
+        const float *x = all + (image * at->groups + group) * at->positions * at->lanes + first;
+        for (int64_t p = 0; p < at->positions; p += POSITIONS) {
+            const int64_t count = at->positions - p < POSITIONS ? at->positions - p : POSITIONS;
             block_lanes(count, lanes, at->lanes, block_mean, block_squares, x + p * at->lanes);
             for (int64_t l = 0; l < lanes; l++) join(&mean[l], &squares[l], seen, block_mean[l], block_squares[l], (double)count);
             seen += (double)count;
         }
     }
     for (int64_t l = 0; l < lanes; l++) {
-        j->out[group * at->lanes + first + l] = (float)mean[l];
-        j->out2[group * at->lanes + first + l] = (float)(squares[l] / seen);
+        means[l] = (float)mean[l];
+        variances[l] = (float)(squares[l] / seen);
     }
+}
+
+void keel_part_statistics(const keel_channels *at, int64_t group, int64_t first, int64_t lanes, float *mean, float *variance, const float *x) {
+    if (at->lanes == 1) statistics_one_lane(at, group, mean, variance, x);
+    else statistics_lanes(at, group, first, lanes, mean, variance, x);
 }
 
 static void statistics(void *context, int64_t begin, int64_t end) {
     const channel_job *j = context;
     const int64_t parts = lane_parts(&j->at);
     for (int64_t item = begin; item < end; item++) {
-        const int64_t first = item % parts * LANES;
-        if (j->at.lanes == 1) statistics_one_lane(j, item);
-        else statistics_lanes(j, item / parts, first, j->at.lanes - first < LANES ? j->at.lanes - first : LANES);
+        const int64_t first = item % parts * LANES, channel = item / parts * j->at.lanes + first;
+        const int64_t lanes = j->at.lanes - first < LANES ? j->at.lanes - first : LANES;
+        keel_part_statistics(&j->at, item / parts, first, lanes, j->out + channel, j->out2 + channel, j->a);
     }
 }
 

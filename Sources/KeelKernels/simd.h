@@ -20,6 +20,12 @@
 // elsewhere it would rewrite x * (e / (e + 1)) to (x * e) / (e + 1), which overflows.
 #define KEEL_REASSOCIATE _Pragma("clang fp reassociate(on)")
 
+// For vectors of 32 bytes. CHOSEN is a where the mask's bits are set, else b. STREAM stores past the caches, to an address that 32 divides;
+// other threads see it after STREAMED_UNTIL_HERE.
+#define CHOSEN(mask, a, b) ((__typeof__(a))(((mask) & (__typeof__(mask))(a)) | (~(mask) & (__typeof__(mask))(b))))
+#define STREAM(address, value) __builtin_nontemporal_store(value, (float __attribute__((vector_size(32))) *)(address))
+#define STREAMED_UNTIL_HERE __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
 // exp(x) to about 1 ulp: 2^n * polynomial(r), after Cephes. Saturates to 0 and infinity, keeps NaN.
 KEEL_INLINE float keel_exp(float x) {
     const float clamped = __builtin_elementwise_min(__builtin_elementwise_max(x, -104.0f), 89.0f);

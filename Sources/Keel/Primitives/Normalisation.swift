@@ -74,35 +74,19 @@ struct BatchNorm: Primitive {
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32 else { return false }
                 let x = try inputs[0].denseOrBlocked(), addend = inputs.count > 3 ? try inputs[3].laid(out: x.layout) : nil
-                let work = try ChannelVectors(4, x.channelWidth)
-                keel_channel_statistics_f32(x.channels, work[0], work[1], x.pointer(Float.self))
-                let (scale, bias) = (try inputs[1].contiguous(), try inputs[2].contiguous())
-                let (mean, variance) = (outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
-                for k in 0..<x.size(1) {
-                    mean[k] = work[0][k]
-                    variance[k] = work[1][k]
-                }
-                p.affine(work[2], work[3], scale, bias, outputs[1], outputs[2])
-                keel_channel_rectify_f32(x.channels, p.kernel(work[2], work[3], addend), outputs[0].pointer(Float.self), x.pointer(Float.self))
+                let scale = try inputs[1].contiguous(), bias = try inputs[2].contiguous()
+                let norm = p.kernel(scale, bias, addend, mean: outputs[1], variance: outputs[2])
+                keel_batch_norm_f32(x.channels, norm, outputs[0].pointer(Float.self), x.pointer(Float.self))
                 return true
             })
     }
 
-    /// The normalisation as `x * factor + shift`.
-    fileprivate func affine(
-        _ factor: UnsafeMutablePointer<Float>, _ shift: UnsafeMutablePointer<Float>, _ scale: Tensor, _ bias: Tensor, _ mean: Tensor, _ variance: Tensor
-    ) {
-        let (mean, bias) = (mean.pointer(Float.self), bias.pointer(Float.self))
-        for k in 0..<scale.count {
-            factor[k] = scale.pointer(Float.self)[k] / (variance.pointer(Float.self)[k] + Float(epsilon)).squareRoot()
-            shift[k] = bias[k] - mean[k] * factor[k]
-        }
-    }
-
-    fileprivate func kernel(_ factor: UnsafeMutablePointer<Float>, _ shift: UnsafeMutablePointer<Float>, _ addend: Tensor?) -> keel_rectifier {
+    fileprivate func kernel(_ scale: Tensor, _ bias: Tensor, _ addend: Tensor?, mean: Tensor, variance: Tensor) -> keel_batch_norm {
         let limits = rectifier.limits
-        return keel_rectifier(
-            factor: factor, shift: shift, addend: addend?.pointer(Float.self), least: Float(limits.least), most: Float(limits.most))
+        return keel_batch_norm(
+            channels: Int64(scale.count), epsilon: Float(epsilon), least: Float(limits.least), most: Float(limits.most),
+            scale: scale.pointer(Float.self), bias: bias.pointer(Float.self), addend: addend?.pointer(Float.self),
+            mean: mean.pointer(Float.self), variance: variance.pointer(Float.self))
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
@@ -176,39 +160,12 @@ struct BatchNormGradient: Primitive {
                 guard inputs[0].dtype == .float32 else { return false }
                 let x = try inputs[1].denseOrBlocked(), dy = try inputs[0].laid(out: x.layout)
                 let addend = inputs.count > 6 ? try inputs[6].laid(out: x.layout) : nil
-                let c = x.size(1), at = x.channels
-                let work = try ChannelVectors(8, x.channelWidth)
-                let scale = try inputs[2].contiguous(), mean = inputs[4], variance = inputs[5]
-                p.forward.affine(work[6], work[7], scale, try inputs[3].contiguous(), mean, variance)
-                for k in 0..<c { work[5][k] = mean.pointer(Float.self)[k] }
-                let rectifier = p.forward.kernel(work[6], work[7], addend)
-                let passed = addend == nil ? nil : outputs[3].pointer(Float.self)
-                if p.forward.rectifier == .none, addend == nil {
-                    keel_channel_gradient_sums_f32(at, work[0], work[1], dy.pointer(Float.self), x.pointer(Float.self), work[5])
-                } else {
-                    keel_channel_rectified_sums_f32(
-                        at, rectifier, work[0], work[1], passed, dy.pointer(Float.self), x.pointer(Float.self), work[5])
-                }
-                let count = Float(x.count / c)
-                let (dscale, dbias) = (outputs[1].pointer(Float.self), outputs[2].pointer(Float.self))
-                for k in 0..<c {
-                    let inverse = 1 / (variance.pointer(Float.self)[k] + Float(p.forward.epsilon)).squareRoot()
-                    let (sum, product) = (work[0][k], work[1][k] * inverse)
-                    dscale[k] = product
-                    dbias[k] = sum
-                    // dx = scale * inverse * (dy - sum / n - (x - mean) * inverse * product / n)
-                    let a = scale.pointer(Float.self)[k] * inverse, b = -a * inverse * product / count
-                    work[2][k] = a
-                    work[3][k] = b
-                    work[4][k] = -a * sum / count - b * work[5][k]
-                }
-                if p.forward.rectifier == .none || addend != nil {
-                    keel_channel_gradient_f32(
-                        at, outputs[0].pointer(Float.self), passed ?? dy.pointer(Float.self), x.pointer(Float.self), work[2], work[3], work[4])
-                } else {
-                    keel_channel_rectified_gradient_f32(
-                        at, rectifier, outputs[0].pointer(Float.self), dy.pointer(Float.self), x.pointer(Float.self), work[2], work[3], work[4])
-                }
+                let scale = try inputs[2].contiguous(), bias = try inputs[3].contiguous()
+                let mean = try inputs[4].contiguous(), variance = try inputs[5].contiguous()
+                keel_batch_norm_gradient_f32(
+                    x.channels, p.forward.kernel(scale, bias, addend, mean: mean, variance: variance), outputs[0].pointer(Float.self),
+                    outputs[1].pointer(Float.self), outputs[2].pointer(Float.self), addend == nil ? nil : outputs[3].pointer(Float.self),
+                    dy.pointer(Float.self), x.pointer(Float.self))
                 return true
             })
     }

@@ -18,18 +18,19 @@ void keel_channel_gradient_sums_f32(keel_channels at, float *sum_dy, float *sum_
 /// dx = dy * a + x * b + c, per channel.
 void keel_channel_gradient_f32(keel_channels at, float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c);
 
-/// What may follow the affine map, in the same pass: y = x * factor + shift + addend, kept between least and most. Per-channel factor
-/// and shift; the addend lies as x and may be null.
+/// Batch normalisation and what may follow it: y = (x - mean) / sqrt(variance + epsilon) * scale + bias + addend, kept between least and
+/// most. The vectors have `channels` numbers, which the last group's padding is not among. The addend lies as x and may be null.
 typedef struct {
-    const float *factor, *shift, *addend;
-    float least, most;
-} keel_rectifier;
+    int64_t channels;
+    float epsilon, least, most;
+    const float *scale, *bias, *addend;
+    float *mean, *variance;
+} keel_batch_norm;
 
-void keel_channel_rectify_f32(keel_channels at, keel_rectifier r, float *y, const float *x);
-/// As keel_channel_gradient_sums_f32, with da for dy: dy strictly between the limits, else 0. Where there is an addend da is written.
-void keel_channel_rectified_sums_f32(keel_channels at, keel_rectifier r, float *sum_dy, float *sum_dy_x, float *da, const float *dy, const float *x, const float *mean);
-/// As keel_channel_gradient_f32, with dy between the limits; without addend.
-void keel_channel_rectified_gradient_f32(keel_channels at, keel_rectifier r, float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c);
+/// By the batch's statistics, which it writes.
+void keel_batch_norm_f32(keel_channels at, keel_batch_norm norm, float *y, const float *x);
+/// dy counts where y lies strictly between the limits. With an addend that is written to da, which is its gradient; else da isn't used.
+void keel_batch_norm_gradient_f32(keel_channels at, keel_batch_norm norm, float *dx, float *dscale, float *dbias, float *da, const float *dy, const float *x);
 
 /// Batch normalisation of plain [n, c, s] by the batch's own statistics, plus the addend (which may be null), kept between the limits,
 /// in plain loops.
