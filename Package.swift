@@ -104,15 +104,7 @@ let package = Package(
         .target(name: "BadInputs", path: "Tests/BadInputs"),
         .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
         .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
-        .testTarget(
-            name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"],
-            exclude: [
-                "golden.py", "golden_autograd.py", "golden_file.py", "golden_indexing.py", "golden_vision.py", "golden.safetensors",
-                "golden_autograd.safetensors", "golden_indexing.safetensors", "golden_vision.safetensors", "golden_sequences.py",
-                "golden_losses.py", "golden_functions.py", "golden_sequences.safetensors", "golden_losses.safetensors",
-                "golden_functions.safetensors", "golden_layers.py", "golden_layers.safetensors", "golden_signal.py",
-                "golden_signal.safetensors", "golden_conv.py", "golden_conv.safetensors",
-            ]),
+        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["Golden"]),
         .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py", "Golden"]),
         // Tests.
         .target(

@@ -7,7 +7,7 @@ struct GoldenFile {
     private let file: Safetensors
 
     init(_ name: String = "golden") throws {
-        file = try Safetensors(reading: URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "\(name).safetensors").path)
+        file = try Safetensors(reading: URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(name).safetensors").path)
     }
 
     var names: [String] { file.entries.map(\.name) }
