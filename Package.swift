@@ -105,8 +105,10 @@ let package = Package(
         .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
         .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
         .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["Golden"]),
-        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "BadInputs"], exclude: ["golden.py", "Golden"]),
-        // Tests.
+        .target(name: "KeelDecoders", dependencies: ["Keel", "KeelData"], path: "Tests/KeelDecoders"),
+        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], exclude: ["golden.py", "Golden"]),
+        .target(name: "SlipwayDecoders", dependencies: ["KeelDecoders", "SlipwayTasks", "SlipwayDomain"], path: "Tests/SlipwayDecoders"),
+        .executableTarget(name: "fuzz", dependencies: ["KeelDecoders", "SlipwayDecoders"], path: "Tests/Fuzz"),
         .target(
             name: "SlipwayTestSupport",
             dependencies: ["SlipwayStore", "SlipwaySystem", .product(name: "Logging", package: "swift-log")], path: "Tests/Support"),
@@ -140,7 +142,7 @@ let package = Package(
                 "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
         .testTarget(
-            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "KeelData", "BadInputs"],
+            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "KeelData", "KeelDecoders", "BadInputs"],
             exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(name: "ExamplesTests", dependencies: ["SlipwaySystem"]),

@@ -1,6 +1,7 @@
 import Foundation
 import Keel
 import KeelData
+import KeelDecoders
 import Testing
 
 private let transforms: [(name: String, transform: any PictureTransform)] = [

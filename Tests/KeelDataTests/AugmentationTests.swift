@@ -1,4 +1,5 @@
 import KeelData
+import KeelDecoders
 import Testing
 
 @Test func withoutSettingsAPictureStaysAsItIs() {

@@ -1,5 +1,6 @@
 import Keel
 import KeelData
+import KeelDecoders
 import Testing
 
 private let classes = (0..<100).map { $0 % 10 == 0 ? 2 : $0 % 3 == 0 ? 1 : 0 }

@@ -1,6 +1,7 @@
 import BadInputs
 import Foundation
 import KeelData
+import KeelDecoders
 import Testing
 
 /// A table read whole: its header and rows.
@@ -139,26 +140,6 @@ private func gb18030(_ text: String) -> [UInt8] {
 @Test func aMissingFileIsSaidToBeUnreadable() {
     let error = #expect(throws: TableError.self) { try ReadTable(.file(path: "/nonexistent/table.csv")) }
     #expect(error?.code == "table-corrupt")
-}
-
-@Test(arguments: 0..<200)
-func mutatedTablesNeverCrash(seed: Int) throws {
-    let whole =
-        seed.isMultiple(of: 2)
-        ? gb18030(String(repeating: chinese, count: 5)) : Array("a;b;c\r\n1;\"x;\ny\";3\n\"é\";猫;🐦\n".utf8)
-    for round in 0..<20 {
-        var random = Mutations(seed: UInt64(seed * 20 + round + 1))
-        for encoding in [nil, TextEncoding.gb18030, .utf16LittleEndian, .windows1252] {
-            do {
-                let table = try ReadTable(
-                    .bytes(random.mutated(whole)), encoding: encoding,
-                    limits: TableLimits(columns: 50, fieldBytes: 200, recordBytes: 500))
-                #expect(table.rows.allSatisfy { $0.count == table.columns.count })
-            } catch let error {
-                #expect(error is TableError)
-            }
-        }
-    }
 }
 
 // MARK: - Values

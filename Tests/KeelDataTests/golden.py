@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes GoldenPictures.swift: small picture files and what Pillow (and turbojpeg, for YCCK) makes of them.
-usage: golden.py > GoldenPictures.swift        needs: pip install pillow numpy; libturbojpeg"""
+usage: golden.py > ../KeelDecoders/GoldenPictures.swift        needs: pip install pillow numpy; libturbojpeg"""
 import base64, ctypes, io, struct, sys, zlib
 import numpy
 from PIL import Image, ImageOps
@@ -74,17 +74,17 @@ for w, h, box in [(16, 11, None), (5, 7, None), (47, 9, None), (64, 50, None), (
     resized.append((w, h, "crop" if box else "stretch", big.resize((w, h), Image.BILINEAR, box=box)))
 
 def b64(d): return base64.b64encode(d).decode()
-print("// Written by golden.py beside this file; don't edit.\n")
+print("// Written by KeelDataTests/golden.py; don't edit.\n")
 print("/// A picture file, and the upright RGB that it holds.")
-print("struct GoldenPicture: Sendable, CustomStringConvertible {\n    let description: String\n    let width, height: Int\n    let file, pixels: String\n}\n")
-print("let goldenPictures: [GoldenPicture] = [")
+print("package struct GoldenPicture: Sendable, CustomStringConvertible {\n    package let description: String\n    package let width, height: Int\n    package let file, pixels: String\n}\n")
+print("package let goldenPictures: [GoldenPicture] = [")
 for name, data, image in cases:
     image = image.convert("RGB")
     print(f'    GoldenPicture(\n        description: "{name}", width: {image.width}, height: {image.height},\n        file: "{b64(data)}",\n        pixels: "{b64(image.tobytes())}"),')
 print("]\n")
-print(f'/// The source of `goldenResizes`, a PNG of {big.width} x {big.height}.\nlet goldenSource = "{b64(source)}"\n')
-print("/// What Pillow's BILINEAR makes of it.\nstruct GoldenResize: Sendable, CustomStringConvertible {\n    let width, height: Int\n    let isCropped: Bool\n    let pixels: String\n    var description: String { \"\\(width) x \\(height)\" }\n}\n")
-print("let goldenResizes: [GoldenResize] = [")
+print(f'/// The source of `goldenResizes`, a PNG of {big.width} x {big.height}.\npackage let goldenSource = "{b64(source)}"\n')
+print("/// What Pillow's BILINEAR makes of it.\npackage struct GoldenResize: Sendable, CustomStringConvertible {\n    package let width, height: Int\n    package let isCropped: Bool\n    package let pixels: String\n    package var description: String { \"\\(width) x \\(height)\" }\n}\n")
+print("package let goldenResizes: [GoldenResize] = [")
 for w, h, fit, image in resized:
     print(f'    GoldenResize(\n        width: {w}, height: {h}, isCropped: {"true" if fit == "crop" else "false"},\n        pixels: "{b64(image.tobytes())}"),')
 print("]")

@@ -1,10 +1,10 @@
-/// A small generator for tests (SplitMix64): the same damage for the same seed.
-struct Mutations: RandomNumberGenerator {
+/// A small generator (SplitMix64): the same damage for the same seed.
+package struct Mutations: RandomNumberGenerator {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
+    package init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state
         z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
@@ -13,7 +13,7 @@ struct Mutations: RandomNumberGenerator {
     }
 
     /// The bytes with one to eight faults: flipped, overwritten, cut out, doubled or cut off.
-    mutating func mutated(_ whole: [UInt8]) -> [UInt8] {
+    package mutating func mutated(_ whole: [UInt8]) -> [UInt8] {
         var file = whole
         for _ in 0..<Int.random(in: 1...8, using: &self) where !file.isEmpty {
             let at = Int.random(in: 0..<file.count, using: &self)
