@@ -13,8 +13,8 @@ private let classes = (0..<100).map { $0 % 10 == 0 ? 2 : $0 % 3 == 0 ? 1 : 0 }
         func expect(_ sampler: some Sampler<Int>, _ name: String) throws {
             #expect(try sampler.items(inEpoch: epoch) == golden.integers("\(name) \(epoch)"), "\(name)")
         }
-        try expect(WeightedOrder(weights: weights, count: 40, withReplacement: true, seed: 5), "replaced")
-        try expect(WeightedOrder(weights: weights, count: 6, withReplacement: false, seed: 5), "taken")
+        try expect(WeightedOrder(weights: weights, count: 40, putsBack: true, seed: 5), "replaced")
+        try expect(WeightedOrder(weights: weights, count: 6, putsBack: false, seed: 5), "taken")
         try expect(StratifiedOrder(classes: classes, seed: 1 << 40 | 9), "stratified")
         let buckets = GroupedBatches(lengths: lengths, bounds: [4, 9], size: 3, seed: 7)
         #expect(try buckets.items(inEpoch: epoch) == golden.lists("bucketed \(epoch)"))
@@ -24,10 +24,10 @@ private let classes = (0..<100).map { $0 % 10 == 0 ? 2 : $0 % 3 == 0 ? 1 : 0 }
 /// 4,000 draws: six deviations of a share are at most 6 · √(0.25 / 4000) = 0.047.
 @Test func weightsAreTheSharesOfTheDraws() {
     let weights = [1.0, 0, 3, 4]
-    let replaced = WeightedOrder(weights: weights, count: 4000, withReplacement: true, seed: 3).items(inEpoch: 1)
+    let replaced = WeightedOrder(weights: weights, count: 4000, putsBack: true, seed: 3).items(inEpoch: 1)
     // The first two without replacement: P(i) + Σ P(j) P(i | not j).
     let firstTwo = (0..<2000).map {
-        WeightedOrder(weights: weights, count: 2, withReplacement: false, seed: 3).items(inEpoch: $0)
+        WeightedOrder(weights: weights, count: 2, putsBack: false, seed: 3).items(inEpoch: $0)
     }
     for (item, weight) in weights.enumerated() {
         #expect(abs(Double(replaced.count { $0 == item }) / 4000 - weight / 8) < 0.047)

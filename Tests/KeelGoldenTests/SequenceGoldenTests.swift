@@ -57,7 +57,7 @@ let sequenceGoldenCases: [GoldenCase] = [
         try x[0].logSoftmax().ctcLoss(x[1], inputLengths: x[2], targetLengths: x[3], blank: 4)
     },
     sequence("ctcZeroInfinity", ["CTCLoss"]) { x throws(TensorError) in
-        try x[0].logSoftmax().ctcLoss(x[1], inputLengths: x[2], targetLengths: x[3], zeroInfinity: true, reduction: .sum)
+        try x[0].logSoftmax().ctcLoss(x[1], inputLengths: x[2], targetLengths: x[3], zeroesInfinity: true, reduction: .sum)
     },
     sequence("crf", ["CRFLogPartition"]) { x throws(TensorError) in
         try x[0].crfLogLikelihood(x[4], transitions: x[1], start: x[2], end: x[3], lengths: x[5])

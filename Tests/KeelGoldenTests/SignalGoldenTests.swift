@@ -83,7 +83,7 @@ let signalGoldenCases: [GoldenCase] = [
     signal("overlapAdd", ["OverlapAdd", "Frames"]) { x throws(TensorError) in try x[0].overlapAdded(hop: 2) },
     signal("stft", ["Frames", "RealFFT"]) { x throws(TensorError) in try ShortTimeFourier(length: 16, hop: 5, windowLength: 12)(x[0]) },
     signal("stftPlain", ["Frames", "RealFFT"]) { x throws(TensorError) in
-        try ShortTimeFourier(length: 16, hop: 4, window: .hamming, isCentered: false, isNormalised: true)(x[0])
+        try ShortTimeFourier(length: 16, hop: 4, window: .hamming, isCentred: false, isNormalised: true)(x[0])
     },
     signal("inverseSTFT", ["OverlapAdd", "InverseRealFFT"]) { x throws(TensorError) in
         try ShortTimeFourier(length: 16, hop: 5, windowLength: 12).inverse(x[0], count: 23)

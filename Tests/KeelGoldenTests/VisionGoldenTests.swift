@@ -52,7 +52,7 @@ let visionGoldenCases: [GoldenCase] = [
     vision("regionAlignAdaptive", ["RoiAlign", "RegionAlignGradient"]) { x throws(TensorError) in
         try aligned(x[0], scale: 1, samples: nil, isHalfPixel: false)
     },
-    vision("boxGeneralized", ["Max", "Min", "Relu"]) { x throws(TensorError) in try corners(x[0]).boxLoss(corners(x[1]), .generalized) },
+    vision("boxGeneralized", ["Max", "Min", "Relu"]) { x throws(TensorError) in try corners(x[0]).boxLoss(corners(x[1]), .generalised) },
     vision("boxDistance", ["Max", "Min", "Relu"]) { x throws(TensorError) in try corners(x[0]).boxLoss(corners(x[1]), .distance) },
     vision("boxComplete", ["Atan"]) { x throws(TensorError) in try corners(x[0]).boxLoss(corners(x[1]), .complete) },
     vision("sigmoidFocal", ["LogisticLoss"]) { x throws(TensorError) in try x[0].sigmoidFocalLoss(x[1]) },

@@ -191,7 +191,7 @@ func aResumedRunEndsWithTheSameBytes(kills: [Int], accumulation: Int) throws {
         func make() throws -> Trainer<Net, Rows> {
             let made = try trainer(nil, schedule: nil)
             made.evaluation = { _ in ["loss": 1] }
-            made.callbacks = [LowersOnPlateau(on: "loss", Plateau(from: 0.05, factor: 0.5, patience: 1))]
+            made.callbacks = [LoweringOnPlateau(on: "loss", Plateau(from: 0.05, factor: 0.5, patience: 1))]
             return made
         }
         var source = ShuffledRows()

@@ -47,9 +47,9 @@ func ctcAddsUpEveryAlignment(blank: Int, seed: Int) throws {
     let targets = try Tensor([Int64(1), 1, 1, 1], [2, 2]), steps = try Tensor([Int64(3), 2]), counts = try Tensor([Int64(2), 2])
     for device in [CPU.shared, Reference.shared] as [any Device] {
         let variable = try x.moved(to: device).requiringGradient()
-        func loss(_ zeroInfinity: Bool) throws -> Tensor {
+        func loss(_ zeroesInfinity: Bool) throws -> Tensor {
             try variable.ctcLoss(
-                targets.moved(to: device), inputLengths: steps.moved(to: device), targetLengths: counts.moved(to: device), zeroInfinity: zeroInfinity,
+                targets.moved(to: device), inputLengths: steps.moved(to: device), targetLengths: counts.moved(to: device), zeroesInfinity: zeroesInfinity,
                 reduction: .none)
         }
         #expect(try loss(false).elements()[1] == .infinity)

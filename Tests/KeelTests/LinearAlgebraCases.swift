@@ -45,7 +45,7 @@ let linearAlgebraCases: [PrimitiveCase] = [
         return try a.solvedTriangular($0[1], upper: true) - a.solvedTriangular($0[1], upper: false) * 2
     },
     PrimitiveCase(names: ["TriangularSolve"], shapes: [[[3, 3], [3, 2]], [[2, 4, 4], [2, 4, 1]]], range: -0.5...0.5, tolerance: 1e-4) {
-        try $0[0].solvedTriangular($0[1], upper: true, unitDiagonal: true) + $0[0].solvedTriangular($0[1], upper: false, unitDiagonal: true)
+        try $0[0].solvedTriangular($0[1], upper: true, hasUnitDiagonal: true) + $0[0].solvedTriangular($0[1], upper: false, hasUnitDiagonal: true)
     },
     PrimitiveCase(names: ["Solve"], shapes: systems, tolerance: 1e-4, rejects: badSystems) { try regular($0[0]).solved($0[1]) },
     PrimitiveCase(names: ["Solve"], shapes: squares, tolerance: 1e-4, rejects: [([[2, 3]], "square matrices")]) { try regular($0[0]).inverse() },

@@ -134,7 +134,7 @@ let visionCases: [PrimitiveCase] = [
         rejects: [([[6, 4], [5, 4]], "targets [6, 4]")]
     ) {
         let (a, b) = (try boxes($0[0]), try boxes($0[1]))
-        return try Tensor.stacked([a.boxLoss(b, .overlap), a.boxLoss(b, .generalized), a.boxLoss(b, .distance), a.boxAreas()])
+        return try Tensor.stacked([a.boxLoss(b, .overlap), a.boxLoss(b, .generalised), a.boxLoss(b, .distance), a.boxAreas()])
     },
     // The weight of the aspect's part counts as a constant, so that differences don't tell the gradient; golden values do.
     PrimitiveCase(names: ["Atan"], shapes: [[[6, 4], [6, 4]]], isDifferentiable: false) { try boxes($0[0]).boxLoss(boxes($0[1]), .complete) },

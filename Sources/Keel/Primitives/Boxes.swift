@@ -5,7 +5,7 @@ public enum BoxDistance: Hashable, Sendable, CaseIterable {
     /// `1 - IoU`: no slope where boxes don't meet. Yu et al., *UnitBox*, 2016.
     case overlap
     /// And the share of their hull that neither fills (GIoU). Rezatofighi et al., 2019.
-    case generalized
+    case generalised
     /// And the centres' squared distance over that of the hull's corners (DIoU). Zheng et al., 2020.
     case distance
     /// And the difference of their aspect ratios (CIoU). Zheng et al., 2020. That part's weight counts as a constant.
@@ -60,7 +60,7 @@ extension Tensor {
         if measure == .overlap { return loss }
 
         let hullWidth = try a.right.maximum(b.right) - a.left.minimum(b.left), hullHeight = try a.bottom.maximum(b.bottom) - a.top.minimum(b.top)
-        if measure == .generalized {
+        if measure == .generalised {
             let hull = try hullWidth * hullHeight
             return try loss + (hull - union) / (hull + epsilon)
         }

@@ -9,7 +9,7 @@ import KeelKernels
 /// - Source: Graves et al., *Connectionist temporal classification*, 2006.
 struct CTCLoss: Primitive {
     let blank: Int
-    let zeroInfinity: Bool
+    let zeroesInfinity: Bool
     static var gradientReads: Reads { [.input(0), .input(1), .input(2), .input(3), .residual(0)] }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -85,7 +85,7 @@ struct CTCLoss: Primitive {
         }
         var sizes = keel_ctc(
             batch: Int64(x.size(0)), time: Int64(time), classes: Int64(classes), room: Int64(room), blank: Int64(blank),
-            zero_infinity: zeroInfinity ? 1 : 0, targets: labels, input_lengths: starts, target_lengths: ends)
+            zero_infinity: zeroesInfinity ? 1 : 0, targets: labels, input_lengths: starts, target_lengths: ends)
         try body(&sizes, x)
         withExtendedLifetime((x, targets, inputLengths, targetLengths)) {}
     }
@@ -130,7 +130,7 @@ struct CTCLoss: Primitive {
         }
         let loss = try (forward + constant(last)).logSumExp([1]).negated()
         let hopeless = try loss.isGreater(than: Tensor.full(1e29, [], x.dtype, on: device))
-        let infinity = try Tensor.full(zeroInfinity ? 0 : .infinity, [], x.dtype, on: device), zero = try Tensor.zeros([], x.dtype, on: device)
+        let infinity = try Tensor.full(zeroesInfinity ? 0 : .infinity, [], x.dtype, on: device), zero = try Tensor.zeros([], x.dtype, on: device)
         // Nothing was read of a sequence without steps.
         let empty = try Tensor((0..<batch).map { starts[$0] == 0 }).moved(to: device)
         let unread = try Tensor((0..<batch).map { counts[$0] == 0 }).moved(to: device).select(zero, infinity)
@@ -147,20 +147,20 @@ extension Tensor {
     /// - Unit: nats a sequence.
     /// - Parameters:
     ///   - blank: the class that stands for no label.
-    ///   - zeroInfinity: where a target has no alignment, because its sequence is too short, its loss is 0 instead of infinite. It has no
+    ///   - zeroesInfinity: where a target has no alignment, because its sequence is too short, its loss is 0 instead of infinite. It has no
     ///     gradient either way.
     /// - Numerics: in logarithms, the largest of each step taken off.
     /// - Errors: `TensorError.shape`, `.dtype`; `.argument` for lengths or a blank out of range; `.labelOutOfRange`.
     /// - Source: Graves et al., 2006.
     public func ctcLoss(
-        _ targets: Tensor, inputLengths: Tensor? = nil, targetLengths: Tensor, blank: Int = 0, zeroInfinity: Bool = false,
+        _ targets: Tensor, inputLengths: Tensor? = nil, targetLengths: Tensor, blank: Int = 0, zeroesInfinity: Bool = false,
         reduction: LossReduction = .mean
     ) throws(TensorError) -> Tensor {
         guard rank == 3 else { throw .rank(primitive: CTCLoss.name, expected: "log-probabilities [batch, time, classes]", shape) }
         let lengths = if let inputLengths { inputLengths } else {
             try Tensor.full(Double(shape.size(1)), [shape.size(0)], .int64, on: device)
         }
-        let losses = try apply(CTCLoss(blank: blank, zeroInfinity: zeroInfinity), [self, targets, lengths, targetLengths])
+        let losses = try apply(CTCLoss(blank: blank, zeroesInfinity: zeroesInfinity), [self, targets, lengths, targetLengths])
         guard reduction == .mean else { return try reduction.of(losses) }
         return try (losses / targetLengths.clipped(from: 1, to: .infinity).cast(to: dtype)).mean()
     }

@@ -9,26 +9,27 @@ internal import Keel
 public struct WeightedOrder: Sampler, Hashable, Codable {
     public let weights: [Double]
     public let count: Int
-    public let withReplacement: Bool
+    /// Whether an item that was drawn may be drawn again: with replacement.
+    public let putsBack: Bool
     public let seed: UInt64
 
     /// - Parameter count: draws of an epoch.
     /// - Precondition: weights are finite and not negative, with a finite sum; there are as many positive ones as
     ///   `count`, or one if items are put back.
-    public init(weights: [Double], count: Int, withReplacement: Bool, seed: UInt64) {
+    public init(weights: [Double], count: Int, putsBack: Bool, seed: UInt64) {
         precondition(
             weights.allSatisfy { $0 >= 0 } && weights.reduce(0, +).isFinite, "weights are finite and not negative")
         let usable = weights.count { $0 > 0 }
-        precondition(count > 0 && usable >= (withReplacement ? 1 : count), "there are enough items of positive weight")
+        precondition(count > 0 && usable >= (putsBack ? 1 : count), "there are enough items of positive weight")
         self.weights = weights
         self.count = count
-        self.withReplacement = withReplacement
+        self.putsBack = putsBack
         self.seed = seed
     }
 
     public func items(inEpoch epoch: Int) -> [Int] {
         var generator = Philox(seed: seed, stream: UInt64(epoch))
-        return withReplacement ? drawn(&generator) : first(&generator)
+        return putsBack ? drawn(&generator) : first(&generator)
     }
 
     private func drawn(_ generator: inout Philox) -> [Int] {

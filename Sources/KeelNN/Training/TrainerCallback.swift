@@ -71,7 +71,7 @@ public struct EarlyStopping<Network: Module>: TrainerCallback {
 }
 
 /// Lowers the learning rate of a training without a schedule by a `Plateau` of a measure.
-public struct LowersOnPlateau<Network: Module>: TrainerCallback {
+public struct LoweringOnPlateau<Network: Module>: TrainerCallback {
     public let measure: String
     private var plateau: Plateau
 

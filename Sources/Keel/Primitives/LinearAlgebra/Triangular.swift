@@ -74,11 +74,11 @@ extension Tensor {
     /// `x` with `self x = b`, where this tensor holds triangular matrices; their other halves aren't read.
     ///
     /// - Shapes: `[..., n, n]`, `b [..., n, k]` → `[..., n, k]`; leading axes broadcast.
-    /// - Parameter unitDiagonal: take the diagonal for ones.
+    /// - Parameter hasUnitDiagonal: whether the diagonal is taken for ones, whatever stands there.
     /// - Throws: `TensorError.matrix`, with the place in the stack, for a 0 on a diagonal.
-    public func solvedTriangular(_ b: Tensor, upper: Bool, unitDiagonal: Bool = false) throws(TensorError) -> Tensor {
+    public func solvedTriangular(_ b: Tensor, upper: Bool, hasUnitDiagonal: Bool = false) throws(TensorError) -> Tensor {
         let (a, b) = try stretched(to: b, in: TriangularSolve.name)
-        return try apply(TriangularSolve(isUpper: upper, isUnit: unitDiagonal), a, b)
+        return try apply(TriangularSolve(isUpper: upper, isUnit: hasUnitDiagonal), a, b)
     }
 
     /// Both tensors with the leading axes that they broadcast to.

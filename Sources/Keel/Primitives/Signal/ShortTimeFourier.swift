@@ -35,7 +35,7 @@ public struct ShortTimeFourier: Sendable {
     /// `[length]`.
     public let window: Tensor
     /// Whether frame `i` has its middle at `i * hop`: the signal is mirrored at its ends for that.
-    public let isCentered: Bool
+    public let isCentred: Bool
     /// Whether both directions carry a factor of `1/√length`.
     public let isNormalised: Bool
 
@@ -44,7 +44,7 @@ public struct ShortTimeFourier: Sendable {
     ///   - window: of `windowLength` numbers, with zeros around it up to `length`.
     /// - Throws: `TensorError.argument` unless `1 <= windowLength <= length` and `hop >= 1`.
     public init(
-        length: Int, hop: Int? = nil, window: WindowShape = .hann, windowLength: Int? = nil, isCentered: Bool = true, isNormalised: Bool = false
+        length: Int, hop: Int? = nil, window: WindowShape = .hann, windowLength: Int? = nil, isCentred: Bool = true, isNormalised: Bool = false
     ) throws(TensorError) {
         let inner = windowLength ?? length, step = hop ?? Swift.max(length / 4, 1)
         guard length >= 1 else { throw .argument(primitive: "ShortTimeFourier", name: "length", given: length, allowed: "1 and more") }
@@ -54,7 +54,7 @@ public struct ShortTimeFourier: Sendable {
         guard step >= 1 else { throw .argument(primitive: "ShortTimeFourier", name: "hop", given: step, allowed: "1 and more") }
         self.length = length
         self.hop = step
-        self.isCentered = isCentered
+        self.isCentred = isCentred
         self.isNormalised = isNormalised
         let before = (length - inner) / 2
         self.window = try window.window(inner, .float64).padded(0, before: before, after: length - inner - before)
@@ -67,7 +67,7 @@ public struct ShortTimeFourier: Sendable {
     public func callAsFunction(_ x: Tensor) throws(TensorError) -> Tensor {
         guard x.rank >= 1 else { throw .rank(primitive: "ShortTimeFourier", expected: "signals [..., t]", x.shape) }
         guard x.dtype.isFloat else { throw .dtype(primitive: "ShortTimeFourier", expected: "float32 or float64", x.dtype) }
-        let signal = isCentered ? try x.padded([(length / 2, length / 2)], .reflect) : x
+        let signal = isCentred ? try x.padded([(length / 2, length / 2)], .reflect) : x
         let frames = try signal.frames(length, hop: hop) * weights(like: x)
         return try frames.realFFT(scaling: scaling).transposed(-2, -3)
     }
@@ -84,8 +84,8 @@ public struct ShortTimeFourier: Sendable {
         let weights = try weights(like: transform), frames = try transform.shape.size(-2)
         let parts = try transform.transposed(-2, -3).inverseRealFFT(count: length, scaling: scaling) * weights
         let sum = try parts.overlapAdded(hop: hop), cover = try weights.squared().expanded(to: [frames, length]).overlapAdded(hop: hop)
-        let whole = try sum.shape.size(-1), start = isCentered ? length / 2 : 0
-        let end = count.map { start + $0 } ?? (isCentered ? whole - length / 2 : whole)
+        let whole = try sum.shape.size(-1), start = isCentred ? length / 2 : 0
+        let end = count.map { start + $0 } ?? (isCentred ? whole - length / 2 : whole)
         guard end >= start, end <= whole else {
             throw .argument(primitive: "ShortTimeFourier", name: "count", given: end - start, allowed: "0...\(whole - start)")
         }
