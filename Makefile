@@ -16,7 +16,8 @@ link := -Xlinker -rpath=/usr/lib/$(arch)-linux-gnu/openblas-openmp
 swift := swift
 # SwiftPM writes the settings of some packages in the order of a hash table. In another order it compiles them again.
 build := SWIFT_DETERMINISTIC_HASHING=1 $(swift) build -c release $(link)
-tests := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 $(swift) test -c release --skip-build --disable-xctest
+parallel := SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
+tests := $(parallel) $(swift) test -c release --skip-build --disable-xctest
 
 # Benchmarks. The peers lie beside the repository; their Python packages go to an environment outside of it. Times, memory and losses can be
 # measured in pieces: each adds lines to BENCH_OUT, of which `make bench-table` makes the table.
@@ -30,7 +31,7 @@ keel := $(CURDIR)/.build/release/keel-bench
 bench_python := $(BENCH_VENV)/bin/python
 measured := --peers $(PEERS) --out $(BENCH_OUT)
 
-.PHONY: help setup quickstart up build test acceptance install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table
+.PHONY: help setup quickstart up build test acceptance api sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
@@ -57,14 +58,40 @@ $(tests) --filter AcceptanceTests --skip BudgetTests
 $(tests) --filter BudgetTests
 endef
 
+# Kernels, BLAS and oneDNN as they are on a processor without AVX2.
+plain_tests := DNNL_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem $(parallel) .build/release/keel-plain-tests
+
 test: build ## builds everything and runs the tests; those that drive the real binary come last and alone
 	$(tests) --filter '^Keel'
+	$(plain_tests)
 	$(tests) --skip '^Keel|AcceptanceTests|ExamplesTests'
 	$(tests) --filter ExamplesTests
 	$(acceptance_tests)
 
 acceptance: build ## only the tests that drive the real binary over HTTP
 	$(acceptance_tests)
+
+api: build ## writes the lists of Keel's public names anew
+	SLIPWAY_WRITE_GOLDEN=api $(tests) --filter KeelAPITests
+
+# Leaks aren't looked for: pools and the run-time libraries keep their memory until the process ends.
+sanitizers := --sanitize=address --sanitize=undefined
+sanitized := ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+sanitize: setup ## runs Keel's tests under the address and undefined-behaviour sanitizers
+	$(build) --product keel-tests $(sanitizers) --scratch-path .build/sanitize
+	$(sanitized) $(parallel) .build/sanitize/release/keel-tests
+
+DECODER ?= png
+SECONDS ?= 60
+fuzz_folder := .build/fuzz/$(DECODER)
+# `--sanitize=fuzzer` links libFuzzer, but has only C report which branches are taken.
+fuzzing := --sanitize=fuzzer -Xswiftc -sanitize-coverage=edge,inline-8bit-counters,pc-table,trace-cmp -Xswiftc -DFUZZING
+
+fuzz: setup ## feeds DECODER (png, jpeg, table, ...) damaged files for SECONDS
+	$(build) --product fuzz $(sanitizers) $(fuzzing) --scratch-path .build/fuzz
+	@mkdir -p $(fuzz_folder)
+	$(sanitized) .build/fuzz/release/fuzz $(DECODER) $(fuzz_folder) -max_total_time=$(SECONDS) -timeout=10 -artifact_prefix=$(fuzz_folder)-
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
 	$(build) --product slipway

@@ -102,11 +102,20 @@ let package = Package(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
         .target(name: "BadInputs", path: "Tests/BadInputs"),
-        .testTarget(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"]),
-        .testTarget(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"]),
-        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["Golden"]),
         .target(name: "KeelDecoders", dependencies: ["Keel", "KeelData"], path: "Tests/KeelDecoders"),
-        .testTarget(name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], exclude: ["golden.py", "Golden"]),
+        // Keel's tests are plain targets: `KeelAPITests` brings them into the test bundle and two programs run them alone.
+        .target(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"], path: "Tests/KeelTests"),
+        .target(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"], path: "Tests/KeelNNTests"),
+        .target(
+            name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], path: "Tests/KeelDataTests",
+            exclude: ["golden.py", "Golden"]),
+        .testTarget(
+            name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
+        .executableTarget(
+            name: "keel-tests", dependencies: ["KeelTests", "KeelNNTests", "KeelDataTests"], path: "Tests/KeelRunner"),
+        .target(name: "KeelPlainProcessor", path: "Tests/KeelPlainProcessor"),
+        .executableTarget(name: "keel-plain-tests", dependencies: ["KeelTests", "KeelPlainProcessor"], path: "Tests/KeelPlainRunner"),
+        .testTarget(name: "KeelGoldenTests", dependencies: ["Keel", "KeelNN"], exclude: ["Golden"]),
         .target(name: "SlipwayDecoders", dependencies: ["KeelDecoders", "SlipwayTasks", "SlipwayDomain"], path: "Tests/SlipwayDecoders"),
         .executableTarget(name: "fuzz", dependencies: ["KeelDecoders", "SlipwayDecoders"], path: "Tests/Fuzz"),
         .target(

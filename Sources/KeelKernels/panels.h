@@ -14,7 +14,7 @@ typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 #define TILE_WIDTH 4
 
 // A tile's instruction set: where 512-bit registers are, it is as wide as they allow. Clang splits wide vectors unless told not to.
-#if defined(__x86_64__) && !defined(KEEL_PLAIN_C)
+#ifdef __x86_64__
 #define KEEL_WIDE __attribute__((target("arch=x86-64-v4"), min_vector_width(512)))
 KEEL_INLINE bool keel_is_wide(void) { return __builtin_cpu_supports("x86-64-v4"); }
 #else

@@ -7,8 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-// KEEL_PLAIN_C builds what a processor without AVX2 gets, on any processor, for tests.
-#if defined(__x86_64__) && !defined(KEEL_PLAIN_C)
+#ifdef __x86_64__
 #define KEEL_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define KEEL_CLONES
