@@ -44,7 +44,7 @@ void keel_reference_scatter(keel_scatter_op op, keel_dtype dtype, const keel_pic
                 const type x = ((const type *)updates)[(o * p->count + i) * p->inner + j];                             \
                 switch (op) {                                                                                          \
                 case KEEL_SCATTER_SET: *y = x; break;                                                                  \
-                case KEEL_SCATTER_ADD: *y += x; break;                                                                 \
+                case KEEL_SCATTER_ADD: *y = (type)((wide)*y + (wide)x); break;                                         \
                 case KEEL_SCATTER_MULTIPLY: *y = (type)((wide)*y * (wide)x); break;                                    \
                 case KEEL_SCATTER_MAXIMUM: *y = x != x || x > *y ? x : *y; break;                                      \
                 case KEEL_SCATTER_MINIMUM: *y = x != x || x < *y ? x : *y; break;                                      \
