@@ -2,7 +2,11 @@
 #include "include/parallel.h"
 #include "simd.h"
 
-#define REDUCE_REFERENCE(type, sum_type)                                                                               \
+#define PLUS(a, b) ((a) + (b))
+// Whole numbers wrap around.
+#define WRAPPING_PLUS(a, b) (int64_t)((uint64_t)(a) + (uint64_t)(b))
+
+#define REDUCE_REFERENCE(type, sum_type, plus)                                                                         \
     {                                                                                                                  \
         type *y = out;                                                                                                 \
         const type *v = x;                                                                                             \
@@ -11,7 +15,7 @@
                 const type *column = v + o * n * inner + i;                                                            \
                 if (op == KEEL_SUM || op == KEEL_MEAN) {                                                               \
                     sum_type sum = 0;                                                                                  \
-                    for (int64_t k = 0; k < n; k++) sum += (sum_type)column[k * inner];                                \
+                    for (int64_t k = 0; k < n; k++) sum = plus(sum, (sum_type)column[k * inner]);                      \
                     y[o * inner + i] = (type)(op == KEEL_SUM ? sum : n == 0 ? (sum_type)NAN : sum / (sum_type)n);      \
                 } else {                                                                                               \
                     type best = column[0];                                                                             \
@@ -26,12 +30,12 @@
 
 void keel_reference_reduce(keel_reduction_op op, keel_dtype dtype, int64_t outer, int64_t n, int64_t inner, void *out, const void *x) {
     switch (dtype) {
-    case KEEL_FLOAT32: REDUCE_REFERENCE(float, double) break;
-    case KEEL_FLOAT64: REDUCE_REFERENCE(double, double) break;
-    case KEEL_INT32: REDUCE_REFERENCE(int32_t, int64_t) break;
-    case KEEL_INT64: REDUCE_REFERENCE(int64_t, int64_t) break;
+    case KEEL_FLOAT32: REDUCE_REFERENCE(float, double, PLUS) break;
+    case KEEL_FLOAT64: REDUCE_REFERENCE(double, double, PLUS) break;
+    case KEEL_INT32: REDUCE_REFERENCE(int32_t, int64_t, WRAPPING_PLUS) break;
+    case KEEL_INT64: REDUCE_REFERENCE(int64_t, int64_t, WRAPPING_PLUS) break;
     case KEEL_UINT8:
-    case KEEL_BOOL: REDUCE_REFERENCE(uint8_t, int64_t) break;
+    case KEEL_BOOL: REDUCE_REFERENCE(uint8_t, int64_t, WRAPPING_PLUS) break;
     }
 }
 

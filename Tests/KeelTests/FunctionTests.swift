@@ -6,6 +6,14 @@ import Testing
     #expect(try a.remainder(over: b).elements(Int64.self) == [1, 2, -2, -1, 0, 0])
 }
 
+@Test(arguments: [CPU.shared, Reference.shared] as [any Device])
+func wholeNumbersWrapAroundWhereTheyAreAdded(on device: any Device) throws {
+    let x = try Tensor([.max, 1, 5] as [Int64], on: device)
+    #expect(try x.sum().elements(Int64.self) == [.min + 5])
+    let added = try x.scattered(parts: x, at: Tensor([1, 0, 2] as [Int64], on: device), .add)
+    #expect(try added.elements(Int64.self) == [.min, .min, 10])
+}
+
 /// Where 1 + x would have rounded all of x away.
 @Test func logarithmsAndExponentialsKeepTheirDigitsNearZero() throws {
     let x = try Tensor([1e-7, -1e-7, 3e-4, -3e-4, 0.01] as [Float])
