@@ -2,30 +2,17 @@ import Foundation
 import KeelDecoders
 import SlipwayDecoders
 
-/// `fuzz DECODER FILE...` runs a decoder over files. As `make fuzz` builds it, `fuzz DECODER FOLDER FLAG...` gives it over to libFuzzer, which
-/// makes new files from those of the folder, to begin with the decoder's seeds, for as long as they reach new code.
-@main
-struct Fuzz {
-    static let decoders = keelDecoders + slipwayDecoders
+// `fuzz DECODER FILE...` runs a decoder over files. As `make fuzz` builds it, `fuzz DECODER FOLDER FLAG...` is libFuzzer's program, which makes
+// new files from those of the folder, to begin with the decoder's seeds, for as long as they reach new code.
 
-    static func main() throws {
-        let arguments = CommandLine.arguments.dropFirst()
-        guard arguments.count > 1, let decoder = decoders.first(where: { $0.name == arguments.first }) else {
-            print("usage: fuzz DECODER FILE...\ndecoders: \(decoders.map(\.name).joined(separator: ", "))")
-            exit(2)
-        }
-        #if FUZZING
-        for (place, seed) in try decoder.seeds().enumerated() {
-            try Data(seed).write(to: URL(filePath: arguments[2]).appending(path: "seed-\(place)"))
-        }
-        chosen = decoder
-        var count = CommandLine.argc - 1
-        var rest = CommandLine.unsafeArgv + 1
-        exit(runFuzzer(&count, &rest, testOneInput))
-        #else
-        for path in arguments.dropFirst() { run(decoder, Array(try Data(contentsOf: URL(filePath: path)))) }
-        #endif
+/// The decoder that the first argument names.
+private func decoder(named name: String?) -> ByteDecoder {
+    let decoders = keelDecoders + slipwayDecoders
+    guard let found = decoders.first(where: { $0.name == name }) else {
+        print("usage: fuzz DECODER FILE...\ndecoders: \(decoders.map(\.name).joined(separator: ", "))")
+        exit(2)
     }
+    return found
 }
 
 private func run(_ decoder: ByteDecoder, _ bytes: [UInt8]) {
@@ -36,17 +23,35 @@ private func run(_ decoder: ByteDecoder, _ bytes: [UInt8]) {
 /// Set before the first file.
 private nonisolated(unsafe) var chosen: ByteDecoder?
 
-/// Its name is the one that libFuzzer's own `main`, which is linked and never called, refers to.
+/// Takes the decoder's name from the arguments, and writes the seeds.
+@_cdecl("LLVMFuzzerInitialize")
+public func initialize(
+    _ count: UnsafeMutablePointer<Int32>, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>
+) -> Int32 {
+    let words = CommandLine.arguments, named = decoder(named: words.dropFirst().first)
+    chosen = named
+    do {
+        for (place, seed) in try named.seeds().enumerated() where words.count > 2 {
+            try Data(seed).write(to: URL(filePath: words[2]).appending(path: "seed-\(place)"))
+        }
+    } catch { fatalError("\(error)") }
+    arguments.pointee[1] = arguments.pointee[0]
+    arguments.pointee += 1
+    count.pointee -= 1
+    return 0
+}
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
     if let chosen { run(chosen, Array(UnsafeBufferPointer(start: start, count: count))) }
     return 0
 }
-
-/// libFuzzer's `int LLVMFuzzerRunDriver(int *, char ***, int (*)(const uint8_t *, size_t))`.
-@_silgen_name("LLVMFuzzerRunDriver")
-private func runFuzzer(
-    _ count: UnsafeMutablePointer<Int32>, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
-    _ test: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
-) -> Int32
+#else
+@main
+struct Fuzz {
+    static func main() throws {
+        let arguments = CommandLine.arguments.dropFirst(), chosen = decoder(named: arguments.first)
+        for path in arguments.dropFirst() { run(chosen, Array(try Data(contentsOf: URL(filePath: path)))) }
+    }
+}
 #endif
