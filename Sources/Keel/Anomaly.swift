@@ -37,15 +37,15 @@ enum Anomaly {
 
     /// The first number that is infinite or NaN, and where it stands, as text.
     private static func firstNotFinite(_ tensor: Tensor) throws(TensorError) -> String? {
-        guard tensor.dtype == .float32 || tensor.dtype == .float64, tensor.storage.place.isHost else { return nil }
+        guard tensor.dtype.isFloat, tensor.storage.place.isHost else { return nil }
         let state = ThreadState.current
         state.isDetectingAnomalies = false
         defer { state.isDetectingAnomalies = true }
-        let x = try tensor.detached().contiguous(), count = Int64(x.count)
+        let dense = try tensor.detached().contiguous(), x = dense.dtype.isHalf ? try dense.cast(to: .float32) : dense, count = Int64(x.count)
         let isSingle = x.dtype == .float32
         let place = Int(isSingle ? keel_first_not_finite_f32(count, x.pointer(Float.self)) : keel_first_not_finite_f64(count, x.pointer(Double.self)))
         guard place >= 0 else { return nil }
         let number = isSingle ? Double(x.pointer(Float.self)[place]) : x.pointer(Double.self)[place]
-        return "\(number) at element \(place) of \(x.spec)"
+        return "\(number) at element \(place) of \(tensor.spec)"
     }
 }

@@ -30,6 +30,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
         let place = try commonPlace(P.name, inputs)
         let specs = SpecList(of: inputs)
         let outputs = try primitive.outputs(specs)
+        if anyHalf(inputs), !P.takesHalf { return try runWidened(primitive, inputs, outputs)[0] }
         let records = isRecording(inputs) && outputs[0].dtype.isFloat
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let view = try primitive.view(inputs[0]) {
             guard records else { return view }
@@ -57,6 +58,7 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorErro
     do throws(TensorError) {
         let specs = SpecList(of: inputs)
         let outputs = try primitive.outputs(specs)
+        if anyHalf(inputs), !P.takesHalf { return try runWidened(primitive, inputs, outputs) }
         let records = isRecording(inputs)
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let views = try primitive.views(inputs[0]) {
             return records ? recorded(views, recordedNode(primitive, inputs)) : views
@@ -91,6 +93,25 @@ private func runMany<P: Primitive>(
     return recorded(made, node)
 }
 
+/// Runs a primitive on float32 copies of the half floats among its inputs, and rounds what it makes to the kinds that its rule gave for the
+/// inputs as they are. The casts are primitives as any other: so gradients of every order find their way.
+@inline(never)
+private func runWidened<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: SpecList) throws(TensorError) -> [Tensor] {
+    var wide: [Tensor] = []
+    wide.reserveCapacity(inputs.count)
+    for i in 0..<inputs.count {
+        let input = inputs[i]
+        if let twin = (0..<i).first(where: { inputs[$0].body === input.body }) {
+            wide.append(wide[twin])
+        } else {
+            wide.append(input.dtype.isHalf ? try input.cast(to: .float32) : input)
+        }
+    }
+    var made = outputs.count == 1 ? [try run(primitive, Operands(wide))] : try runMany(primitive, Operands(wide))
+    for i in made.indices { made[i] = try made[i].cast(to: outputs[i].dtype) }
+    return made
+}
+
 @inline(__always)
 private func recordedNode<P: Primitive>(_ primitive: P, _ inputs: Operands) -> PrimitiveNode<P> {
     let node = PrimitiveNode(primitive, inputs)
@@ -108,11 +129,18 @@ private func recorded(_ outputs: [Tensor], _ node: Node) -> [Tensor] {
 }
 
 /// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded. What a checkpoint runs a
-/// second time doesn't update state again.
+/// second time doesn't update state again. Half floats are updated in float32 and rounded back, where the update's rule takes them.
 public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
     guard !ThreadState.current.isRecomputing else { return }
     let operands = Operands(inputs)
     let outputs = try primitive.outputs(SpecList(of: operands))
+    if anyHalf(operands), !P.takesHalf {
+        var wide = inputs
+        for i in wide.indices where wide[i].dtype.isHalf { wide[i] = try wide[i].detached().cast(to: .float32) }
+        try update(primitive, wide)
+        for i in P.overwrites where inputs[i].dtype.isHalf { try inputs[i].assign(wide[i].cast(to: inputs[i].dtype)) }
+        return
+    }
     let place = try commonPlace(P.name, operands)
     var written: [Tensor] = []
     for i in 0..<outputs.count {
@@ -129,6 +157,7 @@ private func execute<P: Primitive>(
     _ primitive: P, on place: Place, _ inputs: Operands, _ outputs: Operands
 ) throws(TensorError) {
     assert(primitives.contains { $0 == P.self } || !isOfKeel(P.self), "\(P.self) isn't in Primitives.swift")
+    assert(P.takesHalf || !anyHalf(inputs) && !anyHalf(outputs), "\(P.name) was to run on half floats")
     let state = ThreadState.current
     state.kernelsRunning += 1
     state.profile?.begin()
@@ -179,6 +208,13 @@ private func anyBlocked(_ inputs: Operands) -> Bool {
     var isBlocked = false
     for i in 0..<inputs.count { if inputs[i].descriptor.isBlocked { isBlocked = true } }
     return isBlocked
+}
+
+@inline(__always)
+private func anyHalf(_ tensors: Operands) -> Bool {
+    var isHalf = false
+    for i in 0..<tensors.count { if tensors[i].descriptor.spec.dtype.isHalf { isHalf = true } }
+    return isHalf
 }
 
 @inline(__always)

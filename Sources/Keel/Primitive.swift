@@ -14,10 +14,13 @@ public protocol Primitive: Hashable, Sendable {
     static var takesBlocked: Bool { get }
     /// Whether it may make a blocked output of plain inputs.
     static var makesBlocked: Bool { get }
+    /// Whether the kernels take half floats as they are, as those do which only move elements. Others are given float32 copies, and their
+    /// float32 outputs are rounded to the kinds that `outputs` says.
+    static var takesHalf: Bool { get }
     /// For state updates: output `i` is written over input `overwrites[i]`. Such a primitive runs through `update` only.
     static var overwrites: [Int] { get }
 
-    /// The shape and dtype rule.
+    /// The shape and dtype rule. Half floats are floats to it.
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList
 
     /// What the kernel appends to its outputs when a gradient will be wanted.
@@ -56,6 +59,7 @@ extension Primitive {
     public static var gradientReads: Reads { [] }
     public static var takesBlocked: Bool { false }
     public static var makesBlocked: Bool { false }
+    public static var takesHalf: Bool { false }
     public static var overwrites: [Int] { [] }
     public func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList() }
     public func layout(_ inputs: Operands, output: TensorSpec) -> Layout { .strided }

@@ -4,14 +4,16 @@ extension DType {
     /// Floats take in whole numbers, and these take in bools; of two kinds of one sort the wider one takes in the other. Floats that are equally
     /// wide, but different, meet in float32. Nothing else is promoted: products, convolutions and layers want one dtype.
     ///
-    /// |  | bool | uint8 | int32 | int64 | float32 | float64 |
-    /// |---|---|---|---|---|---|---|
-    /// | **bool** | bool | uint8 | int32 | int64 | float32 | float64 |
-    /// | **uint8** | uint8 | uint8 | int32 | int64 | float32 | float64 |
-    /// | **int32** | int32 | int32 | int32 | int64 | float32 | float64 |
-    /// | **int64** | int64 | int64 | int64 | int64 | float32 | float64 |
-    /// | **float32** | float32 | float32 | float32 | float32 | float32 | float64 |
-    /// | **float64** | float64 | float64 | float64 | float64 | float64 | float64 |
+    /// |  | bool | uint8 | int32 | int64 | bfloat16 | float16 | float32 | float64 |
+    /// |---|---|---|---|---|---|---|---|---|
+    /// | **bool** | bool | uint8 | int32 | int64 | bfloat16 | float16 | float32 | float64 |
+    /// | **uint8** | uint8 | uint8 | int32 | int64 | bfloat16 | float16 | float32 | float64 |
+    /// | **int32** | int32 | int32 | int32 | int64 | bfloat16 | float16 | float32 | float64 |
+    /// | **int64** | int64 | int64 | int64 | int64 | bfloat16 | float16 | float32 | float64 |
+    /// | **bfloat16** | bfloat16 | bfloat16 | bfloat16 | bfloat16 | bfloat16 | float32 | float32 | float64 |
+    /// | **float16** | float16 | float16 | float16 | float16 | float32 | float16 | float32 | float64 |
+    /// | **float32** | float32 | float32 | float32 | float32 | float32 | float32 | float32 | float64 |
+    /// | **float64** | float64 | float64 | float64 | float64 | float64 | float64 | float64 | float64 |
     ///
     /// - Source: as PyTorch's `torch.promote_types`, for these kinds.
     public func promoted(with other: DType) -> DType {

@@ -142,6 +142,8 @@ public final class Safetensors: Sendable {
         case .int64: "I64"
         case .uint8: "U8"
         case .bool: "BOOL"
+        case .bfloat16: "BF16"
+        case .float16: "F16"
         }
     }
 }

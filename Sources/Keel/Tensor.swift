@@ -151,6 +151,10 @@ extension Tensor {
         case .int64: try storeWhole(Int64.self)
         case .uint8: try storeWhole(UInt8.self)
         case .bool: store(value != 0)
+        case .bfloat16, .float16:
+            var (single, bits) = (Float(value), UInt16(0))
+            keel_reference_narrow(dtype == .bfloat16 ? KEEL_BFLOAT16 : KEEL_FLOAT16, 1, &bits, &single)
+            store(bits)
         }
         if storage.place.isHost {
             keel_fill(Int32(dtype.width), Int64(count), bytes, &element)
@@ -162,10 +166,11 @@ extension Tensor {
         }
     }
 
-    /// All elements in row-major order.
+    /// All elements in row-major order. Half floats are read as Float too.
     ///
     /// - Throws: `TensorError.dtype` where the tensor holds another kind of number.
     public func elements<T: TensorElement>(_ type: T.Type = Float.self) throws(TensorError) -> [T] {
+        if dtype.isHalf, T.dtype == .float32 { return try detached().cast(to: .float32).elements(type) }
         guard dtype == T.dtype else { throw .dtype(primitive: "elements", expected: "\(T.dtype)", dtype) }
         let plain = try contiguous()
         let count = count
@@ -178,7 +183,7 @@ extension Tensor {
         return Array(host)
     }
 
-    /// The only element.
+    /// The only element; of half floats, as Float too.
     ///
     /// - Throws: `TensorError.notScalar`; `TensorError.dtype`.
     public func item<T: TensorElement>(_ type: T.Type = Float.self) throws(TensorError) -> T {

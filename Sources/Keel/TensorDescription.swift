@@ -1,27 +1,54 @@
+import KeelKernels
+
 extension Tensor: CustomStringConvertible {
-    /// The numbers as NumPy prints them: aligned, with as many digits as tell them apart and eight after the point at most, the middle left out
-    /// beyond 1000 numbers; then dtype and shape.
+    /// The numbers as NumPy prints them: aligned, with as many digits as tell them from others of their kind and eight after the point at most,
+    /// the middle left out beyond 1000 numbers; then dtype and shape.
     public var description: String {
         guard let sizes = shape.sizes else { return "\(spec)" }
         do throws(TensorError) {
-            if sizes.isEmpty, dtype.isFloat { return try dtype == .float64 ? "\(item(Double.self)) \(spec)" : "\(cast(to: .float32).item(Float.self)) \(spec)" }
+            if sizes.isEmpty, dtype.isFloat { return try "\(digits()(0)) \(spec)" }
             let text = try sizes.contains(0) ? "[]" : NumberGrid(sizes, isSummarised: count > 1000).text(of: numbers())
             return "\(text) \(spec)"
         } catch { return "\(spec): \(error)" }
     }
 
-    /// All elements, as what prints alike.
+    /// What prints alike, by an element's place in row-major order.
     private func numbers() throws(TensorError) -> NumberTexts {
-        if dtype == .bool { return .words(try elements(Bool.self).map { $0 ? "True" : "False" }) }
-        if !dtype.isFloat { return .words(try cast(to: .int64).elements(Int64.self).map { "\($0)" }) }
-        if dtype == .float64 { return .decimals(try elements(Double.self).map { DecimalNumber("\($0)") }) }
-        return .decimals(try detached().cast(to: .float32).elements(Float.self).map { DecimalNumber("\($0)") })
+        switch dtype {
+        case .bool:
+            let x = try elements(Bool.self)
+            return .words { x[$0] ? "True" : "False" }
+        case .int32, .int64, .uint8:
+            let x = try cast(to: .int64).elements(Int64.self)
+            return .words { "\(x[$0])" }
+        case .float32, .float64, .bfloat16, .float16:
+            let digits = try digits()
+            return .decimals { DecimalNumber(digits($0)) }
+        }
+    }
+
+    /// Floats as Swift describes them, in the fewest digits that no other float of their kind is as near to.
+    private func digits() throws(TensorError) -> (Int) -> String {
+        switch dtype {
+        case .float64:
+            let x = try elements(Double.self)
+            return { "\(x[$0])" }
+        case .float16:
+            let x = try elements(Float16.self)
+            return { "\(x[$0])" }
+        case .bfloat16:
+            let x = try elements(Float.self)
+            return { "\(DecimalNumber("\(x[$0])").shortened(for: x[$0]))" }
+        default:
+            let x = try elements(Float.self)
+            return { "\(x[$0])" }
+        }
     }
 }
 
 private enum NumberTexts {
-    case words([String])
-    case decimals([DecimalNumber])
+    case words((Int) -> String)
+    case decimals((Int) -> DecimalNumber)
 }
 
 /// Which elements are shown, and where.
@@ -38,8 +65,8 @@ private struct NumberGrid {
     func text(of numbers: NumberTexts) -> String {
         let shown = places(0, 0), texts: [String]
         switch numbers {
-        case .words(let words): texts = shown.map { words[$0] }
-        case .decimals(let decimals): texts = DecimalNumber.texts(shown.map { decimals[$0] })
+        case .words(let word): texts = shown.map(word)
+        case .decimals(let decimal): texts = DecimalNumber.texts(shown.map(decimal))
         }
         let longest = texts.map(\.count).max() ?? 0
         var next = texts.map { String(repeating: " ", count: longest - $0.count) + $0 }.makeIterator()
@@ -108,6 +135,19 @@ private struct DecimalNumber {
         }
         while digits.last == 0 { digits.removeLast() }
         if digits.isEmpty { point = 0 }
+    }
+
+    /// For a bfloat16 with these digits: the number of the fewest digits that no other bfloat16 is as near to; four do for each.
+    func shortened(for number: Float) -> Float {
+        guard special == nil, !isZero else { return number }
+        for count in 1...4 {
+            let short = rounded(to: count)
+            guard var read = Float("\(sign)0.\(short.digits.map { "\($0)" }.joined())e\(short.point)") else { continue }
+            var bits: UInt16 = 0
+            keel_reference_narrow(KEEL_BFLOAT16, 1, &bits, &read)
+            if UInt32(bits) << 16 == number.bitPattern { return read }
+        }
+        return number
     }
 
     private var sign: String { isNegative ? "-" : "" }

@@ -174,6 +174,7 @@ void keel_reference_select(int32_t width, const keel_walk *w, void *out, const u
     }
     switch (width) {
     case 1: SELECT(uint8_t) break;
+    case 2: SELECT(uint16_t) break;
     case 4: SELECT(uint32_t) break;
     default: SELECT(uint64_t) break;
     }

@@ -27,6 +27,7 @@ typedef struct {
         else name##_steps(n, z, sz, c, sc, x, sx, y, sy);                                                              \
     }
 SELECT(uint8_t, select_1)
+SELECT(uint16_t, select_2)
 SELECT(uint32_t, select_4)
 SELECT(uint64_t, select_8)
 
@@ -43,6 +44,7 @@ static void select_some(const select_job *j, const int64_t *offsets, int64_t sta
     const uint8_t *c = j->condition + at[1];
     switch (j->width) {
     case 1: select_1(count, (uint8_t *)z, step[0], c, step[1], (const uint8_t *)x, step[2], (const uint8_t *)y, step[3]); break;
+    case 2: select_2(count, (void *)z, step[0], c, step[1], (const void *)x, step[2], (const void *)y, step[3]); break;
     case 4: select_4(count, (void *)z, step[0], c, step[1], (const void *)x, step[2], (const void *)y, step[3]); break;
     default: select_8(count, (void *)z, step[0], c, step[1], (const void *)x, step[2], (const void *)y, step[3]);
     }

@@ -23,6 +23,12 @@ static void copy_row(int32_t width, int64_t n, char *restrict out, int64_t so, c
     }
     switch (width) {
     case 1: for (int64_t i = 0; i < n; i++) out[i * so] = in[i * si]; break;
+    case 2: {
+        uint16_t *o = (uint16_t *)out;
+        const uint16_t *x = (const uint16_t *)in;
+        for (int64_t i = 0; i < n; i++) o[i * so] = x[i * si];
+        break;
+    }
     case 4: copy_row_4(n, (uint32_t *)out, so, (const uint32_t *)in, si); break;
     default: {
         uint64_t *o = (uint64_t *)out;
@@ -106,6 +112,7 @@ static void fill(void *context, int64_t begin, int64_t end) {
     const fill_job *j = context;
     switch (j->width) {
     case 1: memset((char *)j->out + begin, (int)j->value, (size_t)(end - begin)); break;
+    case 2: for (int64_t i = begin; i < end; i++) ((uint16_t *)j->out)[i] = (uint16_t)j->value; break;
     case 4:
         if ((uint32_t)j->value == 0) memset((uint32_t *)j->out + begin, 0, (size_t)(end - begin) * 4);
         else for (int64_t i = begin; i < end; i++) ((uint32_t *)j->out)[i] = (uint32_t)j->value;
@@ -117,6 +124,7 @@ static void fill(void *context, int64_t begin, int64_t end) {
 void keel_fill(int32_t width, int64_t count, void *out, const void *value) {
     fill_job j = {width, out, 0};
     if (width == 1) j.value = *(const uint8_t *)value;
+    else if (width == 2) j.value = *(const uint16_t *)value;
     else if (width == 4) j.value = *(const uint32_t *)value;
     else j.value = *(const uint64_t *)value;
     keel_parallel(count, 65536, fill, &j);

@@ -80,6 +80,7 @@ typedef struct {
         }                                                                                                              \
     }
 FILL_ROW(uint8_t, fill_row_1)
+FILL_ROW(uint16_t, fill_row_2)
 FILL_ROW(uint32_t, fill_row_4)
 FILL_ROW(uint64_t, fill_row_8)
 
@@ -102,6 +103,7 @@ static void pad_rows(void *context, int64_t begin, int64_t end) {
         char *y = job->y + row * size * job->width;
         switch (job->width) {
         case 1: fill_row_1(job, n, before, after, (uint8_t *)y, (const uint8_t *)x); break;
+        case 2: fill_row_2(job, n, before, after, (uint16_t *)(void *)y, (const uint16_t *)(const void *)x); break;
         case 4: fill_row_4(job, n, before, after, (uint32_t *)(void *)y, (const uint32_t *)(const void *)x); break;
         default: fill_row_8(job, n, before, after, (uint64_t *)(void *)y, (const uint64_t *)(const void *)x);
         }

@@ -94,6 +94,7 @@ typedef struct {
         }                                                                                                              \
     }
 TAKE(uint8_t, take_1)
+TAKE(uint16_t, take_2)
 TAKE(uint32_t, take_4)
 TAKE(uint64_t, take_8)
 
@@ -101,6 +102,7 @@ static void take_rows(void *context, int64_t begin, int64_t end) {
     const take_job *j = context;
     switch (j->width) {
     case 1: take_1(j->p, begin, end, (uint8_t *)j->out, (const uint8_t *)j->x); break;
+    case 2: take_2(j->p, begin, end, (uint16_t *)j->out, (const uint16_t *)j->x); break;
     case 4: take_4(j->p, begin, end, (uint32_t *)j->out, (const uint32_t *)j->x); break;
     default: take_8(j->p, begin, end, (uint64_t *)j->out, (const uint64_t *)j->x);
     }

@@ -28,10 +28,13 @@ public struct BatchNorm: Layer {
     /// The same with `addend`, of the shape of `x`, added before the rectifier.
     public func callAsFunction(_ x: Tensor, adding addend: Tensor?, in context: Context) throws(TensorError) -> Tensor {
         guard context.isTraining else {
-            let factor = try scale / (runningVariance + epsilon).squareRoot()
-            let y = try x.channelAffine(factor: factor, shift: bias - runningMean * factor)
-            guard let addend else { return try rectifier(y) }
-            return try rectifier(y + addend)
+            // Half floats are rounded once, at the end: a rounded shift may be off by more than what it leaves of `x * factor`.
+            let isHalf = x.dtype.isHalf && x.dtype == scale.dtype
+            func wide(_ tensor: Tensor) throws(TensorError) -> Tensor { isHalf ? try tensor.cast(to: .float32) : tensor }
+            let factor = try wide(scale) / (wide(runningVariance) + epsilon).squareRoot()
+            var y = try wide(x).channelAffine(factor: factor, shift: wide(bias) - wide(runningMean) * factor)
+            if let addend { y = try y + addend }
+            return try rectifier(y).cast(to: x.dtype)
         }
         let batch = try x.batchNormalised(scale: scale, bias: bias, epsilon: epsilon, adding: addend, rectifier: rectifier)
         var samples = Dimension(1)

@@ -102,6 +102,17 @@ extension Module {
         return copy
     }
 
+    /// The same layer with its floats, parameters and buffers, as another kind of float, in memory of its own: half of it for `.bfloat16` and
+    /// `.float16`. Its input has to be of that kind. For predicting and storing; what is trained stays float32 (see `DType`).
+    ///
+    /// - Throws: `TensorError.dtype` for a kind that isn't a float.
+    public func cast(to dtype: DType) throws(TensorError) -> Self {
+        guard dtype.isFloat else { throw TensorError(.dtype(primitive: "cast of a layer", expected: "a kind of float", dtype)) }
+        var copy = try copied()
+        try copy.forEachState { (_, _, tensor) throws(TensorError) in if tensor.dtype.isFloat { tensor = try tensor.cast(to: dtype) } }
+        return copy
+    }
+
     /// Writes all state to a safetensors file, whole or not at all.
     public func save(to path: String, metadata: [String: String] = [:]) throws(TensorError) {
         var tensors: [(name: String, tensor: Tensor)] = []
@@ -109,7 +120,8 @@ extension Module {
         try Safetensors.write(tensors, metadata: metadata, to: path)
     }
 
-    /// Takes all state from a safetensors file: each piece by its name, shape and dtype.
+    /// Takes all state from a safetensors file: each piece by its name, shape and dtype. Half floats of a file are widened where the layer has
+    /// float32.
     ///
     /// State that lies in a store's flat memory is overwritten there; other state is replaced. Nothing changes unless all fits.
     ///
@@ -123,10 +135,11 @@ extension Module {
         for part in try state() {
             let name = prefix + part.name
             guard let entry = file[name] else { throw TensorError(.missingState(name: name, path: file.path)) }
-            guard entry.shape == part.tensor.shape, entry.dtype == part.tensor.dtype else {
+            let dtype = part.tensor.dtype
+            guard entry.shape == part.tensor.shape, entry.dtype == dtype || entry.dtype.isHalf && dtype == .float32 else {
                 throw TensorError(.stateMismatch(name: name, expected: "\(part.tensor.spec)", given: "\(entry.dtype)\(entry.shape)"))
             }
-            loaded[part.name] = try file.tensor(named: name)
+            loaded[part.name] = try file.tensor(named: name)?.cast(to: dtype)
         }
         if !allowingMore {
             for entry in file.entries where entry.name.hasPrefix(prefix) && loaded[String(entry.name.dropFirst(prefix.count))] == nil {

@@ -31,7 +31,8 @@ public final class ParameterStore {
 
     /// - Parameters:
     ///   - groups: how a parameter is trained; nil keeps it as it is and spares its gradient.
-    /// - Throws: `TensorError.dtype` for a parameter that isn't float32.
+    /// - Throws: `TensorError.dtype` for a parameter that isn't float32: a step is often less than half a unit of a half float. A layer that was
+    ///   loaded in one is trained as `layer.cast(to: .float32)`.
     public init<M: Module>(
         _ layer: inout M, groups: (_ name: String, _ shape: Shape) -> ParameterGroup? = { _, _ in ParameterGroup() }
     ) throws(TensorError) {

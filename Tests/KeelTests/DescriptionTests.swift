@@ -19,6 +19,13 @@ private let printed: [Printed] = [
     Printed(text: "[0.33333333 0.66666667] float64[2]") { try Tensor([1.0 / 3, 2.0 / 3]) },
     Printed(text: "[   0    1    2 ...  998  999 1000] int32[1001]") { try Tensor((0..<1001).map { Int32($0) }) },
     Printed(text: "[ 1.0e+10 -2.5e-03] float32[2]") { try Tensor([Float(1e10), -2.5e-3]) },
+    Printed(text: "[ 0.1    -2.      0.3333     nan] float16[4]") { try Tensor([Float16(0.1), -2, 1.0 / 3, .nan]) },
+    Printed(text: "[6.e-08 1.e+00] float16[2]") { try Tensor([Float16.leastNonzeroMagnitude, 1]) },
+    Printed(text: "0.1 float16[]") { try Tensor(Float16(0.1)) },
+    // As the package ml_dtypes has NumPy print them, but for its zeros at the end.
+    Printed(text: "[ 0.1   -2.     0.334    inf] bfloat16[4]") { try Tensor([Float(0.1), -2, 1.0 / 3, .infinity]).cast(to: .bfloat16) },
+    Printed(text: "0.334 bfloat16[]") { try Tensor(Float(1) / 3).cast(to: .bfloat16) },
+    Printed(text: "[3.39e+38 9.00e-41 0.00e+00] bfloat16[3]") { try Tensor([Float(3.3895e38), Float(bitPattern: 0x10000), 0]).cast(to: .bfloat16) },
     Printed(text: "[0.1] float32[1]") { try Tensor([Float(0.1)]) },
     Printed(text: "[3.] float32[1]") { try Tensor([Float(3)]) },
     Printed(

@@ -6,7 +6,14 @@ import Testing
     let order: [DType] = [.bool, .uint8, .int32, .int64, .float32, .float64]
     for (i, a) in order.enumerated() {
         for (k, b) in order.enumerated() { #expect(a.promoted(with: b) == order[max(i, k)], "\(a), \(b)") }
+        for half in [DType.bfloat16, .float16] {
+            let common = a.isFloat ? a : half
+            #expect(a.promoted(with: half) == common && half.promoted(with: a) == common, "\(a), \(half)")
+        }
     }
+    #expect(DType.bfloat16.promoted(with: .bfloat16) == .bfloat16 && DType.float16.promoted(with: .float16) == .float16)
+    #expect(DType.bfloat16.promoted(with: .float16) == .float32 && DType.float16.promoted(with: .bfloat16) == .float32)
+    #expect(Set(order + [.bfloat16, .float16]) == Set(DType.allCases))
 }
 
 @Test func arithmeticOfTwoKindsIsDoneInTheirCommonKind() throws {
@@ -17,6 +24,11 @@ import Testing
         #expect(try (bytes * Tensor([Int32(2), 3]).moved(to: device)).moved(to: CPU.shared).elements(Int32.self) == [400, 300])
         #expect(try single.maximum(bools).moved(to: CPU.shared).elements() == [1, 1.5])
         #expect(try whole.isLess(than: single).moved(to: CPU.shared).elements(Bool.self) == [false, true])
+        let (half, other) = (try single.cast(to: .bfloat16), try single.cast(to: .float16))
+        #expect((try half + other).dtype == .float32)
+        #expect(try (half * whole).moved(to: CPU.shared).elements() == [1.5, -3])
+        #expect((try half * whole).dtype == .bfloat16)
+        #expect(try half.isLess(than: other).moved(to: CPU.shared).elements(Bool.self) == [false, false])
         #expect(try bools.select(whole, single).moved(to: CPU.shared).elements() == [3, 1.5])
     }
 }

@@ -71,19 +71,34 @@ private let rejections: [Rejection] = [
     // Kinds of numbers.
     Rejection("Affine: float32 and int64 don't mix; cast one of them") { _ = try zeros(1, 2).affine(zeros(1, 2, dtype: .int64)) },
     Rejection("Add: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool) + zeros(2, dtype: .bool) },
-    Rejection("Exp: needs float32 or float64, was given int64") { _ = try zeros(2, dtype: .int64).exp() },
+    Rejection("Exp: needs floats, was given int64") { _ = try zeros(2, dtype: .int64).exp() },
     Rejection("Relu: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool).relu() },
     Rejection("MatMul: float32 and float64 don't mix; cast one of them") { _ = try zeros(2, 2).matmul(zeros(2, 2, dtype: .float64)) },
-    Rejection("MatMul: needs float32 or float64, was given int32") { _ = try zeros(2, 2, dtype: .int32).matmul(zeros(2, 2, dtype: .int32)) },
+    Rejection("MatMul: needs floats, was given int32") { _ = try zeros(2, 2, dtype: .int32).matmul(zeros(2, 2, dtype: .int32)) },
     Rejection("Conv: float32 and float64 don't mix; cast one of them") { _ = try zeros(1, 1, 3, 3).conv2D(zeros(1, 1, 3, 3, dtype: .float64)) },
-    Rejection("MaxPool: needs float32 or float64, was given uint8") { _ = try zeros(1, 1, 3, 3, dtype: .uint8).maxPool2D(2) },
-    Rejection("Softmax: needs float32 or float64, was given int64") { _ = try zeros(2, dtype: .int64).softmax() },
+    Rejection("MaxPool: needs floats, was given uint8") { _ = try zeros(1, 1, 3, 3, dtype: .uint8).maxPool2D(2) },
+    Rejection("Softmax: needs floats, was given int64") { _ = try zeros(2, dtype: .int64).softmax() },
     Rejection("Where: needs a bool condition, was given float32") { _ = try zeros(2).select(zeros(2), zeros(2)) },
     Rejection("ReduceSum: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool).sum() },
-    Rejection("ReduceMean: needs float32 or float64, was given int64") { _ = try zeros(2, dtype: .int64).mean() },
+    Rejection("ReduceMean: needs floats, was given int64") { _ = try zeros(2, dtype: .int64).mean() },
     Rejection("Gather: needs int64 or int32 indices, was given float32") { _ = try zeros(3, 2).gathered(zeros(2)) },
     Rejection("SoftmaxCrossEntropyLoss: needs int64 or int32 labels, was given float32") { _ = try zeros(6, 2).softmaxCrossEntropy(zeros(6)) },
     Rejection("elements: needs int64, was given float32") { _ = try zeros(2).elements(Int64.self) },
+    Rejection("elements: needs float64, was given bfloat16") { _ = try zeros(2, dtype: .bfloat16).elements(Double.self) },
+    Rejection("MatMul: bfloat16 and float32 don't mix; cast one of them") { _ = try zeros(2, 2, dtype: .bfloat16).matmul(zeros(2, 2)) },
+    Rejection("MatMul: float16 and bfloat16 don't mix; cast one of them") {
+        _ = try zeros(2, 2, dtype: .float16).matmul(zeros(2, 2, dtype: .bfloat16))
+    },
+    Rejection("MatMul: the inner dimensions of [2, 3] and [2, 3] differ: the last axis of the first must equal the last but one of the second") {
+        _ = try zeros(2, 3, dtype: .float16).matmul(zeros(2, 3, dtype: .float16))
+    },
+    Rejection("LayerNormalization: bfloat16 and float32 don't mix; cast one of them") {
+        _ = try zeros(2, 3, dtype: .bfloat16).layerNormalised(scale: zeros(3), bias: zeros(3), epsilon: 1e-5)
+    },
+    Rejection("SoftmaxCrossEntropyLoss: needs float16 weights [2], was given [2]") {
+        _ = try zeros(6, 2, dtype: .float16).softmaxCrossEntropy(zeros(6, dtype: .int64), classWeights: zeros(2))
+    },
+    Rejection("Gather: needs int64 or int32 indices, was given float16") { _ = try zeros(2).gathered(zeros(2, dtype: .float16)) },
 
     // Axes, indices and arguments.
     Rejection("ReduceSum: [2, 3] has no axis 2") { _ = try zeros(2, 3).sum([2]) },
@@ -150,6 +165,12 @@ private let rejections: [Rejection] = [
     Rejection("backward: needs a seed of [2], was given [3]") { try zeros(2).requiringGradient().exp().backward(seed: zeros(3)) },
     Rejection("Assign: needs [2], was given [3]") { try zeros(2).assign(zeros(3)) },
     Rejection("Assign: float32 and int64 don't mix; cast one of them") { try zeros(2).assign(zeros(2, dtype: .int64)) },
+    Rejection("Assign: bfloat16 and float32 don't mix; cast one of them") { try zeros(2, dtype: .bfloat16).assign(zeros(2)) },
+    Rejection("ScaleInPlace: needs float32 and a float32 factor, was given bfloat16") { try zeros(2, dtype: .bfloat16).scaleInPlace(by: zeros()) },
+    Rejection("SGDStep: needs float32, was given bfloat16") {
+        let half = try zeros(2, dtype: .bfloat16)
+        try update(SGDStep(momentum: 0, decay: 0, rateFactor: 1, isNesterov: false), [half, half, half, zeros()])
+    },
     Rejection("ScaleInPlace: needs float32 and a float32 factor, was given float64") { try zeros(2, dtype: .float64).scaleInPlace(by: zeros()) },
     Rejection("SGDStep: needs flat [2], was given [3]") {
         try update(SGDStep(momentum: 0, decay: 0, rateFactor: 1, isNesterov: false), [zeros(2), zeros(3), zeros(2), zeros()])

@@ -33,6 +33,27 @@ private func file(_ header: String, _ bytes: Int, length: UInt64? = nil) -> [UIn
     }
 }
 
+@Test func halfFloatsAreWrittenAndReadToTheBit() throws {
+    try withFolder { folder in
+        let path = folder + "/a.safetensors", patterns = (0...0xffff).map { UInt16($0) }
+        func bits(_ dtype: DType) throws -> Tensor {
+            try Tensor([256, 256], dtype) { (target) throws(TensorError) in patterns.withUnsafeBytes { target.copyMemory(from: $0) } }
+        }
+        try Safetensors.write([("a", bits(.bfloat16)), ("b", bits(.float16).transposed()), ("c", Tensor(Float16(0.1)))], to: path)
+        let text = try String(decoding: Data(contentsOf: URL(fileURLWithPath: path)).prefix(250), as: UTF8.self)
+        #expect(text.contains(#""a":{"dtype":"BF16","shape":[256,256],"data_offsets":[0,131072]}"#))
+        #expect(text.contains(#""b":{"dtype":"F16","shape":[256,256],"data_offsets":[131072,262144]}"#))
+        let read = try Safetensors(reading: path)
+        func bits(of tensor: Tensor?) throws -> [UInt16] {
+            try #require(tensor).withBytes { bytes in Array(bytes.bindMemory(to: UInt16.self)) }
+        }
+        #expect(read["a"]?.dtype == .bfloat16 && read["b"]?.dtype == .float16)
+        #expect(try bits(of: read.tensor(named: "a")) == patterns)
+        #expect(try bits(of: read.tensor(named: "b")?.transposed()) == patterns)
+        #expect(try read.tensor(named: "c")?.item(Float16.self) == 0.1)
+    }
+}
+
 private let one = #"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#
 private let hostile: [(String, [UInt8])] = [
     ("empty file", []), ("pickle", [0x80, 4, 0x95] + [UInt8](repeating: 0, count: 40)), ("length past the end", file("{}", 90, length: 10 << 20)),
@@ -43,6 +64,7 @@ private let hostile: [(String, [UInt8])] = [
     ("one name twice", file(#"{"a":\#(one),"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8)),
     ("a hole", file(#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8)), ("bytes at the end", file(#"{"a":\#(one)}"#, 8)),
     ("a wrong size", file(#"{"a":{"dtype":"F64","shape":[1],"data_offsets":[0,4]}}"#, 4)), ("a negative size", file(#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, 4)),
+    ("half floats of a wrong size", file(#"{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,8]}}"#, 8)),
     ("an unknown kind", file(#"{"a":{"dtype":"X9","shape":[1],"data_offsets":[0,4]}}"#, 4)), ("no JSON", file("hello", 4)),
     ("deep nesting", file(String(repeating: #"{"a":"#, count: 10_000), 0)), ("text that doesn't end", file(#"{"a"#, 0)),
     ("half a surrogate", file(#"{"\ud800":\#(one)}"#, 4)), ("nine axes", file(#"{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#, 4)),

@@ -54,7 +54,7 @@ struct AdaptiveMaxPool2D: Primitive {
 }
 
 private func checkAdaptive(_ x: TensorSpec, _ size: Pair, _ name: String) throws(TensorError) {
-    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", x.dtype) }
+    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "floats", x.dtype) }
     guard x.shape.rank == 4 else { throw .rank(primitive: name, expected: "a picture [n, c, h, w]", x.shape) }
     guard size.height >= 1, size.width >= 1 else {
         throw .argument(primitive: name, name: "size", given: "\(size.height) x \(size.width)", allowed: "1 and more")

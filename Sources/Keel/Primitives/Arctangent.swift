@@ -6,7 +6,7 @@ struct Arctangent: Primitive {
     static var gradientReads: Reads { .input(0) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         return SpecList(inputs[0])
     }
 

@@ -16,7 +16,7 @@ struct Attention: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let q = inputs[0]
-        guard q.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", q.dtype) }
+        guard q.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", q.dtype) }
         guard q.shape.rank == 3 else { throw .rank(primitive: Self.name, expected: "[batch, time, features]", q.shape) }
         let parts = isPacked ? 3 : 1, all = try q.shape.size(2), width = all / parts
         let keys = try isPacked ? q.shape.size(1) : inputs[1].shape.size(1)

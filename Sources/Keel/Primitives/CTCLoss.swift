@@ -14,7 +14,7 @@ struct CTCLoss: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let x = inputs[0]
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64 log-probabilities", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float log-probabilities", x.dtype) }
         guard x.shape.rank == 3 else { throw .rank(primitive: Self.name, expected: "log-probabilities [batch, time, classes]", x.shape) }
         for i in 1...3 where inputs[i].dtype != .int64 {
             throw .dtype(primitive: Self.name, expected: "int64 \(i == 1 ? "targets" : "lengths")", inputs[i].dtype)

@@ -54,6 +54,7 @@ struct Compare: Primitive {
 /// - Source: ONNX `Where`, opset 16.
 struct Select: Primitive {
     static var onnxName: String? { "Where" }
+    static var takesHalf: Bool { true }
     static var gradientReads: Reads { .input(0) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {

@@ -17,7 +17,7 @@ struct Conv2D: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (x, weight) = (inputs[0].shape, inputs[1].shape)
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         for i in 1..<inputs.count where inputs[i].dtype != inputs[0].dtype {
             throw TensorError(.dtypesDiffer(primitive: Self.name, inputs[0].dtype, inputs[i].dtype))
         }

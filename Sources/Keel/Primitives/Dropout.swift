@@ -14,7 +14,7 @@ struct Dropout: Primitive {
     static var gradientReads: Reads { .input(1) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         guard inputs[1] == TensorSpec([2], .int64) else { throw .shape(primitive: Self.name, expected: "a key and a counter, int64[2]", inputs[1].shape) }
         guard rate >= 0, rate < 1 else { throw .argument(primitive: Self.name, name: "rate", given: rate, allowed: "0..<1") }
         return SpecList(inputs[0])

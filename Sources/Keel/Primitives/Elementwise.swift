@@ -18,7 +18,7 @@ extension UnaryElementwise {
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let input = inputs[0]
         guard input.dtype.isFloat || Self.takesIntegers && input.dtype != .bool else {
-            throw .dtype(primitive: Self.name, expected: Self.takesIntegers ? "numbers" : "float32 or float64", input.dtype)
+            throw .dtype(primitive: Self.name, expected: Self.takesIntegers ? "numbers" : "floats", input.dtype)
         }
         return SpecList(input)
     }
@@ -61,7 +61,7 @@ extension BinaryElementwise {
         let (a, b) = (inputs[0], inputs[1])
         guard a.dtype == b.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, a.dtype, b.dtype)) }
         guard a.dtype.isFloat || Self.takesIntegers && a.dtype != .bool else {
-            throw .dtype(primitive: Self.name, expected: Self.takesIntegers ? "numbers" : "float32 or float64", a.dtype)
+            throw .dtype(primitive: Self.name, expected: Self.takesIntegers ? "numbers" : "floats", a.dtype)
         }
         if a.shape == b.shape { return SpecList(a) }
         return SpecList(TensorSpec(try a.shape.broadcast(with: b.shape, in: Self.name), a.dtype))

@@ -24,7 +24,7 @@ struct GRU: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let x = inputs[0]
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         guard x.shape.rank == 3 else { throw .rank(primitive: Self.name, expected: "x [batch, time, features]", x.shape) }
         guard x.shape[1].number != 0 else { throw .shape(primitive: Self.name, expected: "a step at least", x.shape) }
         guard inputs[2].shape.rank == 2 else { throw .rank(primitive: Self.name, expected: "recurrent weights [3 * hidden, hidden]", inputs[2].shape) }

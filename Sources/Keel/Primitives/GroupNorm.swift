@@ -16,7 +16,7 @@ struct GroupNorm: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let x = inputs[0]
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         guard x.shape.rank >= 2 else { throw .rank(primitive: Self.name, expected: "[n, c, ...]", x.shape) }
         for i in 1...2 {
             guard inputs[i].dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, x.dtype, inputs[i].dtype)) }

@@ -9,6 +9,7 @@ import KeelKernels
 struct Gather: Primitive {
     let axis: Int
     static var onnxName: String? { "Gather" }
+    static var takesHalf: Bool { true }
     static var gradientReads: Reads { .input(1) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -60,7 +61,7 @@ struct ScatterAdd: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         try checkIndices(inputs[1].dtype, Self.name)
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         let expected = try Gather(axis: axis).outputs(SpecList([TensorSpec(input, inputs[0].dtype), inputs[1]]))
         guard expected[0].shape == inputs[0].shape else { throw .shape(primitive: Self.name, expected: "\(expected[0].shape)", inputs[0].shape) }
         return SpecList(TensorSpec(input, inputs[0].dtype))
@@ -148,5 +149,7 @@ extension Tensor {
     public func gathered(_ indices: Tensor, axis: Int = 0) throws(TensorError) -> Tensor { try apply(Gather(axis: axis), self, indices) }
 
     /// Indices as rows of zeros with a one.
-    public func oneHot(_ depth: Int, _ dtype: DType = .float32) throws(TensorError) -> Tensor { try apply(OneHot(depth: depth, dtype: dtype), self) }
+    public func oneHot(_ depth: Int, _ dtype: DType = .float32) throws(TensorError) -> Tensor {
+        try apply(OneHot(depth: depth, dtype: dtype.isHalf ? .float32 : dtype), self).cast(to: dtype)
+    }
 }

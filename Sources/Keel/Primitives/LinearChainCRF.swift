@@ -132,7 +132,7 @@ struct Viterbi: Primitive {
 
 private func checkChain(_ inputs: SpecList, _ name: String) throws(TensorError) {
     let x = inputs[0]
-    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64 emissions", x.dtype) }
+    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float emissions", x.dtype) }
     guard x.shape.rank == 3, x.shape[2].number != 0 else { throw .rank(primitive: name, expected: "emissions [batch, time, tags]", x.shape) }
     for (i, shape) in [(1, Shape(x.shape[2], x.shape[2])), (2, Shape(x.shape[2])), (3, Shape(x.shape[2]))] {
         guard inputs[i].dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: name, x.dtype, inputs[i].dtype)) }

@@ -14,7 +14,7 @@ struct SoftmaxCrossEntropy: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (logits, labels) = (inputs[0], inputs[1])
-        guard logits.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64 logits", logits.dtype) }
+        guard logits.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float logits", logits.dtype) }
         guard logits.shape.rank >= 2, logits.shape[-1].number != 0 else { throw .rank(primitive: Self.name, expected: "logits [rows, classes]", logits.shape) }
         guard labels.dtype == .int64 || labels.dtype == .int32 else { throw .dtype(primitive: Self.name, expected: "int64 or int32 labels", labels.dtype) }
         let rows = logits.shape.dropLast(1), classes = logits.shape[-1]

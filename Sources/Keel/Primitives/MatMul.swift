@@ -73,7 +73,7 @@ struct MatMul: Primitive {
         guard inputs[0].dtype == inputs[1].dtype else {
             throw TensorError(.dtypesDiffer(primitive: Self.name, inputs[0].dtype, inputs[1].dtype))
         }
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         guard a.rank >= 2 else { throw .rank(primitive: Self.name, expected: "two axes at least", a) }
         guard b.rank >= 2 else { throw .rank(primitive: Self.name, expected: "two axes at least", b) }
         guard a[-1] == b[-2] else { throw .innerDimensions(primitive: Self.name, a, b) }

@@ -3,6 +3,7 @@
 /// - Gradient: `dy`, moved back.
 struct Move: Primitive {
     let from, to: Place
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }

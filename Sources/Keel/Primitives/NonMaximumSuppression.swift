@@ -14,7 +14,7 @@ struct NonMaximumSuppression: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (boxes, scores) = (inputs[0], inputs[1])
-        guard boxes.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", boxes.dtype) }
+        guard boxes.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", boxes.dtype) }
         guard scores.dtype == boxes.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, boxes.dtype, scores.dtype)) }
         guard boxes.shape.rank == 3, boxes.shape[2].number == 4 else { throw .shape(primitive: Self.name, expected: "boxes [n, count, 4]", boxes.shape) }
         guard scores.shape.rank == 3, scores.shape[0] == boxes.shape[0], scores.shape[2] == boxes.shape[1] else {

@@ -231,7 +231,7 @@ struct RunningStatistic: Primitive {
     static var overwrites: [Int] { [0] }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         guard inputs[0] == inputs[1] else { throw .shape(primitive: Self.name, expected: "\(inputs[0])", inputs[1].shape) }
         return SpecList(inputs[0])
     }
@@ -269,7 +269,7 @@ struct LayerNorm: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let x = inputs[0]
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         guard x.shape.rank >= 1, x.shape[-1].number != 0 else { throw .rank(primitive: Self.name, expected: "a last axis of one number at least", x.shape) }
         for i in 1...2 {
             guard inputs[i].dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, x.dtype, inputs[i].dtype)) }
@@ -367,7 +367,7 @@ struct LayerNormGradient: Primitive {
 /// Checks `x [n, c, ...]` and two vectors `[c]`.
 private func channels(_ inputs: SpecList, _ name: String) throws(TensorError) -> Dimension {
     let x = inputs[0]
-    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", x.dtype) }
+    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "floats", x.dtype) }
     guard x.shape.rank >= 2 else { throw .rank(primitive: name, expected: "[n, c, ...]", x.shape) }
     for i in 1...2 {
         guard inputs[i].dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: name, x.dtype, inputs[i].dtype)) }

@@ -31,6 +31,7 @@ struct Pad: Primitive {
     let after: [Int]
     let mode: PaddingMode
     static var onnxName: String? { "Pad" }
+    static var takesHalf: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape
@@ -124,7 +125,7 @@ struct Unpad: Primitive {
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         var shape = inputs[0].shape
         let place = try shape.place(of: axis, in: Self.name)
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         if let size = shape[place].number, size < before + after {
             throw .shape(primitive: Self.name, expected: "\(before + after) elements at least along axis \(place)", shape)
         }

@@ -206,7 +206,7 @@ struct AveragePool2DGradient: Primitive {
 struct Pair: Hashable, Sendable { let height, width: Int }
 
 private func pooled(_ x: TensorSpec, _ kernel: Pair, _ sliding: Sliding, _ name: String) throws(TensorError) -> TensorSpec {
-    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", x.dtype) }
+    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "floats", x.dtype) }
     guard x.shape.rank == 4 else { throw .rank(primitive: name, expected: "a picture [n, c, h, w]", x.shape) }
     try sliding.check(name)
     guard sliding.dilation == (1, 1) else { throw .argument(primitive: name, name: "dilation", given: "\(sliding.dilation)", allowed: "1") }

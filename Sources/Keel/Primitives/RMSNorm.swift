@@ -13,7 +13,7 @@ struct RMSNorm: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (x, scale) = (inputs[0], inputs[1])
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         guard x.shape.rank >= 1, x.shape[-1].number != 0 else { throw .rank(primitive: Self.name, expected: "a last axis of one number at least", x.shape) }
         guard scale.dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, x.dtype, scale.dtype)) }
         guard scale.shape == Shape(x.shape[-1]) else { throw .shape(primitive: Self.name, expected: "[\(x.shape[-1])]", scale.shape) }

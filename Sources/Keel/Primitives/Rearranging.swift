@@ -7,6 +7,7 @@
 struct Flip: Primitive {
     static var isLinear: Bool { true }
     let axes: AxisSet
+    static var takesHalf: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
 
@@ -34,6 +35,7 @@ struct Split: Primitive {
     let axis: Int
     let sizes: [Int]
     static var onnxName: String? { "Split" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {

@@ -19,7 +19,7 @@ extension Reduction {
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let input = inputs[0]
         guard input.dtype != .bool else { throw .dtype(primitive: Self.name, expected: "numbers", input.dtype) }
-        if Self.function == KEEL_MEAN, !input.dtype.isFloat { throw .dtype(primitive: Self.name, expected: "float32 or float64", input.dtype) }
+        if Self.function == KEEL_MEAN, !input.dtype.isFloat { throw .dtype(primitive: Self.name, expected: "floats", input.dtype) }
         var shape = Shape()
         for axis in 0..<input.shape.rank {
             if !axes.contains(axis) {

@@ -17,7 +17,7 @@ struct RegionAlign: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (x, boxes, pictures) = (inputs[0], inputs[1], inputs[2])
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         guard boxes.dtype == x.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, x.dtype, boxes.dtype)) }
         guard pictures.dtype == .int64 else { throw .dtype(primitive: Self.name, expected: "int64 pictures", pictures.dtype) }
         guard x.shape.rank == 4 else { throw .rank(primitive: Self.name, expected: "a picture [n, c, h, w]", x.shape) }

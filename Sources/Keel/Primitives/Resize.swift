@@ -60,7 +60,7 @@ struct Resize: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let x = inputs[0]
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         guard x.shape.rank == 4 else { throw .rank(primitive: Self.name, expected: "a picture [n, c, h, w]", x.shape) }
         guard x.shape[2].number != 0, x.shape[3].number != 0 else { throw .shape(primitive: Self.name, expected: "a picture of one number at least", x.shape) }
         guard size.height >= 1, size.width >= 1, size.height <= Int(Int32.max), size.width <= Int(Int32.max) else {

@@ -56,7 +56,7 @@ struct LinearRecurrence: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (a, b) = (inputs[0], inputs[1])
-        guard a.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", a.dtype) }
+        guard a.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", a.dtype) }
         guard a.dtype == b.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, a.dtype, b.dtype)) }
         guard a.shape == b.shape else { throw .shape(primitive: Self.name, expected: "terms \(a.shape), as the factors", b.shape) }
         _ = try a.shape.place(of: axis, in: Self.name)

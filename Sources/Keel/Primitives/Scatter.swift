@@ -9,6 +9,7 @@ import KeelKernels
 struct TakeAlong: Primitive {
     let axis: Int
     static var onnxName: String? { "GatherElements" }
+    static var takesHalf: Bool { true }
     static var gradientReads: Reads { .input(1) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {

@@ -62,7 +62,7 @@ struct LogSoftmaxGradient: Primitive {
 }
 
 private func alongLast(_ x: TensorSpec, _ name: String) throws(TensorError) -> SpecList {
-    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", x.dtype) }
+    guard x.dtype.isFloat else { throw .dtype(primitive: name, expected: "floats", x.dtype) }
     guard x.shape.rank >= 1 else { throw .rank(primitive: name, expected: "one axis at least", x.shape) }
     return SpecList(x)
 }

@@ -16,7 +16,7 @@ struct TemporalConv: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let (x, weight) = (inputs[0], inputs[1])
-        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", x.dtype) }
         for i in 1..<inputs.count where inputs[i].dtype != x.dtype { throw TensorError(.dtypesDiffer(primitive: Self.name, x.dtype, inputs[i].dtype)) }
         guard x.shape.rank == 3 else { throw .rank(primitive: Self.name, expected: "x [batch, time, features]", x.shape) }
         let (filtersAt, featuresAt) = isTransposed ? (1, 0) : (0, 1)

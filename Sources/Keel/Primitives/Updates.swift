@@ -32,6 +32,7 @@ struct Accumulate: Primitive {
 /// `target = x`, or `target = 0` and so on: for learning rates, step numbers, gradients to be cleared, and loaded state.
 struct Assign: Primitive {
     static var overwrites: [Int] { [0] }
+    static var takesHalf: Bool { true }
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         guard inputs[0].dtype == inputs[1].dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, inputs[0].dtype, inputs[1].dtype)) }
         guard inputs[0].shape == inputs[1].shape else { throw .shape(primitive: Self.name, expected: "\(inputs[0].shape)", inputs[1].shape) }
@@ -264,8 +265,8 @@ extension Tensor {
 
     /// Whether every number is finite.
     public func isFinite() throws(TensorError) -> Bool {
-        guard dtype == .float32 else { throw .dtype(primitive: "isFinite", expected: "float32", dtype) }
-        let dense = try contiguous()
+        guard dtype == .float32 || dtype.isHalf else { throw .dtype(primitive: "isFinite", expected: "float32 or a half float", dtype) }
+        let dense = try detached().cast(to: .float32).contiguous()
         return withExtendedLifetime(dense) { keel_first_not_finite_f32(Int64(count), dense.pointer(Float.self)) < 0 }
     }
 }

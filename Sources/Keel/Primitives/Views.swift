@@ -3,6 +3,7 @@ import KeelKernels
 /// The same tensor. A place to stop at on the way back through a graph.
 struct Identity: Primitive {
     static var onnxName: String? { "Identity" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
     func view(_ input: Tensor) throws(TensorError) -> Tensor? { input.detached() }
@@ -12,6 +13,7 @@ struct Identity: Primitive {
 
 /// The same numbers, dense and in row-major order.
 struct Contiguous: Primitive {
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(inputs[0]) }
     static var takesBlocked: Bool { true }
@@ -43,6 +45,7 @@ struct Contiguous: Primitive {
 struct Reshape: Primitive {
     let shape: Shape
     static var onnxName: String? { "Reshape" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -79,6 +82,7 @@ struct Reshape: Primitive {
 struct Permute: Primitive {
     let order: [Int]
     static var onnxName: String? { "Transpose" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -117,6 +121,7 @@ struct Permute: Primitive {
 struct Expand: Primitive {
     let shape: Shape
     static var onnxName: String? { "Expand" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -151,6 +156,7 @@ struct Slice: Primitive {
     let end: Int
     let step: Int
     static var onnxName: String? { "Slice" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -207,6 +213,7 @@ struct Unslice: Primitive {
     let start: Int
     let step: Int
     let size: Int
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -253,6 +260,7 @@ struct Unslice: Primitive {
 struct Concatenate: Primitive {
     let axis: Int
     static var onnxName: String? { "Concat" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
     static var takesBlocked: Bool { true }
 
@@ -302,34 +310,54 @@ struct Concatenate: Primitive {
     }
 }
 
-/// The same numbers as another kind. Floats become integers by truncation and saturate, NaN becomes 0; what isn't 0 is true.
+/// The same numbers as another kind. Floats become integers by truncation and saturate, NaN becomes 0; what isn't 0 is true. To a narrower
+/// float they are rounded to nearest, ties to even, and beyond the largest one become infinite; a NaN stays one. Half floats come from
+/// other kinds than float32, and become such, by way of it.
 ///
 /// - Gradient: `dy` cast back, between floats.
-/// - Source: ONNX `Cast`, opset 13.
+/// - Source: ONNX `Cast`, opset 13; IEEE 754-2019, sections 3.6 and 4.3.1.
 struct Cast: Primitive {
     let dtype: DType
     static var onnxName: String? { "Cast" }
+    static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(inputs[0].shape, dtype)) }
 
     static var kernels: Kernels<Cast> {
         Kernels(
-            reference: { _, inputs, outputs throws(TensorError) in try cast(inputs[0], to: outputs[0]) },
+            reference: { _, inputs, outputs throws(TensorError) in
+                try cast(inputs[0], to: outputs[0], widen: keel_reference_widen, narrow: keel_reference_narrow)
+            },
             cpu: { _, inputs, outputs throws(TensorError) in
-                try cast(inputs[0], to: outputs[0])
+                try cast(inputs[0], to: outputs[0], widen: keel_widen, narrow: keel_narrow)
                 return true
             })
     }
 
-    private static func cast(_ input: Tensor, to output: Tensor) throws(TensorError) {
-        let plain = try input.contiguous()
-        keel_cast(output.dtype.kernel, input.dtype.kernel, Int64(input.count), output.bytes, plain.bytes)
+    private static func cast(
+        _ input: Tensor, to output: Tensor, widen: (keel_half, Int64, UnsafeMutablePointer<Float>?, UnsafePointer<UInt16>?) -> Void,
+        narrow: (keel_half, Int64, UnsafeMutablePointer<UInt16>?, UnsafePointer<Float>?) -> Void
+    ) throws(TensorError) {
+        let plain = try input.contiguous(), count = Int64(input.count)
+        if let half = input.dtype.half {
+            guard output.dtype != .float32 else { return widen(half, count, output.pointer(Float.self), plain.pointer(UInt16.self)) }
+            let single = try Tensor(undefined: TensorSpec(input.shape, .float32), on: input.storage.place)
+            widen(half, count, single.pointer(Float.self), plain.pointer(UInt16.self))
+            try cast(single, to: output, widen: widen, narrow: narrow)
+        } else if let half = output.dtype.half {
+            guard input.dtype != .float32 else { return narrow(half, count, output.pointer(UInt16.self), plain.pointer(Float.self)) }
+            let single = try Tensor(undefined: TensorSpec(input.shape, .float32), on: input.storage.place)
+            try cast(plain, to: single, widen: widen, narrow: narrow)
+            narrow(half, count, output.pointer(UInt16.self), single.pointer(Float.self))
+        } else {
+            keel_cast(output.dtype.kernel, input.dtype.kernel, count, output.bytes, plain.bytes)
+        }
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         // Only floats are recorded, and only floats want gradients.
-        try g.set(0, try g.outputGradient.cast(to: dtype == .float32 ? .float64 : .float32))
+        try g.set(0, try g.outputGradient.cast(to: g.dtype(0)))
     }
 }
 

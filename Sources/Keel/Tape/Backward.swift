@@ -116,7 +116,7 @@ extension Tensor {
     /// The gradients of this tensor with respect to `variables`, in their order; zeros where it doesn't depend on one.
     ///
     /// - Parameters:
-    ///   - seed: the gradient of this tensor; needed unless it has one element.
+    ///   - seed: the gradient of this tensor, cast to its kind; needed unless it has one element.
     ///   - createsGraph: record the gradients too, so that they can be differentiated in turn.
     ///   - keepsGraph: leave the graph intact for another pass.
     /// - Throws: `TensorError.noGradient` where this tensor, or one of the variables, has no graph.
@@ -175,7 +175,7 @@ extension Tensor {
     private func checkedSeed(_ seed: Tensor?) throws(TensorError) -> Tensor {
         if let seed {
             guard seed.shape == shape else { throw .shape(primitive: "backward", expected: "a seed of \(shape)", seed.shape) }
-            return seed
+            return try seed.cast(to: dtype)
         }
         guard count == 1 else { throw TensorError(.notScalar(shape)) }
         return try Tensor.ones(shape, dtype, on: device)

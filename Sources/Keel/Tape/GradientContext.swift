@@ -17,6 +17,7 @@ public struct GradientContext: ~Copyable {
     }
 
     public func shape(_ i: Int) -> Shape { node.slot(i).descriptor.shape }
+    public func dtype(_ i: Int) -> DType { node.slot(i).descriptor.dtype }
 
     /// Output `i`, or residual `i - outputs`, which `gradientReads` lists.
     public func output(_ i: Int) -> Tensor { node.keptOutput(i) }

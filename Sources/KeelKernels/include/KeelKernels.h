@@ -18,6 +18,7 @@
 #include "fft.h"
 #include "group_norm.h"
 #include "gru.h"
+#include "half.h"
 #include "host.h"
 #include "image.h"
 #include "indexing.h"

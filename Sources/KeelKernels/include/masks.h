@@ -3,7 +3,7 @@
 
 #include "walk.h"
 
-/// z = condition ? x : y, for elements of `width` bytes (1, 4 or 8): operands 0 to 3 of the walk are z, condition, x and y.
+/// z = condition ? x : y, for elements of `width` bytes (1, 2, 4 or 8): operands 0 to 3 of the walk are z, condition, x and y.
 void keel_select(int32_t width, const keel_walk *walk, void *z, const uint8_t *condition, const void *x, const void *y);
 
 /// How many of `count` bools are true.

@@ -3,7 +3,7 @@
 
 #include "walk.h"
 
-/// Copies elements of `width` bytes (1, 4 or 8) between two layouts of one shape; operand 0 is written, 1 read.
+/// Copies elements of `width` bytes (1, 2, 4 or 8) between two layouts of one shape; operand 0 is written, 1 read.
 void keel_copy(int32_t width, const keel_walk *walk, void *out, const void *in);
 
 /// Writes `count` copies of the element at `value`.

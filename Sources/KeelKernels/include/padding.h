@@ -14,7 +14,7 @@ typedef struct {
 } keel_padding;
 
 /// Every axis but padded ones holds an element at least unless the result holds none, and a reflection needs more elements than it
-/// adds on a side. Elements are `width` bytes wide (1, 4 or 8), `value` is the constant one.
+/// adds on a side. Elements are `width` bytes wide (1, 2, 4 or 8), `value` is the constant one.
 void keel_reference_pad(int32_t width, const keel_padding *p, void *y, const void *x, const void *value);
 void keel_pad(int32_t width, const keel_padding *p, void *y, const void *x, const void *value);
 

@@ -17,7 +17,7 @@ typedef struct {
 /// The position, in [outer, count, inner], of the first index outside `-n..<n`, or -1.
 int64_t keel_first_bad_pick(const keel_picks *p);
 
-/// out[o, i, j] = x[o, index(o, i, j), j], of elements of `width` bytes (1, 4 or 8); x is [outer, n, inner].
+/// out[o, i, j] = x[o, index(o, i, j), j], of elements of `width` bytes (1, 2, 4 or 8); x is [outer, n, inner].
 void keel_reference_take_along(int32_t width, const keel_picks *p, void *out, const void *x);
 void keel_take_along(int32_t width, const keel_picks *p, void *out, const void *x);
 

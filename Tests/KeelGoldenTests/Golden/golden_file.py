@@ -1,14 +1,19 @@
 """How the golden values are made and stored, for golden.py and its like.
 
 A case NAME is NAME/in0, in1, ...; NAME/out; the gradient of `out` that was sent back, NAME/seed; and what arrived at
-each float input, NAME/grad0, grad1, .... Everything is stored as float32 (indices as int64): inputs are rounded before they are used."""
+each float input, NAME/grad0, grad1, .... Everything is stored as float32 (indices as int64, torch's half floats as they are): inputs are
+rounded before they are used."""
 import json, struct, sys
 import numpy as np
 import torch
 
 stored = {}
+halves = {torch.bfloat16: "BF16", torch.float16: "F16"}
 
 def store(name, value):
+    if isinstance(value, torch.Tensor) and value.dtype in halves:
+        stored[name] = value.detach()
+        return
     value = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     stored[name] = value.astype(np.int64) if value.dtype == np.int64 else value.astype(np.float32)
 
@@ -31,10 +36,12 @@ def case(name, inputs, function):
 
 def write():
     """Writes all that was stored to standard output, as safetensors."""
-    header, at = {}, 0
+    header, at, bodies = {}, 0, []
     for name, value in stored.items():
-        header[name] = {"dtype": "I64" if value.dtype == np.int64 else "F32", "shape": list(value.shape), "data_offsets": [at, at + value.nbytes]}
+        code = halves.get(value.dtype) or ("I64" if value.dtype == np.int64 else "F32")
+        header[name] = {"dtype": code, "shape": list(value.shape), "data_offsets": [at, at + value.nbytes]}
+        bodies.append(np.ascontiguousarray(value.view(torch.int16).numpy() if code in halves.values() else value).tobytes())
         at += value.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    sys.stdout.buffer.write(struct.pack("<Q", len(text)) + text + b"".join(np.ascontiguousarray(v).tobytes() for v in stored.values()))
+    sys.stdout.buffer.write(struct.pack("<Q", len(text)) + text + b"".join(bodies))

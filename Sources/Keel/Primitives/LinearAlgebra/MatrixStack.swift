@@ -32,7 +32,7 @@ extension Tensor {
 extension TensorSpec {
     /// Checks that this is a stack of float matrices, and tells their sizes.
     func matrices(in name: String, square: Bool = false) throws(TensorError) -> (rows: Dimension, columns: Dimension) {
-        guard dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", dtype) }
+        guard dtype.isFloat else { throw .dtype(primitive: name, expected: "floats", dtype) }
         guard shape.rank >= 2 else { throw .rank(primitive: name, expected: "two axes at least", shape) }
         guard !square || shape[-1] == shape[-2] else { throw .shape(primitive: name, expected: "square matrices", shape) }
         return (shape[-2], shape[-1])

@@ -117,6 +117,8 @@ extension Tensor {
     /// - Source: Golub and Van Loan, *Matrix Computations*, 4th edition, sections 5.3.2 and 5.6.2.
     public func leastSquares(_ b: Tensor) throws(TensorError) -> Tensor {
         _ = try spec.matrices(in: "LeastSquares")
+        // Rounded on the way, no matrix would be of full rank by float32's roundings.
+        if dtype.isHalf, b.dtype == dtype { return try cast(to: .float32).leastSquares(b.cast(to: .float32)).cast(to: dtype) }
         let (a, b) = try stretched(to: b, in: "LeastSquares"), (m, n) = (try shape.size(-2), try shape.size(-1))
         guard b.rank >= 2, b.shape[-2] == a.shape[-2] else {
             throw .shape(primitive: "LeastSquares", expected: "right sides \(a.shape.dropLast(1) + Shape(.symbol("k")))", b.shape)

@@ -71,7 +71,7 @@ struct RealFFT: Primitive {
     let scale: Double
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         var shape = inputs[0].shape
         _ = try shape.place(of: axis, in: Self.name)
         let n = try shape.size(axis)
@@ -165,7 +165,7 @@ private func weights(of n: Int, inside: Double, _ axis: Int, like half: Tensor) 
 extension TensorSpec {
     /// Checks that these are complex numbers with at least one along an axis.
     fileprivate func checkComplex(in name: String, axis: Int) throws(TensorError) {
-        guard dtype.isFloat else { throw .dtype(primitive: name, expected: "float32 or float64", dtype) }
+        guard dtype.isFloat else { throw .dtype(primitive: name, expected: "floats", dtype) }
         guard shape.rank >= 2, shape[-1] == Dimension(2) else {
             throw .shape(primitive: name, expected: "complex numbers, [..., n, 2]", shape)
         }

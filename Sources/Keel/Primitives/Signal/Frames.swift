@@ -45,7 +45,7 @@ struct OverlapAdd: Primitive {
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let shape = inputs[0].shape
-        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "float32 or float64", inputs[0].dtype) }
+        guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         guard shape.rank >= 2 else { throw .rank(primitive: Self.name, expected: "[..., frames, length]", shape) }
         guard hop >= 1 else { throw .argument(primitive: Self.name, name: "hop", given: hop, allowed: "1 and more") }
         let (frames, length) = (try shape.size(-2), try shape.size(-1)), least = frames == 0 ? 0 : (frames - 1) * hop + length

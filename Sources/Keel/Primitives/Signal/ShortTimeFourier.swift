@@ -66,7 +66,7 @@ public struct ShortTimeFourier: Sendable {
 
     public func callAsFunction(_ x: Tensor) throws(TensorError) -> Tensor {
         guard x.rank >= 1 else { throw .rank(primitive: "ShortTimeFourier", expected: "signals [..., t]", x.shape) }
-        guard x.dtype.isFloat else { throw .dtype(primitive: "ShortTimeFourier", expected: "float32 or float64", x.dtype) }
+        guard x.dtype.isFloat else { throw .dtype(primitive: "ShortTimeFourier", expected: "floats", x.dtype) }
         let signal = isCentred ? try x.padded([(length / 2, length / 2)], .reflect) : x
         let frames = try signal.frames(length, hop: hop) * weights(like: x)
         return try frames.realFFT(scaling: scaling).transposed(-2, -3)
