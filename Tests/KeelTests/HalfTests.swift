@@ -115,6 +115,13 @@ private let exact: Set<String> = [
     "Cast", "Contiguous", "Concat", "Gather", "GatherElements", "Where", "Pad", "Unslice", "Slice", "Move", "OneHot", "Compare", "ArgMax", "NonZero", "Reshape",
 ]
 
+/// Rows in which an order or a sign is asked of what other primitives have rounded: result and gradient may jump there. The primitives
+/// have rows of their own, or `orderingsOfHalfFloatsAreThoseOfFloat32`.
+private func jumps(_ row: PrimitiveCase) -> Bool {
+    let isRectified = row.names.first == "Conv" && (row.names.contains("BatchNorm") || row.names.contains("GroupNormalization"))
+    return isRectified || row.names.contains("TopK") || row.names.contains("NonMaximumSuppression")
+}
+
 private func expectHalf(_ found: Tensor, _ expected: Tensor, _ tolerance: Float, _ what: String) throws {
     #expect(found.shape == expected.shape, "\(what)")
     let x = try found.cast(to: .float32).elements(), y = try expected.cast(to: .float32).elements()
@@ -136,7 +143,7 @@ func rowsOfHalfFloatsAreThoseOfFloat32Rounded(_ row: PrimitiveCase, _ half: DTyp
         let roundings = profile.events.filter { !exact.contains($0.name) }.count, what = "\(half) \(shapes)"
         if roundings <= 1 {
             try expectHalf(y, expected.cast(to: y.dtype), 0, what)
-        } else {
+        } else if !jumps(row) {
             try expectHalf(y, expected, 24 * u, "\(what), \(roundings) primitives")
         }
         guard row.isDifferentiable else { continue }
@@ -146,8 +153,30 @@ func rowsOfHalfFloatsAreThoseOfFloat32Rounded(_ row: PrimitiveCase, _ half: DTyp
         let found = try row.function(variables).gradients(of: variables, seed: seed.cast(to: half))
         let wanted = try row.function(others).gradients(of: others, seed: seed)
         for (k, (a, b)) in zip(found, wanted).enumerated() {
-            #expect(a.dtype == half, "\(what)")
-            try expectHalf(a, b, 48 * u, "\(what), gradient \(k)")
+            #expect(a.dtype == half && a.shape == b.shape, "\(what)")
+            if !jumps(row) { try expectHalf(a, b, 48 * u, "\(what), gradient \(k)") }
+        }
+    }
+}
+
+/// Ties included, of which 700 numbers between -2 and 2 have many.
+@Test(arguments: halves)
+func orderingsOfHalfFloatsAreThoseOfFloat32(_ half: DType) throws {
+    var generator = Philox(seed: 21)
+    let x = try Tensor.uniform([3, 700], in: -2...2, using: &generator).cast(to: half)
+    let boxes = try Tensor.uniform([2, 40, 4], in: 0...1, using: &generator).cumulativeSum(-1).cast(to: half), scores = try x.sliced(1, to: 240).reshaped([2, 9, 40])
+    for device in devices {
+        func run(_ dtype: DType) throws -> ([Tensor], gradient: Tensor) {
+            let x = try x.cast(to: dtype).moved(to: device).requiringGradient()
+            let (values, indices) = try x.topK(9), (least, places) = try x.topK(2, axis: 0, largest: false)
+            let kept = try boxes.cast(to: dtype).moved(to: device).nonMaximumSuppression(scores: scores.cast(to: dtype).moved(to: device), overlap: 0.3, most: 20)
+            let (highest, when) = try x.cumulativeMax(1), all = [values, indices, least, places, try x.sorted(), try x.argSorted(), kept.chosen, kept.counts, highest, when]
+            return (all, try values.sum().gradients(of: [x])[0])
+        }
+        let (found, gradient) = try run(half), (expected, wanted) = try run(.float32)
+        for (a, b) in zip(found + [gradient], expected + [wanted]) {
+            #expect(a.dtype == (b.dtype.isFloat ? half : b.dtype))
+            #expect(try a.moved(to: CPU.shared).cast(to: .float64).elements(Double.self) == b.moved(to: CPU.shared).cast(to: .float64).elements(Double.self))
         }
     }
 }
