@@ -31,10 +31,14 @@ keel := $(CURDIR)/.build/release/keel-bench
 bench_python := $(BENCH_VENV)/bin/python
 measured := --peers $(PEERS) --out $(BENCH_OUT)
 
-.PHONY: help setup quickstart up build test acceptance api sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table
+# The test directories of the ONNX project, from the last release that carries them all.
+ONNX_VERSION := 1.18.0
+ONNX_DATA ?= $(HOME)/.cache/slipway/onnx-$(ONNX_VERSION)
+
+.PHONY: help setup quickstart up build test acceptance api sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table onnx-conformance
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the Debian packages that are missing
 	@command -v $(swift) >/dev/null || { echo "Swift is not on the PATH: see https://www.swift.org/install/linux" >&2; exit 1; }
@@ -130,6 +134,16 @@ bench-losses: bench-build $(bench_python) ## trains BENCH_WORKLOADS from torch's
 
 bench-table: $(bench_python) ## writes Benchmarks/RESULTS.md from what was measured
 	$(bench_python) Benchmarks/Peers/peers.py table $(measured) --to Benchmarks/RESULTS.md
+
+$(ONNX_DATA)/onnx:
+	mkdir -p $(ONNX_DATA)
+	$(PYTHON) -m pip download --no-deps --only-binary :all: --dest $(ONNX_DATA) onnx==$(ONNX_VERSION)
+	cd $(ONNX_DATA) && $(PYTHON) -m zipfile -e onnx-*.whl .
+
+# Exit code 1 says that some case doesn't pass, which is what the document is for.
+onnx-conformance: setup $(ONNX_DATA)/onnx ## runs all test directories of the ONNX project, and writes Benchmarks/ONNX.md
+	$(build) --product slipway
+	$(binary) onnx verify --report Benchmarks/ONNX.md --title "The $(ONNX_VERSION) release's test directories." $(ONNX_DATA)/onnx/backend/test/data; test $$? -le 1
 
 clean: ## removes what was built
 	rm -rf .build dist

@@ -9,6 +9,7 @@ let package = Package(
         .library(name: "Keel", targets: ["Keel"]),
         .library(name: "KeelNN", targets: ["KeelNN"]),
         .library(name: "KeelData", targets: ["KeelData"]),
+        .library(name: "KeelProgram", targets: ["KeelProgram"]),
     ],
     dependencies: [
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -36,6 +37,7 @@ let package = Package(
         // Keel: the deep-learning framework. Knows nothing of Slipway.
         .target(name: "KeelKernels", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "Keel", dependencies: ["KeelKernels", "COpenBLAS", "COneDNN"]),
+        .target(name: "KeelProgram", dependencies: ["Keel"]),
         .target(name: "KeelNN", dependencies: ["Keel"]),
         .target(
             name: "KeelDataKernels", dependencies: ["CPNG", "CSndfile"],
@@ -92,7 +94,7 @@ let package = Package(
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel", "KeelProgram",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
@@ -109,6 +111,7 @@ let package = Package(
         .target(
             name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], path: "Tests/KeelDataTests",
             exclude: ["golden.py", "Golden"]),
+        .testTarget(name: "KeelProgramTests", dependencies: ["Keel", "KeelProgram", "BadInputs"], exclude: ["ONNX/Cases"]),
         .testTarget(
             name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
         .executableTarget(

@@ -318,10 +318,10 @@ private struct HeaderReader {
 /// A file's bytes, mapped for reading.
 ///
 /// Unchecked because they are only read. Other processes mustn't shorten the file meanwhile: model files are written once.
-final class MappedFile: @unchecked Sendable {
-    let bytes: UnsafeRawBufferPointer
+package final class MappedFile: @unchecked Sendable {
+    package let bytes: UnsafeRawBufferPointer
 
-    init(_ path: String) throws(TensorError) {
+    package init(_ path: String) throws(TensorError) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw TensorError(.file(path: path, String(cString: strerror(errno)))) }
         defer { close(descriptor) }

@@ -1,0 +1,42 @@
+/// What is wrong with an ONNX model, or with what it was given: the place and the facts.
+public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The file can't be read.
+    case file(path: String, String)
+    /// The bytes aren't a sound message. `place` names it, such as `graph.node[3].attribute[0]`.
+    case malformed(place: String, byte: Int, String)
+    /// A limit of the reader or of an execution.
+    case limit(place: String, String)
+    /// A tensor's facts don't agree with each other.
+    case tensor(name: String, String)
+    /// External data that isn't inside the model's folder, or not as long as the tensor is.
+    case externalData(tensor: String, location: String, String)
+    case opset(domain: String, version: Int, allowed: String)
+    /// The graph can't be computed in its order: `value` isn't there where `node` reads it.
+    case notDefined(value: String, node: String)
+    case definedTwice(value: String)
+    case graph(String)
+    case unsupported(domain: String, operator: String, opset: Int, String)
+    /// A node's inputs or attributes don't fit its operator.
+    case node(name: String, operator: String, String)
+    case input(name: String, String)
+
+    public var description: String {
+        switch self {
+        case .file(let path, let what): "\(path): \(what)"
+        case .malformed(let place, let byte, let what): "\(place.isEmpty ? "model" : place), byte \(byte): \(what)"
+        case .limit(let place, let what): "\(place): \(what)"
+        case .tensor(let name, let what): "tensor '\(name)': \(what)"
+        case .externalData(let tensor, let location, let what): "tensor '\(tensor)': external data '\(location)' \(what)"
+        case .opset(let domain, let version, let allowed):
+            "opset \(version) of \(domain.isEmpty ? "ai.onnx" : domain) isn't known: allowed is \(allowed)"
+        case .notDefined(let value, let node):
+            "node \(node) reads '\(value)', which nothing before it makes: the nodes aren't in order, or go in a circle"
+        case .definedTwice(let value): "'\(value)' is made twice"
+        case .graph(let what): what
+        case .unsupported(let domain, let name, let opset, let what):
+            "operator \(domain.isEmpty ? "" : domain + ".")\(name) of opset \(opset) isn't supported\(what.isEmpty ? "" : ": " + what)"
+        case .node(let name, let type, let what): "node \(name.isEmpty ? type : "'\(name)' (\(type))"): \(what)"
+        case .input(let name, let what): "input '\(name)': \(what)"
+        }
+    }
+}

@@ -1,0 +1,169 @@
+import Keel
+
+/// A node about to be computed: its inputs and attributes, in the form that operators ask for them.
+struct OperatorCall {
+    let node: ONNX.Node
+    let opset: Int
+    let inputs: [ONNXValue?]
+    let attributes: [String: ONNX.Attribute]
+    let execution: Execution
+    let scope: Execution.Scope
+
+    func wrong(_ what: String) -> ONNXError { .node(name: node.name, operator: node.type, what) }
+
+    func unsupported(_ what: String) -> ONNXError { .unsupported(domain: node.domain, operator: node.type, opset: opset, what) }
+
+    // Inputs.
+
+    func has(_ i: Int) -> Bool {
+        guard i < inputs.count, let value = inputs[i] else { return false }
+        if case .none = value { return false }
+        return true
+    }
+
+    func value(_ i: Int) throws -> ONNXValue {
+        guard has(i), let value = inputs[i] else { throw wrong("input \(i) is missing") }
+        return value
+    }
+
+    func tensor(_ i: Int) throws -> Tensor {
+        guard case .tensor(let tensor, _) = try value(i) else { throw wrong("input \(i) isn't a tensor of numbers") }
+        return tensor
+    }
+
+    func optional(_ i: Int) throws -> Tensor? { has(i) ? try tensor(i) : nil }
+
+    func kind(_ i: Int) throws -> ElementKind {
+        guard let kind = try value(i).kind else { throw wrong("input \(i) isn't a tensor") }
+        return kind
+    }
+
+    /// All tensors from `first` on.
+    func tensors(from first: Int = 0) throws -> [Tensor] {
+        guard inputs.count > first else { throw wrong("has no input") }
+        return try (first..<inputs.count).map(tensor)
+    }
+
+    /// The whole numbers of a small tensor.
+    func ints(_ i: Int) throws -> [Int] {
+        let tensor = try tensor(i)
+        guard !tensor.dtype.isFloat else { throw wrong("input \(i) holds \(tensor.dtype), whole numbers are expected") }
+        return try tensor.cast(to: .int64).elements(Int.self)
+    }
+
+    func int(_ i: Int) throws -> Int {
+        let numbers = try ints(i)
+        guard numbers.count == 1 else { throw wrong("input \(i) holds \(numbers.count) numbers, one is expected") }
+        return numbers[0]
+    }
+
+    func double(_ i: Int) throws -> Double {
+        let tensor = try tensor(i)
+        guard tensor.count == 1 else { throw wrong("input \(i) holds \(tensor.count) numbers, one is expected") }
+        return try tensor.cast(to: .float64).elements(Double.self)[0]
+    }
+
+    // Attributes.
+
+    func int(_ name: String) -> Int? { attributes[name].map { Int($0.int) } }
+    func int(_ name: String, _ standard: Int) -> Int { int(name) ?? standard }
+    func flag(_ name: String, _ standard: Bool = false) -> Bool { int(name).map { $0 != 0 } ?? standard }
+    func ints(_ name: String) -> [Int]? { attributes[name].map { $0.ints.map(Int.init) } }
+    func float(_ name: String) -> Double? { attributes[name].map { Double($0.float) } }
+    func float(_ name: String, _ standard: Double) -> Double { float(name) ?? standard }
+    func floats(_ name: String) -> [Float]? { attributes[name]?.floats }
+    func string(_ name: String) -> String? { attributes[name].map { String(decoding: $0.string, as: UTF8.self) } }
+    func string(_ name: String, _ standard: String) -> String { string(name) ?? standard }
+    func strings(_ name: String) -> [String]? { attributes[name].map { $0.strings.map { String(decoding: $0, as: UTF8.self) } } }
+    func constant(_ name: String) throws -> ONNXValue? {
+        guard let data = attributes[name]?.tensor else { return nil }
+        return try ONNXValue(data, in: execution.model.external)
+    }
+
+    /// The numbers of a tensor attribute, as doubles.
+    func numbers(_ name: String) throws -> [Double]? {
+        guard let value = try constant(name) else { return nil }
+        guard case .tensor(let tensor, _) = value else { throw wrong("attribute '\(name)' doesn't hold numbers") }
+        return try tensor.cast(to: .float64).elements(Double.self)
+    }
+
+    func graph(_ name: String) throws -> ONNX.Graph {
+        guard let graph = attributes[name]?.graph else { throw wrong("has no graph '\(name)'") }
+        return graph
+    }
+
+    func required<T>(_ value: T?, _ name: String) throws -> T {
+        guard let value else { throw wrong("has no attribute '\(name)'") }
+        return value
+    }
+
+    /// An axis counted from the front.
+    func axis(_ axis: Int, rank: Int) throws -> Int {
+        let place = axis < 0 ? axis + rank : axis
+        guard place >= 0, place < max(rank, 1) else { throw wrong("axis \(axis) isn't one of \(rank)") }
+        return place
+    }
+
+    func axes(_ axes: [Int], rank: Int) throws -> [Int] {
+        let places = try axes.map { try axis($0, rank: rank) }
+        guard Set(places).count == places.count else { throw wrong("names an axis twice: \(axes)") }
+        return places
+    }
+
+    /// Axes that newer opsets have as input `i`, and older ones as an attribute; nil where neither is there.
+    func axes(input i: Int, rank: Int) throws -> [Int]? {
+        if has(i) { return try axes(ints(i), rank: rank) }
+        return try ints("axes").map { try axes($0, rank: rank) }
+    }
+
+    // Results.
+
+    /// Says no before a value is made that is too large.
+    @discardableResult func reserve(_ sizes: some Sequence<Int>, _ dtype: DType) throws -> Shape {
+        let shape = try Shape(checking: Array(sizes))
+        let (bytes, overflow) = try shape.elementCount().multipliedReportingOverflow(by: dtype.width)
+        try execution.reserve(overflow ? .max : bytes, for: node)
+        return shape
+    }
+
+    /// The shape that tensors stretch to.
+    func broadcast(_ tensors: [Tensor]) throws -> Shape {
+        let sizes = try stretched(tensors.map { try $0.sizes() })
+        return try reserve(sizes, tensors.contains { $0.dtype.width == 8 } ? .int64 : .float32)
+    }
+
+    /// The sizes that shapes stretch to: aligned at the end, an axis of size 1 takes the others' size.
+    func stretched(_ shapes: [[Int]]) throws -> [Int] {
+        let rank = shapes.map(\.count).max() ?? 0
+        return try (0..<rank).map { axis in
+            var size = 1
+            for own in shapes where axis >= rank - own.count {
+                let other = own[axis - rank + own.count]
+                guard size == 1 || other == 1 || size == other else {
+                    throw wrong("the shapes \(shapes.map(\.description).joined(separator: ", ")) don't broadcast")
+                }
+                if other != 1 { size = other }
+            }
+            return size
+        }
+    }
+
+    /// A result of `kind`, its numbers brought into it.
+    func result(_ tensor: Tensor, _ kind: ElementKind) throws -> [ONNXValue] { [.tensor(try kind.settled(tensor), kind)] }
+
+    /// A result of the first input's kind, of numbers that are that kind's already.
+    func same(_ tensor: Tensor) throws -> [ONNXValue] { [.tensor(tensor, try kind(0))] }
+
+    func bools(_ tensor: Tensor) -> [ONNXValue] { [.tensor(tensor, .bool)] }
+    func ints64(_ tensor: Tensor) -> [ONNXValue] { [.tensor(tensor, .int64)] }
+    func ints64(_ numbers: [Int], _ shape: Shape? = nil) throws -> [ONNXValue] { [.tensor(try Tensor(numbers, shape ?? [numbers.count]), .int64)] }
+}
+
+extension Tensor {
+    /// The sizes of a tensor whose numbers are there.
+    func sizes() throws(TensorError) -> [Int] {
+        var result: [Int] = []
+        for axis in 0..<rank { result.append(try shape.size(axis)) }
+        return result
+    }
+}

@@ -1,0 +1,146 @@
+import Keel
+
+extension Operators {
+    static let attention: [Operator] = [
+        Operator("Attention", 23) { call in
+            var q = try call.tensor(0), k = try call.tensor(1), v = try call.tensor(2)
+            let kind = try call.kind(0), isFlat = q.rank == 3
+            func heads(_ x: Tensor, _ name: String) throws -> Tensor {
+                let count = try call.required(call.int(name), name), s = try x.sizes()
+                guard x.rank == 3, count >= 1, s[2] % count == 0 else { throw call.wrong("\(x.shape) in \(count) heads") }
+                return try x.reshaped([s[0], s[1], count, s[2] / count]).permuted([0, 2, 1, 3])
+            }
+            if isFlat { (q, k, v) = (try heads(q, "q_num_heads"), try heads(k, "kv_num_heads"), try heads(v, "kv_num_heads")) }
+            guard q.rank == 4, k.rank == 4, v.rank == 4 else { throw call.wrong("takes three or four axes, was given \(q.shape), \(k.shape) and \(v.shape)") }
+            if let past = try call.optional(4) { k = try Tensor.concatenated([past, k], axis: 2) }
+            if let past = try call.optional(5) { v = try Tensor.concatenated([past, v], axis: 2) }
+            let present = (k, v), pastLength = try call.optional(4)?.shape.size(2) ?? 0
+            let (qHeads, kvHeads) = (try q.shape.size(1), try k.shape.size(1))
+            guard kvHeads >= 1, qHeads % kvHeads == 0 else { throw call.wrong("\(qHeads) heads look at \(kvHeads)") }
+            if qHeads != kvHeads { (k, v) = (try k.repeated(qHeads / kvHeads, axis: 1), try v.repeated(qHeads / kvHeads, axis: 1)) }
+            let (length, total) = (try q.shape.size(2), try k.shape.size(2)), width = try q.shape.size(3)
+            try call.reserve([q.shape.size(0), qHeads, length, total], q.dtype)
+
+            // The square root on both sides keeps products of narrow floats small.
+            let scale = (call.float("scale") ?? 1 / Double(width).squareRoot()).squareRoot()
+            let scores = try kind.settled(kind.settled(q * scale).matmul(kind.settled(k * scale).transposed()))
+            var bias: Tensor?
+            let hidden = try Tensor.full(-.infinity, [], q.dtype), zero = try Tensor.zeros([], q.dtype)
+            if let mask = try call.optional(3) {
+                var mask = mask
+                if mask.dtype == .bool { mask = try mask.select(zero, hidden) }
+                // A mask that is shorter than the keys hides the rest.
+                let own = try mask.shape.size(mask.rank - 1)
+                if own < total, own > 1 || call.opset >= 24 {
+                    mask = try mask.padded((0..<mask.rank).map { (0, $0 == mask.rank - 1 ? total - own : 0) }, .constant(-.infinity))
+                }
+                bias = mask
+            }
+            if call.flag("is_causal") {
+                let shift = call.opset >= 24 ? pastLength : 0
+                let distance = try Tensor.range(total).withAxis(0) - Tensor.range(length).withAxis(1)
+                let own = try distance.isAtMost(Tensor(Int64(shift))).select(zero, hidden)
+                bias = try bias.map { try $0 + own } ?? own
+            }
+            if let lengths = try call.optional(6) {
+                // How many keys of each example are no padding.
+                let own = try Tensor.range(total).isLess(than: lengths.cast(to: .int64).withAxis(1)).select(zero, hidden).withAxis(1).withAxis(1)
+                bias = try bias.map { try $0 + own } ?? own
+            }
+            var biased = try bias.map { try kind.settled(scores + $0) } ?? scores
+            var shown = call.int("qk_matmul_output_mode", 0) == 1 ? biased : scores
+            let cap = call.float("softcap", 0)
+            if cap > 0 { biased = try kind.settled((biased / cap).tanh() * cap) }
+            if call.int("qk_matmul_output_mode", 0) == 2 { shown = biased }
+            let precision = ElementKind(rawValue: Int64(call.int("softmax_precision", 0))) ?? kind
+            let isHidden = try biased.max([-1], keepingAxes: true).equals(hidden)
+            let shares = try kind.settled(precision.settled(isHidden.select(zero, biased.cast(to: precision.carrier).softmax(-1).cast(to: q.dtype))))
+            if call.int("qk_matmul_output_mode", 0) == 3 { shown = shares }
+            var y = try kind.settled(shares.matmul(v))
+            if isFlat {
+                let s = try y.sizes()
+                y = try y.permuted([0, 2, 1, 3]).reshaped([s[0], s[2], s[1] * s[3]])
+            }
+            return [.tensor(y, kind), .tensor(present.0, kind), .tensor(present.1, try call.kind(2)), .tensor(shown, kind)]
+        },
+        Operator("RotaryEmbedding", 23) { call in
+            let given = try call.tensor(0), kind = try call.kind(0), isFlat = given.rank == 3
+            var x = given
+            if isFlat {
+                let s = try x.sizes(), heads = call.int("num_heads", 0)
+                guard heads >= 1, s[2] % heads == 0 else { throw call.wrong("\(x.shape) in \(heads) heads") }
+                x = try x.reshaped([s[0], s[1], heads, s[2] / heads])
+            } else {
+                guard x.rank == 4 else { throw call.wrong("takes three or four axes, was given \(x.shape)") }
+                x = try x.permuted([0, 2, 1, 3])
+            }
+            let width = try x.shape.size(3), named = call.int("rotary_embedding_dim", 0), turned = named == 0 ? width : named
+            guard turned % 2 == 0, (0...width).contains(turned) else { throw call.wrong("turns \(turned) of \(width) numbers") }
+            func table(_ i: Int) throws -> Tensor {
+                var angles = try call.tensor(i)
+                if let places = try call.optional(3) { angles = try angles.gathered(places) }
+                guard angles.rank == 3, try angles.shape.size(2) >= turned / 2 else { throw call.wrong("angles \(angles.shape) for \(given.shape)") }
+                return try angles.sliced(2, to: turned / 2).withAxis(2)
+            }
+            let cosine = try table(1), sine = try table(2)
+            let part = try x.sliced(3, to: turned), isInterleaved = call.flag("interleaved")
+            let a = try isInterleaved ? part.sliced(3, from: 0, step: 2) : part.sliced(3, to: turned / 2)
+            let b = try isInterleaved ? part.sliced(3, from: 1, step: 2) : part.sliced(3, from: turned / 2)
+            let real = try cosine * a - sine * b, imaginary = try sine * a + cosine * b
+            let both = try isInterleaved ? Tensor.stacked([real, imaginary], axis: 4).reshaped(part.sizes()) : Tensor.concatenated([real, imaginary], axis: 3)
+            let y = turned == width ? both : try Tensor.concatenated([both, x.sliced(3, from: turned)], axis: 3)
+            return try call.result(isFlat ? y.reshaped(given.shape) : y.permuted([0, 2, 1, 3]), kind)
+        },
+        Operator("LinearAttention", 27) { call in
+            let given = try (call.tensor(0), call.tensor(1), call.tensor(2)), kind = try call.kind(0)
+            let qHeads = try call.required(call.int("q_num_heads"), "q_num_heads"), kvHeads = try call.required(call.int("kv_num_heads"), "kv_num_heads")
+            guard given.0.rank == 3, given.1.rank == 3, given.2.rank == 3, kvHeads >= 1, qHeads >= 1, qHeads % kvHeads == 0 else {
+                throw call.wrong("\(given.0.shape), \(given.1.shape) and \(given.2.shape) in \(qHeads) and \(kvHeads) heads")
+            }
+            /// `[batch, time, heads * width]` as `[batch, heads, time, width]`.
+            func heads(_ x: Tensor, _ count: Int) throws -> Tensor {
+                let s = try x.sizes()
+                guard s.count == 3, s[2] % count == 0 else { throw call.wrong("\(x.shape) in \(count) heads") }
+                return try x.reshaped([s[0], s[1], count, s[2] / count]).permuted([0, 2, 1, 3])
+            }
+            let q = try heads(given.0, qHeads), k = try heads(given.1, kvHeads), v = try heads(given.2, kvHeads)
+            let decay = try call.optional(4).map { try heads($0, kvHeads).exp() }
+            let rate = try call.optional(5).map { try heads($0, $0.shape.size(2) == 1 ? 1 : kvHeads) }
+            let rule = call.string("update_rule", "gated_delta"), (isGated, isDelta) = (rule.hasPrefix("gated"), rule.hasSuffix("delta"))
+            guard ["linear", "gated", "delta", "gated_delta"].contains(rule), !isGated || decay != nil, !isDelta || rate != nil else { throw call.wrong("the rule '\(rule)' without its inputs") }
+            let (batch, time, width, valueWidth) = (try q.shape.size(0), try q.shape.size(2), try k.shape.size(3), try v.shape.size(3))
+            try call.reserve([batch, qHeads, time, valueWidth], q.dtype)
+            var state = try call.optional(3) ?? Tensor.zeros(call.reserve([batch, kvHeads, width, valueWidth], q.dtype), q.dtype)
+            let named = call.float("scale", 0), scale = named == 0 ? 1 / Double(try q.shape.size(3)).squareRoot() : named
+            var outputs: [Tensor] = []
+            for t in 0..<time {
+                let key = try k.at(t, axis: 2).withAxis(-1)
+                if isGated, let decay { state = try state * decay.at(t, axis: 2).withAxis(-1) }
+                var value = try v.at(t, axis: 2).withAxis(2)
+                if isDelta, let rate { value = try (value - key.transposed().matmul(state)) * rate.at(t, axis: 2).withAxis(-1) }
+                state = try state + key.matmul(value)
+                let seen = qHeads == kvHeads ? state : try state.repeated(qHeads / kvHeads, axis: 1)
+                outputs.append(try q.at(t, axis: 2).withAxis(2).matmul(seen).withoutAxis(2) * scale)
+            }
+            guard !outputs.isEmpty else { throw call.wrong("takes one step at least") }
+            let y = try Tensor.stacked(outputs, axis: 1).reshaped([batch, time, qHeads * valueWidth])
+            let stateKind = try call.has(3) ? call.kind(3) : kind
+            return try call.result(y, kind) + [.tensor(stateKind.settled(state), stateKind)]
+        },
+        Operator("CausalConvWithState", 27) { call in
+            let x = try call.tensor(0), weight = try call.tensor(1), kind = try call.kind(0)
+            guard x.rank == 3, weight.rank == 3, try weight.sizes()[..<2] == [x.shape.size(1), 1], try weight.shape.size(2) >= 1 else {
+                throw call.wrong("takes [batch, channels, time] and [channels, 1, k], was given \(x.shape) and \(weight.shape)")
+            }
+            let reach = try weight.shape.size(2) - 1, channels = try x.shape.size(1), time = try x.shape.size(2)
+            let whole = try call.optional(3).map { try Tensor.concatenated([$0, x], axis: 2) } ?? call.padded(x, [(0, 0), (0, 0), (reach, 0)], .constant(0))
+            var y = try whole.conv1D(weight, bias: call.optional(2), groups: channels)
+            switch call.string("activation", "none") {
+            case "silu", "swish": y = try y.silu()
+            case "none", "": break
+            case let name: throw call.unsupported("the activation '\(name)'")
+            }
+            return try call.result(y, kind) + [.tensor(whole.sliced(2, from: time), kind)]
+        },
+    ]
+}
