@@ -152,7 +152,8 @@ struct NarrowFloat {
         case .ieee: infinity | 1 << UInt16(mantissaBits - 1)
         case .nanAtTop: signBit - 1
         case .nanIsNegativeZero: signBit
-        case .none: largest
+        // As a conversion of NaN answers in a format without one: -0.
+        case .none: signBit
         }
     }
 

@@ -40,6 +40,17 @@ final class Execution {
         }
     }
 
+    /// Counts a node, or one pass of a loop, and looks at the limits now and then.
+    func step(at node: ONNX.Node) throws {
+        steps += 1
+        guard steps <= model.limits.steps else {
+            throw ONNXError.limit(place: "node \(node.label)", "the execution took more than \(model.limits.steps) nodes")
+        }
+        if steps % 64 == 0, clock.now > deadline {
+            throw ONNXError.limit(place: "node \(node.label)", "the execution took longer than \(model.limits.time)")
+        }
+    }
+
     func run(
         _ graph: ONNX.Graph, _ opsets: [String: Int], _ values: [String: ONNXValue], outer: Scope?, depth: Int,
         attributes: [String: ONNX.Attribute] = [:]
@@ -65,14 +76,13 @@ final class Execution {
         let kept = Set(outputs).union(nodes.flatMap(\.innerReads))
 
         for (place, node) in nodes.enumerated() {
-            steps += 1
-            guard steps <= model.limits.steps else {
-                throw ONNXError.limit(place: "node \(node.label)", "the execution took more than \(model.limits.steps) nodes")
-            }
-            if steps % 64 == 0 || node.isLoop, clock.now > deadline {
-                throw ONNXError.limit(place: "node \(node.label)", "the execution took longer than \(model.limits.time)")
-            }
+            try step(at: node)
             let made = try run(node, scope)
+            for value in made {
+                if let shape = value.shape, shape.sizes?.contains(where: { $0 > ONNXLimits.axis }) ?? true {
+                    throw ONNXError.limit(place: "node \(node.label)", "makes a value of the shape \(shape), the limit is \(ONNXLimits.axis) along an axis")
+                }
+            }
             for (name, value) in zip(node.outputs, made) where !name.isEmpty {
                 scope.values[name] = value
                 sizes[name] = value.bytes
@@ -132,7 +142,7 @@ final class Execution {
             throw ONNXError.node(name: node.name, operator: node.type, "has \(inputs.count) inputs, the function takes \(function.inputs.count)")
         }
         var values: [String: ONNXValue] = [:]
-        for (name, value) in zip(function.inputs, inputs) { values[name] = value ?? .none }
+        for (name, value) in zip(function.inputs, inputs) { values[name] = value ?? ONNXValue.none }
         for name in function.inputs.dropFirst(inputs.count) { values[name] = ONNXValue.none }
         var opsets: [String: Int] = [:]
         for set in function.opsets { opsets[set.domain] = Int(set.version) }
@@ -144,8 +154,6 @@ final class Execution {
 }
 
 extension ONNX.Node {
-    var isLoop: Bool { type == "Loop" || type == "Scan" }
-
     /// The names that the graphs in its attributes read.
     var innerReads: [String] {
         attributes.flatMap { attribute in

@@ -12,6 +12,8 @@ public struct ONNXLimits: Sendable {
     public var depth = 32
 
     static let sparseElements = 1 << 28
+    /// Positions along one axis, also of tensors that hold nothing: what operators compute of sizes then fits an `Int`.
+    static let axis = 1 << 31
 
     public init() {}
 }
@@ -91,7 +93,7 @@ public final class ONNXModel: Sendable {
 
         guard !graph.outputs.isEmpty else { throw ONNXError.graph("the graph has no output") }
         var checker = GraphChecker(functions: functions, limits: limits)
-        try checker.check(graph, outer: [], opsets, depth: 0)
+        try checker.check(graph, outer: nil, opsets, depth: 0)
         for function in model.functions { try checker.check(function) }
         unsupported = checker.unsupported
 
@@ -106,8 +108,9 @@ public final class ONNXModel: Sendable {
     private static func versions(_ sets: [ONNX.OperatorSet]) throws -> [String: Int] {
         var versions: [String: Int] = [:]
         for set in sets {
-            guard versions.updateValue(Int(set.version), forKey: set.domain) == nil else {
-                throw ONNXError.graph("the operator set '\(set.domain)' is named twice")
+            // Exporters name a set twice, under both of its names; they have to agree.
+            if let other = versions.updateValue(Int(set.version), forKey: set.domain), other != set.version {
+                throw ONNXError.graph("the operator set '\(set.domain)' is named twice, with the versions \(other) and \(set.version)")
             }
             let newest = set.domain == "" ? newestOpset : set.domain == "ai.onnx.ml" ? newestMLOpset : Int.max
             guard set.version >= 1, set.version <= newest else {
@@ -190,22 +193,30 @@ private struct GraphChecker {
             .sorted { ($0.domain, $0.type, $0.reason) < ($1.domain, $1.type, $1.reason) }
     }
 
-    mutating func check(_ graph: ONNX.Graph, outer: Set<String>, _ opsets: [String: Int], depth: Int) throws {
+    /// The names that nodes see: those of their graph so far, and of the graphs around it.
+    final class Names {
+        var own: Set<String> = []
+        let outer: Names?
+        init(_ own: Set<String> = [], outer: Names?) { (self.own, self.outer) = (own, outer) }
+        func contains(_ name: String) -> Bool { own.contains(name) || outer?.contains(name) ?? false }
+    }
+
+    mutating func check(_ graph: ONNX.Graph, outer: Names?, _ opsets: [String: Int], depth: Int) throws {
         guard depth <= limits.depth else {
             throw ONNXError.limit(place: "graph '\(graph.name)'", "graphs lie more than \(limits.depth) deep in each other")
         }
-        var own: Set<String> = []
+        let names = Names(outer: outer)
         for input in graph.inputs {
-            guard own.insert(input.name).inserted else { throw ONNXError.definedTwice(value: input.name) }
+            guard names.own.insert(input.name).inserted else { throw ONNXError.definedTwice(value: input.name) }
         }
         var constants: Set<String> = []
         for name in graph.initializers.map(\.name) + graph.sparseInitializers.map(\.values.name) {
             guard !name.isEmpty else { throw ONNXError.graph("an initialiser of graph '\(graph.name)' has no name") }
             guard constants.insert(name).inserted else { throw ONNXError.definedTwice(value: name) }
-            own.insert(name)
+            names.own.insert(name)
         }
-        try check(graph.nodes, &own, outer, opsets, depth)
-        for output in graph.outputs where !own.contains(output.name) && !outer.contains(output.name) {
+        try check(graph.nodes, names, opsets, depth)
+        for output in graph.outputs where !names.contains(output.name) {
             throw ONNXError.graph("nothing makes the output '\(output.name)' of graph '\(graph.name)'")
         }
     }
@@ -220,22 +231,22 @@ private struct GraphChecker {
         calls.append(key)
         var opsets: [String: Int] = [:]
         for set in function.opsets { opsets[set.domain] = Int(set.version) }
-        var own = Set(function.inputs)
-        try check(function.nodes, &own, [], opsets, 0)
-        for output in function.outputs where !own.contains(output) {
+        let names = Names(Set(function.inputs), outer: nil)
+        try check(function.nodes, names, opsets, 0)
+        for output in function.outputs where !names.contains(output) {
             throw ONNXError.graph("nothing makes the output '\(output)' of function \(function.name)")
         }
         calls.removeLast()
         checked.insert(key)
     }
 
-    private mutating func check(_ nodes: [ONNX.Node], _ own: inout Set<String>, _ outer: Set<String>, _ opsets: [String: Int], _ depth: Int) throws {
+    private mutating func check(_ nodes: [ONNX.Node], _ names: Names, _ opsets: [String: Int], _ depth: Int) throws {
         for node in nodes {
-            for name in node.inputs where !name.isEmpty && !own.contains(name) && !outer.contains(name) {
+            for name in node.inputs where !name.isEmpty && !names.contains(name) {
                 throw ONNXError.notDefined(value: name, node: node.label)
             }
-            var names: Set<String> = []
-            for attribute in node.attributes where !names.insert(attribute.name).inserted {
+            var attributes: Set<String> = []
+            for attribute in node.attributes where !attributes.insert(attribute.name).inserted {
                 throw ONNXError.node(name: node.name, operator: node.type, "has the attribute '\(attribute.name)' twice")
             }
             if let function = functions[ONNXModel.FunctionKey(domain: node.domain, name: node.type, overload: node.overload)] {
@@ -247,12 +258,9 @@ private struct GraphChecker {
                 }
             }
             let graphs = node.attributes.flatMap { ($0.graph.map { [$0] } ?? []) + $0.graphs }
-            if !graphs.isEmpty {
-                let visible = outer.union(own)
-                for graph in graphs { try check(graph, outer: visible, opsets, depth: depth + 1) }
-            }
+            for graph in graphs { try check(graph, outer: names, opsets, depth: depth + 1) }
             for name in node.outputs where !name.isEmpty {
-                guard own.insert(name).inserted else { throw ONNXError.definedTwice(value: name) }
+                guard names.own.insert(name).inserted else { throw ONNXError.definedTwice(value: name) }
             }
         }
     }

@@ -48,7 +48,7 @@ extension ONNXValue {
         func wrong(_ what: String) -> ONNXError { .tensor(name: data.label, what) }
         guard let kind = ElementKind(rawValue: data.kind) else { throw wrong("elements of kind \(data.kind) aren't supported") }
         guard !data.isSegment else { throw wrong("is a segment of a larger one, which isn't supported") }
-        for size in data.dims where size < 0 || size > 1 << 59 { throw wrong("has the size \(size)") }
+        for size in data.dims where size < 0 || size > ONNXLimits.axis { throw wrong("has the size \(size)") }
         let shape: Shape
         do { shape = try Shape(checking: data.dims.map(Int.init)) } catch { throw wrong("\(error)") }
         let count = try shape.elementCount()
@@ -162,7 +162,7 @@ extension ONNXValue {
         guard case .tensor(let values, let kind) = try ONNXValue(sparse.values, in: external),
             case .tensor(var indices, .int64) = try ONNXValue(sparse.indices, in: external)
         else { throw ONNXError.tensor(name: name, "sparse values are numbers, and their indices int64") }
-        for size in sparse.dims where size < 0 || size > 1 << 59 { throw ONNXError.tensor(name: name, "has the size \(size)") }
+        for size in sparse.dims where size < 0 || size > ONNXLimits.axis { throw ONNXError.tensor(name: name, "has the size \(size)") }
         let shape = try Shape(checking: sparse.dims.map(Int.init)), sizes = sparse.dims.map(Int.init), count = try shape.elementCount()
         guard count <= ONNXLimits.sparseElements else { throw ONNXError.limit(place: "tensor '\(name)'", "a sparse tensor of \(count) elements") }
         if indices.rank == 2 {

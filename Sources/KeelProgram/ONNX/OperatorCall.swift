@@ -100,7 +100,7 @@ struct OperatorCall {
     /// An axis counted from the front.
     func axis(_ axis: Int, rank: Int) throws -> Int {
         let place = axis < 0 ? axis + rank : axis
-        guard place >= 0, place < max(rank, 1) else { throw wrong("axis \(axis) isn't one of \(rank)") }
+        guard place >= 0, place < rank else { throw wrong("axis \(axis) isn't one of \(rank)") }
         return place
     }
 
@@ -160,6 +160,12 @@ struct OperatorCall {
 }
 
 extension Tensor {
+    /// The size of an axis that a model named.
+    func size(at axis: Int) throws(TensorError) -> Int {
+        guard (0..<rank).contains(axis) else { throw TensorError(.axisOutOfRange(primitive: "size", axis: axis, shape)) }
+        return try shape.size(axis)
+    }
+
     /// The sizes of a tensor whose numbers are there.
     func sizes() throws(TensorError) -> [Int] {
         var result: [Int] = []

@@ -36,7 +36,4 @@ enum Operators {
         if known.contains(where: { $0.opsets.contains(opset) }) { return nil }
         return "known in opsets \(known.map { $0.opsets.upperBound == .max ? "\($0.opsets.lowerBound) and later" : "\($0.opsets.lowerBound) to \($0.opsets.upperBound)" }.joined(separator: ", "))"
     }
-
-    /// All that can be computed, by domain and name.
-    static var all: [Operator] { table.values.flatMap { $0 } }
 }

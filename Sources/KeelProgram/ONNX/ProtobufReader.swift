@@ -86,7 +86,9 @@ package struct ProtobufReader {
 
     package mutating func string(_ type: WireType) throws(ONNXError) -> String {
         let range = try range(type)
-        guard let text = String(validating: bytes[range], as: UTF8.self) else { throw malformed("text that isn't UTF-8") }
+        guard let text = String(validating: bytes[range], as: UTF8.self) else {
+            throw .malformed(place: place, byte: range.lowerBound, "text that isn't UTF-8")
+        }
         return text
     }
 

@@ -37,7 +37,7 @@ struct ONNXCommands: AsyncParsableCommand {
             }
             let nodes = model.unsupported.reduce(0) { $0 + $1.count }
             if nodes > 0 { throw Failure.message("\(model.unsupported.count) operators in \(nodes) nodes aren't supported") }
-            output.terminal.note("every operator is supported")
+            if !json { output.terminal.note("every operator is supported") }
         }
 
         private static func shape(_ port: ONNXModel.Port) -> String {

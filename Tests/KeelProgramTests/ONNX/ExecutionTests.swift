@@ -63,6 +63,16 @@ private func error(_ model: Message, _ values: [String: ONNXValue] = [:], limits
     #expect(error(model, limits: limits).contains("took longer than"))
 }
 
+@Test func aLoopThatDoesNothingIsCutToo() {
+    let body = Message.graph([], [.value("i", 7), .value("c", 9)], [.value("c", 9)])
+    let model = Message.model(
+        .graph(
+            [.node("Loop", ["m", ""], [], [.attribute("body", graph: body)]), .node("Identity", ["m"], ["y"])], [], [y], initializers: [.ints("m", [], [1 << 62])]))
+    var limits = ONNXLimits()
+    limits.steps = 1000
+    #expect(error(model, limits: limits).contains("took more than 1000 nodes"))
+}
+
 @Test func innerGraphsSeeTheNamesAroundThem() throws {
     func branch(_ type: String, _ name: String) -> Message { .graph([.node(type, ["x", "w"], [name])], [], [.value(name)]) }
     let model = Message.model(
@@ -119,9 +129,10 @@ private func error(_ model: Message, _ values: [String: ONNXValue] = [:], limits
     defer { try? files.removeItem(atPath: folder) }
     func write(_ name: String, _ model: Message, output: Message) throws {
         try files.createDirectory(atPath: "\(folder)/\(name)/test_data_set_0", withIntermediateDirectories: true)
-        files.createFile(atPath: "\(folder)/\(name)/model.onnx", contents: Data(model.bytes))
-        files.createFile(atPath: "\(folder)/\(name)/test_data_set_0/input_0.pb", contents: Data(Message.floats("", [1, 2], raw: Message.two).bytes))
-        files.createFile(atPath: "\(folder)/\(name)/test_data_set_0/output_0.pb", contents: Data(output.bytes))
+        let input = Message.floats("", [1, 2], raw: Message.two)
+        for (file, message) in [("model.onnx", model), ("test_data_set_0/input_0.pb", input), ("test_data_set_0/output_0.pb", output)] {
+            try Data(message.bytes).write(to: URL(fileURLWithPath: "\(folder)/\(name)/\(file)"))
+        }
     }
     let same = Message.model(.graph([.node("Identity", ["x"], ["y"])], [x], [y])), right = Message.floats("", [1, 2], raw: Message.two)
     try write("a", same, output: right)

@@ -1,5 +1,6 @@
 /// Writes messages of the ONNX format, sound or not, for tests.
-struct Message {
+struct Message: CustomStringConvertible {
+    var description: String { "\(bytes.count) bytes" }
     var bytes: [UInt8] = []
 
     static func varint(_ value: UInt64) -> [UInt8] {

@@ -89,7 +89,7 @@ extension Operators {
         alongAxis("Softmax") { try $0.softmax() },
         alongAxis("LogSoftmax") { try $0.logSoftmax() },
         alongAxis("Hardmax") { x in
-            let depth = try x.shape.size(x.rank - 1)
+            let depth = try x.size(at: x.rank - 1)
             return try x.argMax(-1).oneHot(depth, .float32).cast(to: x.dtype)
         },
         Operator("Dropout") { call in

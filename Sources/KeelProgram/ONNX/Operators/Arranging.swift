@@ -34,7 +34,7 @@ extension OperatorCall {
 
     /// Positions from `start` up to, or down to, `end`, as Python counts them.
     fileprivate func sliced(_ x: Tensor, _ axis: Int, _ start: Int, _ end: Int, _ step: Int) throws -> Tensor {
-        let n = try x.shape.size(axis)
+        let n = try x.size(at: axis)
         guard step != 0 else { throw wrong("a step of 0") }
         func bounded(_ place: Int, _ least: Int, _ most: Int) -> Int { Swift.min(Swift.max(place < 0 ? place &+ n : place, least), most) }
         if step > 0 {
@@ -92,13 +92,13 @@ extension Operators {
             guard sizes.count > 0 else { throw call.wrong("scalars have no axis") }
             sizes[axis] = try tensors.reduce(0) { sum, tensor in
                 guard tensor.rank == sizes.count else { throw call.wrong("\(tensor.shape) beside \(tensors[0].shape)") }
-                return try sum + tensor.shape.size(axis)
+                return try sum + tensor.size(at: axis)
             }
             try call.reserve(sizes, tensors[0].dtype)
             return try call.same(Tensor.concatenated(tensors, axis: axis))
         },
         Operator("Split") { call in
-            let x = try call.tensor(0), axis = try call.axis(call.int("axis", 0), rank: x.rank), n = try x.shape.size(axis)
+            let x = try call.tensor(0), axis = try call.axis(call.int("axis", 0), rank: x.rank), n = try x.size(at: axis)
             let count = call.int("num_outputs") ?? call.node.outputs.count
             guard count >= 1, count <= 1 << 20 else { throw call.wrong("splits into \(count) parts") }
             var sizes = try call.has(1) ? call.ints(1) : call.ints("split") ?? []
@@ -183,7 +183,7 @@ extension Operators {
         },
         Operator("DepthToSpace") { call in
             let x = try call.tensor(0), block = try call.required(call.int("blocksize"), "blocksize")
-            guard x.rank == 4, block >= 1, block <= 1 << 15, try x.shape.size(1) % (block * block) == 0 else { throw call.wrong("\(x.shape) by blocks of \(block)") }
+            guard x.rank == 4, block >= 1, block <= 1 << 15, try x.size(at: 1) % (block * block) == 0 else { throw call.wrong("\(x.shape) by blocks of \(block)") }
             let s = try x.sizes(), c = s[1] / (block * block)
             let y = call.string("mode", "DCR") == "CRD"
                 ? try x.reshaped([s[0], c, block, block, s[2], s[3]]).permuted([0, 1, 4, 2, 5, 3])
@@ -192,18 +192,19 @@ extension Operators {
         },
         Operator("SpaceToDepth") { call in
             let x = try call.tensor(0), block = try call.required(call.int("blocksize"), "blocksize")
-            guard x.rank == 4, block >= 1, try x.shape.size(2) % block == 0, try x.shape.size(3) % block == 0 else { throw call.wrong("\(x.shape) by blocks of \(block)") }
+            guard x.rank == 4, block >= 1, block <= 1 << 15, try x.size(at: 2) % block == 0, try x.size(at: 3) % block == 0 else { throw call.wrong("\(x.shape) by blocks of \(block)") }
             let s = try x.sizes()
-            let y = try x.reshaped([s[0], s[1], s[2] / block, block, s[3] / block, block]).permuted([0, 3, 5, 1, 2, 4])
+            let order = call.string("mode", "DCR") == "CRD" ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4]
+            let y = try x.reshaped([s[0], s[1], s[2] / block, block, s[3] / block, block]).permuted(order)
             return try call.same(y.reshaped([s[0], s[1] * block * block, s[2] / block, s[3] / block]))
         },
         Operator("ReverseSequence", 10) { call in
             let x = try call.tensor(0), lengths = try call.ints(1)
             let batch = try call.axis(call.int("batch_axis", 1), rank: x.rank), time = try call.axis(call.int("time_axis", 0), rank: x.rank)
-            guard batch != time, try lengths.count == x.shape.size(batch), try lengths.allSatisfy({ try (0...x.shape.size(time)).contains($0) }) else {
+            guard batch != time, try lengths.count == x.size(at: batch), try lengths.allSatisfy({ try (0...x.size(at: time)).contains($0) }) else {
                 throw call.wrong("lengths \(lengths) of \(x.shape)")
             }
-            let n = try x.shape.size(time)
+            let n = try x.size(at: time)
             var shape = [Int](repeating: 1, count: x.rank)
             (shape[batch], shape[time]) = batch < time ? (lengths.count, n) : (lengths.count, n)
             let rows = lengths.map { length in (0..<n).map { $0 < length ? length - 1 - $0 : $0 } }
@@ -213,7 +214,7 @@ extension Operators {
         Operator("Trilu", 14) { call in
             let x = try call.tensor(0), kind = try call.kind(0), k = try call.has(1) ? call.int(1) : 0
             guard x.rank >= 2 else { throw call.wrong("takes matrices, was given \(x.shape)") }
-            let (m, n) = (try x.shape.size(x.rank - 2), try x.shape.size(x.rank - 1)), offset = max(-m - n, min(k, m + n))
+            let (m, n) = (try x.size(at: x.rank - 2), try x.size(at: x.rank - 1)), offset = max(-m - n, min(k, m + n))
             let distance = try Tensor.range(n).withAxis(0) - Tensor.range(m).withAxis(1)
             let stays = try call.flag("upper", true) ? distance.isAtLeast(Tensor(Int64(offset))) : distance.isAtMost(Tensor(Int64(offset)))
             return [.tensor(try stays.select(x, Tensor.zeros([], x.dtype)), kind)]
@@ -225,7 +226,7 @@ extension Operators {
             var amounts = [(before: Int, after: Int)](repeating: (0, 0), count: x.rank)
             for (axis, size) in zip(axes, wanted) {
                 // The odd one goes behind.
-                let more = try size - x.shape.size(axis), before = more >= 0 ? more / 2 : -(-more / 2)
+                let more = try size - x.size(at: axis), before = more >= 0 ? more / 2 : -(-more / 2)
                 amounts[axis] = (before, more - before)
             }
             return try call.same(call.padded(x, amounts, .constant(0)))
@@ -240,7 +241,7 @@ extension OperatorCall {
         for (axis, amount) in amounts.enumerated() where amount != (0, 0) {
             var sizes = try y.sizes()
             let n = sizes[axis]
-            guard n > 0, max(abs(amount.before), abs(amount.after)) < 1 << 40 else { throw wrong("pads \(x.shape) by \(amounts)") }
+            guard n > 0, (-1 << 40...1 << 40).contains(amount.before), (-1 << 40...1 << 40).contains(amount.after) else { throw wrong("pads \(x.shape) by \(amounts)") }
             let total = n + amount.before + amount.after
             guard total >= 0 else { throw wrong("pads \(x.shape) by \(amounts)") }
             sizes[axis] = total

@@ -14,48 +14,28 @@ extension Operators {
             guard q.rank == 4, k.rank == 4, v.rank == 4 else { throw call.wrong("takes three or four axes, was given \(q.shape), \(k.shape) and \(v.shape)") }
             if let past = try call.optional(4) { k = try Tensor.concatenated([past, k], axis: 2) }
             if let past = try call.optional(5) { v = try Tensor.concatenated([past, v], axis: 2) }
-            let present = (k, v), pastLength = try call.optional(4)?.shape.size(2) ?? 0
-            let (qHeads, kvHeads) = (try q.shape.size(1), try k.shape.size(1))
+            let present = (k, v), pastLength = try call.optional(4)?.size(at: 2) ?? 0
+            let (qHeads, kvHeads) = (try q.size(at: 1), try k.size(at: 1))
             guard kvHeads >= 1, qHeads % kvHeads == 0 else { throw call.wrong("\(qHeads) heads look at \(kvHeads)") }
             if qHeads != kvHeads { (k, v) = (try k.repeated(qHeads / kvHeads, axis: 1), try v.repeated(qHeads / kvHeads, axis: 1)) }
-            let (length, total) = (try q.shape.size(2), try k.shape.size(2)), width = try q.shape.size(3)
-            try call.reserve([q.shape.size(0), qHeads, length, total], q.dtype)
+            let (length, total) = (try q.size(at: 2), try k.size(at: 2)), width = try q.size(at: 3)
+            try call.reserve([q.size(at: 0), qHeads, length, total], q.dtype)
 
             // The square root on both sides keeps products of narrow floats small.
             let scale = (call.float("scale") ?? 1 / Double(width).squareRoot()).squareRoot()
-            let scores = try kind.settled(kind.settled(q * scale).matmul(kind.settled(k * scale).transposed()))
-            var bias: Tensor?
-            let hidden = try Tensor.full(-.infinity, [], q.dtype), zero = try Tensor.zeros([], q.dtype)
-            if let mask = try call.optional(3) {
-                var mask = mask
-                if mask.dtype == .bool { mask = try mask.select(zero, hidden) }
-                // A mask that is shorter than the keys hides the rest.
-                let own = try mask.shape.size(mask.rank - 1)
-                if own < total, own > 1 || call.opset >= 24 {
-                    mask = try mask.padded((0..<mask.rank).map { (0, $0 == mask.rank - 1 ? total - own : 0) }, .constant(-.infinity))
-                }
-                bias = mask
-            }
-            if call.flag("is_causal") {
-                let shift = call.opset >= 24 ? pastLength : 0
-                let distance = try Tensor.range(total).withAxis(0) - Tensor.range(length).withAxis(1)
-                let own = try distance.isAtMost(Tensor(Int64(shift))).select(zero, hidden)
-                bias = try bias.map { try $0 + own } ?? own
-            }
-            if let lengths = try call.optional(6) {
-                // How many keys of each example are no padding.
-                let own = try Tensor.range(total).isLess(than: lengths.cast(to: .int64).withAxis(1)).select(zero, hidden).withAxis(1).withAxis(1)
-                bias = try bias.map { try $0 + own } ?? own
-            }
-            var biased = try bias.map { try kind.settled(scores + $0) } ?? scores
-            var shown = call.int("qk_matmul_output_mode", 0) == 1 ? biased : scores
-            let cap = call.float("softcap", 0)
-            if cap > 0 { biased = try kind.settled((biased / cap).tanh() * cap) }
-            if call.int("qk_matmul_output_mode", 0) == 2 { shown = biased }
+            let products = try kind.settled(kind.settled(q * scale).matmul(kind.settled(k * scale).transposed()))
+            let cap = call.float("softcap", 0), mode = call.int("qk_matmul_output_mode", 0)
+            let scores = cap > 0 ? try kind.settled((products / cap).tanh() * cap) : products
+            let bias = try call.attentionBias(length: length, total: total, past: pastLength, q.dtype)
+            let biased = try bias.map { try kind.settled(scores + $0) } ?? scores
             let precision = ElementKind(rawValue: Int64(call.int("softmax_precision", 0))) ?? kind
-            let isHidden = try biased.max([-1], keepingAxes: true).equals(hidden)
-            let shares = try kind.settled(precision.settled(isHidden.select(zero, biased.cast(to: precision.carrier).softmax(-1).cast(to: q.dtype))))
-            if call.int("qk_matmul_output_mode", 0) == 3 { shown = shares }
+            var shares = try kind.settled(precision.settled(biased.cast(to: precision.carrier).softmax(-1)).cast(to: q.dtype))
+            if let bias {
+                // A row that may look at nothing answers 0, whatever its scores are.
+                let isHidden = try bias.max([-1], keepingAxes: true).equals(Tensor.full(-.infinity, [], q.dtype))
+                shares = try isHidden.select(Tensor.zeros([], q.dtype), shares)
+            }
+            let shown = mode == 1 ? scores : mode == 2 ? biased : mode == 3 ? shares : products
             var y = try kind.settled(shares.matmul(v))
             if isFlat {
                 let s = try y.sizes()
@@ -74,12 +54,12 @@ extension Operators {
                 guard x.rank == 4 else { throw call.wrong("takes three or four axes, was given \(x.shape)") }
                 x = try x.permuted([0, 2, 1, 3])
             }
-            let width = try x.shape.size(3), named = call.int("rotary_embedding_dim", 0), turned = named == 0 ? width : named
+            let width = try x.size(at: 3), named = call.int("rotary_embedding_dim", 0), turned = named == 0 ? width : named
             guard turned % 2 == 0, (0...width).contains(turned) else { throw call.wrong("turns \(turned) of \(width) numbers") }
             func table(_ i: Int) throws -> Tensor {
                 var angles = try call.tensor(i)
                 if let places = try call.optional(3) { angles = try angles.gathered(places) }
-                guard angles.rank == 3, try angles.shape.size(2) >= turned / 2 else { throw call.wrong("angles \(angles.shape) for \(given.shape)") }
+                guard angles.rank == 3, try angles.size(at: 2) >= turned / 2 else { throw call.wrong("angles \(angles.shape) for \(given.shape)") }
                 return try angles.sliced(2, to: turned / 2).withAxis(2)
             }
             let cosine = try table(1), sine = try table(2)
@@ -105,13 +85,13 @@ extension Operators {
             }
             let q = try heads(given.0, qHeads), k = try heads(given.1, kvHeads), v = try heads(given.2, kvHeads)
             let decay = try call.optional(4).map { try heads($0, kvHeads).exp() }
-            let rate = try call.optional(5).map { try heads($0, $0.shape.size(2) == 1 ? 1 : kvHeads) }
+            let rate = try call.optional(5).map { try heads($0, $0.size(at: 2) == 1 ? 1 : kvHeads) }
             let rule = call.string("update_rule", "gated_delta"), (isGated, isDelta) = (rule.hasPrefix("gated"), rule.hasSuffix("delta"))
             guard ["linear", "gated", "delta", "gated_delta"].contains(rule), !isGated || decay != nil, !isDelta || rate != nil else { throw call.wrong("the rule '\(rule)' without its inputs") }
-            let (batch, time, width, valueWidth) = (try q.shape.size(0), try q.shape.size(2), try k.shape.size(3), try v.shape.size(3))
+            let (batch, time, width, valueWidth) = (try q.size(at: 0), try q.size(at: 2), try k.size(at: 3), try v.size(at: 3))
             try call.reserve([batch, qHeads, time, valueWidth], q.dtype)
             var state = try call.optional(3) ?? Tensor.zeros(call.reserve([batch, kvHeads, width, valueWidth], q.dtype), q.dtype)
-            let named = call.float("scale", 0), scale = named == 0 ? 1 / Double(try q.shape.size(3)).squareRoot() : named
+            let named = call.float("scale", 0), scale = named == 0 ? 1 / Double(try q.size(at: 3)).squareRoot() : named
             var outputs: [Tensor] = []
             for t in 0..<time {
                 let key = try k.at(t, axis: 2).withAxis(-1)
@@ -129,10 +109,10 @@ extension Operators {
         },
         Operator("CausalConvWithState", 27) { call in
             let x = try call.tensor(0), weight = try call.tensor(1), kind = try call.kind(0)
-            guard x.rank == 3, weight.rank == 3, try weight.sizes()[..<2] == [x.shape.size(1), 1], try weight.shape.size(2) >= 1 else {
+            guard x.rank == 3, weight.rank == 3, try weight.sizes()[..<2] == [x.size(at: 1), 1], try weight.size(at: 2) >= 1 else {
                 throw call.wrong("takes [batch, channels, time] and [channels, 1, k], was given \(x.shape) and \(weight.shape)")
             }
-            let reach = try weight.shape.size(2) - 1, channels = try x.shape.size(1), time = try x.shape.size(2)
+            let reach = try weight.size(at: 2) - 1, channels = try x.size(at: 1), time = try x.size(at: 2)
             let whole = try call.optional(3).map { try Tensor.concatenated([$0, x], axis: 2) } ?? call.padded(x, [(0, 0), (0, 0), (reach, 0)], .constant(0))
             var y = try whole.conv1D(weight, bias: call.optional(2), groups: channels)
             switch call.string("activation", "none") {
@@ -143,4 +123,37 @@ extension Operators {
             return try call.result(y, kind) + [.tensor(whole.sliced(2, from: time), kind)]
         },
     ]
+}
+
+extension OperatorCall {
+    /// What is added to the scores `[batch, heads, length, total]`: 0, or -infinity where a query mustn't look; nil where each may look at all.
+    ///
+    /// A query's place among the keys is its own one behind those that were there before: the past ones, or those of `nonpad_kv_seqlen` that
+    /// aren't of this call.
+    fileprivate func attentionBias(length: Int, total: Int, past: Int, _ dtype: DType) throws -> Tensor? {
+        let hidden = try Tensor.full(-.infinity, [], dtype), zero = try Tensor.zeros([], dtype)
+        var bias: Tensor?
+        func add(_ allowed: Tensor) throws {
+            let own = try allowed.select(zero, hidden)
+            bias = try bias.map { try $0 + own } ?? own
+        }
+        if var mask = try optional(3) {
+            if mask.dtype == .bool { mask = try mask.select(zero, hidden) }
+            // A mask that is shorter than the keys hides the rest.
+            let own = try mask.size(at: mask.rank - 1)
+            if own < total { mask = try mask.padded((0..<mask.rank).map { (0, $0 == mask.rank - 1 ? total - own : 0) }, .constant(-.infinity)) }
+            bias = mask
+        }
+        let lengths = try optional(6)?.cast(to: .int64)
+        var offset = try Tensor(Int64(past))
+        if let lengths, !has(4) { offset = try (lengths - Tensor(Int64(length))).reshaped([lengths.count, 1, 1, 1]) }
+        // How far behind the query each key lies.
+        let distance = try Tensor.range(total).withAxis(0) - Tensor.range(length).withAxis(1) - offset
+        if flag("is_causal") { try add(distance.isAtMost(Tensor(Int64(0)))) }
+        let left = int("left_window_size", -1), right = int("right_window_size", -1)
+        if left >= 0 { try add(distance.isAtLeast(Tensor(Int64(-left)))) }
+        if right >= 0 { try add(distance.isAtMost(Tensor(Int64(right)))) }
+        if let lengths { try add(Tensor.range(total).isLess(than: lengths.reshaped([lengths.count, 1, 1, 1]))) }
+        return bias
+    }
 }

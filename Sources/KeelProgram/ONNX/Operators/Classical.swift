@@ -213,7 +213,7 @@ extension Operators {
         ml("ArrayFeatureExtractor") { call in
             let x = try call.tensor(0), kind = try call.kind(0), places = try call.ints(1)
             guard x.rank >= 1 else { throw call.wrong("takes one axis at least") }
-            let n = try x.shape.size(x.rank - 1)
+            let n = try x.size(at: x.rank - 1)
             guard places.allSatisfy({ (0..<n).contains($0) }) else { throw call.wrong("features \(places) of \(n)") }
             let y = try x.gathered(Tensor(places, [places.count]), axis: x.rank - 1)
             return [.tensor(x.rank == 1 ? try y.withAxis(0) : y, kind)]
@@ -225,7 +225,7 @@ extension Operators {
         ml("Scaler") { call in
             let x = try call.tensor(0).cast(to: .float32)
             guard x.rank >= 1 else { throw call.wrong("takes one axis at least") }
-            let features = try x.shape.size(x.rank - 1)
+            let features = try x.size(at: x.rank - 1)
             return [.tensor(try (x - call.each("offset", features, 0)) * call.each("scale", features, 1), .float32)]
         },
         ml("Normalizer") { call in
@@ -243,7 +243,7 @@ extension Operators {
         ml("Imputer") { call in
             let x = try call.tensor(0), kind = try call.kind(0)
             guard x.rank >= 1 else { throw call.wrong("takes one axis at least") }
-            let features = try x.shape.size(x.rank - 1)
+            let features = try x.size(at: x.rank - 1)
             if kind.isFloat {
                 let replaced = call.float("replaced_value_float", 0), values = try call.each("imputed_value_floats", features, 0).cast(to: x.dtype)
                 let isMissing = try replaced.isNaN ? x.isNaN() : x.equals(Tensor.full(replaced, [], x.dtype))
@@ -305,7 +305,7 @@ extension Operators {
             guard sizes.count == tensors.count, tensors.allSatisfy({ $0.rank == 1 || $0.rank == 2 }) else { throw call.wrong("\(tensors.count) inputs for \(sizes.count) sizes") }
             let parts = try zip(tensors, sizes).map { x, size in
                 let rows = x.rank == 1 ? try x.withAxis(0) : x
-                guard try size == rows.shape.size(1) else { throw call.wrong("\(x.shape) hasn't \(size) features") }
+                guard try size == rows.size(at: 1) else { throw call.wrong("\(x.shape) hasn't \(size) features") }
                 return try rows.cast(to: .float32)
             }
             return [.tensor(try Tensor.concatenated(parts, axis: 1), .float32)]

@@ -71,7 +71,7 @@ extension Operators {
         Operator("EyeLike", 9) { call in
             let x = try call.tensor(0), kind = try call.kind(named: "dtype", or: call.kind(0)), k = call.int("k", 0)
             guard x.rank == 2 else { throw call.wrong("takes a matrix, was given \(x.shape)") }
-            let (m, n) = (try x.shape.size(0), try x.shape.size(1))
+            let (m, n) = (try x.size(at: 0), try x.size(at: 1))
             let distance = try Tensor.range(n).withAxis(0) - Tensor.range(m).withAxis(1)
             return [.tensor(try kind.settled(distance.equals(Tensor(Int64(k))).cast(to: .float32)), kind)]
         },
@@ -103,7 +103,7 @@ extension Operators {
             let logits = try call.tensor(0), draws = call.int("sample_size", 1)
             guard logits.rank == 2, draws >= 1 else { throw call.wrong("\(draws) draws from \(logits.shape)") }
             let kind = try call.kind(named: "dtype", or: .int32)
-            try call.reserve([logits.shape.size(0), draws], .int64)
+            try call.reserve([logits.size(at: 0), draws], .int64)
             var generator = call.generator()
             return [.tensor(try kind.settled(logits.categorical(draws, using: &generator)), kind)]
         },

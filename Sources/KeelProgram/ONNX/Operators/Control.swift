@@ -36,6 +36,7 @@ extension OperatorCall {
         let body = try graph("body"), scans = try required(int("num_scan_inputs"), "num_scan_inputs")
         guard scans >= 1, scans <= inputs.count else { throw wrong("\(scans) of \(inputs.count) inputs are scanned") }
         let states = inputs.count - scans
+        guard body.outputs.count >= states else { throw wrong("its body has \(body.outputs.count) outputs for \(states) states") }
         func numbers(_ name: String, _ count: Int) throws -> [Int] {
             let given = ints(name) ?? [Int](repeating: 0, count: count)
             guard given.count == count else { throw wrong("\(name) is \(given)") }
@@ -46,11 +47,12 @@ extension OperatorCall {
             guard case .tensor(let tensor, let kind) = value, tensor.rank >= 1 else { throw wrong("scans what isn't a tensor with an axis") }
             return (tensor, kind, try self.axis(axis, rank: tensor.rank))
         }
-        let length = try scanned[0].0.shape.size(scanned[0].2)
-        guard try scanned.allSatisfy({ try $0.0.shape.size($0.2) == length }) else { throw wrong("what it scans isn't equally long") }
+        let length = try scanned[0].0.size(at: scanned[0].2)
+        guard try scanned.allSatisfy({ try $0.0.size(at: $0.2) == length }) else { throw wrong("what it scans isn't equally long") }
         var state = Array(inputs[..<states])
         var collected = [[ONNXValue]](repeating: [], count: max(0, body.outputs.count - states))
         for step in 0..<length {
+            try execution.step(at: node)
             let parts = try scanned.enumerated().map { i, scan -> ONNXValue in
                 .tensor(try scan.0.at(back[i] == 1 ? length - 1 - step : step, axis: scan.2), scan.1)
             }
@@ -79,6 +81,7 @@ extension Operators {
             var collected = [[ONNXValue]](repeating: [], count: body.outputs.count - 1 - count)
             var step = 0, size = 0
             while goesOn, step < most {
+                try call.execution.step(at: call.node)
                 let made = try call.run(body, [ONNXValue(Tensor(step)), .tensor(Tensor(goesOn), .bool)] + carried)
                 goesOn = try call.isTrue(made[0])
                 carried = Array(made[1..<(1 + count)])
@@ -98,11 +101,11 @@ extension Operators {
             let inputs = try (1..<call.inputs.count).map(call.value)
             guard case .tensor(let first, _)? = inputs.first, first.rank >= 1 else { throw call.wrong("has no batch") }
             var rows: [[ONNXValue]] = []
-            for row in 0..<(try first.shape.size(0)) {
+            for row in 0..<(try first.size(at: 0)) {
                 rows.append(
                     try call.scanned(
                         inputs.map { value in
-                            guard case .tensor(let tensor, let kind) = value, tensor.rank >= 1, row < (try tensor.shape.size(0)) else { throw call.wrong("its batches differ") }
+                            guard case .tensor(let tensor, let kind) = value, tensor.rank >= 1, row < (try tensor.size(at: 0)) else { throw call.wrong("its batches differ") }
                             return .tensor(try tensor.at(row), kind)
                         }))
             }
@@ -134,7 +137,7 @@ extension Operators {
             return [.sequence(parts)]
         },
         Operator("SplitToSequence", 11) { call in
-            let x = try call.tensor(0), kind = try call.kind(0), axis = try call.axis(call.int("axis", 0), rank: x.rank), n = try x.shape.size(axis)
+            let x = try call.tensor(0), kind = try call.kind(0), axis = try call.axis(call.int("axis", 0), rank: x.rank), n = try x.size(at: axis)
             guard call.has(1) else {
                 let parts = try x.split([Int](repeating: 1, count: n), axis: axis)
                 return [.sequence(try parts.map { .tensor(call.flag("keepdims", true) ? $0 : try $0.withoutAxis(axis), kind) })]
@@ -161,6 +164,7 @@ extension Operators {
             let body = try call.graph("body"), first = try call.sequence(0)
             var made = [[ONNXValue]](repeating: [], count: body.outputs.count)
             for place in first.indices {
+                try call.execution.step(at: call.node)
                 let values = try call.inputs.indices.map { i -> ONNXValue in
                     guard case .sequence(let parts) = try call.value(i) else { return try call.value(i) }
                     guard parts.count == first.count else { throw call.wrong("its sequences aren't equally long") }

@@ -67,8 +67,9 @@ extension Operators {
             let x = try call.tensor(0), weight = try call.tensor(1), offset = try call.tensor(2)
             let (sizes, kernel) = try call.picture(x, weight), axes = kernel.count
             let windows = try Windows(call, sizes: sizes, kernel: kernel)
+            guard axes <= 3 else { throw call.unsupported("windows over \(axes) axes") }
             let groups = call.int("group", 1), parts = call.int("offset_group", 1)
-            let (n, c, k) = (try x.shape.size(0), try x.shape.size(1), try weight.shape.size(0))
+            let (n, c, k) = (try x.size(at: 0), try x.size(at: 1), try weight.size(at: 0))
             let places = windows.output.reduce(1, *), window = kernel.reduce(1, *)
             guard parts >= 1, c % parts == 0, groups >= 1, c % groups == 0, k % groups == 0 else { throw call.wrong("channels don't divide into the groups") }
             try call.reserve([n, c, window, places], x.dtype)
@@ -154,7 +155,7 @@ extension OperatorCall {
             after[axis] = total - before[axis]
         }
         let output = (0..<axes).map { whole[$0] - before[$0] - after[$0] }
-        let shape = try weight.sizes(), c = try x.shape.size(1), n = try x.shape.size(0), k = shape[1] * groups
+        let shape = try weight.sizes(), c = try x.size(at: 1), n = try x.size(at: 0), k = shape[1] * groups
         guard groups >= 1, c == shape[0], c % groups == 0 else { throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)") }
         guard output.allSatisfy({ $0 >= 0 }) else { throw wrong("its padding leaves nothing") }
         try reserve([n, k] + output, x.dtype)

@@ -194,12 +194,13 @@ extension Operators {
 
     static let wholeNumbers: [Operator] = [
         Operator("BitShift", 11) { call in
-            let (a, b) = try call.operands(), isLeft = call.string("direction") == "LEFT"
+            let (a, b) = try call.operands(), kind = try call.kind(0), isLeft = call.string("direction") == "LEFT"
             return try call.result(
                 onHost(a, b, call) { x, shift in
-                    guard (0..<64).contains(shift) else { return 0 }
-                    return isLeft ? x << shift : Int64(bitPattern: UInt64(bitPattern: x) >> UInt64(shift))
-                }, call.kind(0))
+                    // Shifted out altogether, nothing is left but the sign.
+                    guard (0..<Int64(kind.bits)).contains(shift) else { return !isLeft && kind.isSigned && x < 0 ? -1 : 0 }
+                    return isLeft ? x << shift : kind.isSigned ? x >> shift : Int64(bitPattern: UInt64(bitPattern: x) >> UInt64(shift))
+                }, kind)
         },
         bitwise("BitwiseAnd") { $0 & $1 },
         bitwise("BitwiseOr") { $0 | $1 },
@@ -251,7 +252,11 @@ extension OperatorCall {
             let plain = try x.cast(to: .float64)
             x = try plain.isLess(than: Tensor(0.0)).select(plain + 0x1p64, plain)
         }
-        if from.isFloat, kind.isInteger { x = try x.cast(to: .int64) }
+        if from.isFloat, kind.isInteger {
+            // Keel takes what is too large for an int64 as the largest; of the kinds below 8 bits so does the standard's reference.
+            if kind.bits < 8 { x = try x.clipped(from: Double(kind.limits.lowerBound), to: Double(kind.limits.upperBound)) }
+            x = try x.cast(to: .int64)
+        }
         if kind == .bool { return .tensor(try x.cast(to: .bool), kind) }
         let isSmall = kind.bits <= 8 && kind.isFloat
         return .tensor(try kind.settled(x, saturating: isSmall && flag("saturate", true)), kind)

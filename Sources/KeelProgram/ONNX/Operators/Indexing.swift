@@ -16,7 +16,7 @@ extension OperatorCall {
 
     /// For indices `[..., k]` into the first `k` axes after the batch's: which row of the flat tensor each names.
     fileprivate func rows(_ indices: Tensor, into sizes: [Int], batches: Int = 0) throws -> Tensor {
-        let k = try indices.shape.size(indices.rank - 1)
+        let k = try indices.size(at: indices.rank - 1)
         guard k >= 1, batches + k <= sizes.count else { throw wrong("indices \(indices.shape) into \(sizes)") }
         var flat: Tensor?
         var step = 1
@@ -118,7 +118,7 @@ extension Operators {
             let axis = try call.axis(call.int("axis", -2), rank: past.rank)
             guard past.rank == update.rank, axis >= 1 else { throw call.wrong("\(update.shape) into \(past.shape) along axis \(axis)") }
             let starts = try call.has(2) ? call.ints(2) : [Int](repeating: 0, count: sizes[0])
-            let length = try update.shape.size(axis), room = sizes[axis], wraps = call.string("mode", "linear") == "circular"
+            let length = try update.size(at: axis), room = sizes[axis], wraps = call.string("mode", "linear") == "circular"
             guard starts.count == sizes[0], starts.allSatisfy({ $0 >= 0 && $0 < 1 << 40 && (wraps || $0 + length <= room) }), room > 0 else {
                 throw call.wrong("\(length) positions from \(starts) on don't fit into \(room)")
             }
@@ -128,8 +128,9 @@ extension Operators {
             return try call.same(past.scattered(update, along: axis, at: places))
         },
         Operator("OneHot", 9) { call in
-            let indices = try call.tensor(0), depth = Int(try call.double(1)), values = try call.tensor(2), kind = try call.kind(2)
-            guard values.count == 2, depth >= 1 else { throw call.wrong("depth \(depth) and values \(values.shape)") }
+            let indices = try call.tensor(0), given = try call.double(1), values = try call.tensor(2), kind = try call.kind(2)
+            guard values.count == 2, given >= 1, given <= Double(ONNXLimits.axis) else { throw call.wrong("depth \(given) and values \(values.shape)") }
+            let depth = Int(given)
             let axis = try call.axis(call.int("axis", -1), rank: indices.rank + 1)
             var sizes = try indices.sizes()
             sizes.insert(depth, at: axis)
@@ -143,6 +144,7 @@ extension Operators {
         },
         Operator("NonZero", 9) { call in
             let x = try call.tensor(0)
+            try call.reserve([x.count, x.rank + 2], .int64)
             // [count, rank] in row-major order, and then turned.
             let mask = try x.cast(to: .bool), places = try mask.reshaped([mask.count]).elements(Bool.self).indices(where: { $0 })
             let flat = places.ranges.flatMap { Array($0) }, sizes = try x.sizes()
@@ -157,7 +159,7 @@ extension Operators {
         Operator("Compress", 9) { call in
             let x = try call.tensor(0), mask = try call.tensor(1).cast(to: .bool).elements(Bool.self)
             let axis = try call.int("axis").map { try call.axis($0, rank: x.rank) }
-            let y = try axis == nil ? x.reshaped([x.count]) : x, n = try y.shape.size(axis ?? 0)
+            let y = try axis == nil ? x.reshaped([x.count]) : x, n = try y.size(at: axis ?? 0)
             guard mask.count <= n || !mask[n...].contains(true) else { throw call.wrong("a condition of \(mask.count) for \(n) positions") }
             let places = mask.indices.filter { mask[$0] }
             return try call.same(y.gathered(Tensor(places, [places.count]), axis: axis ?? 0))

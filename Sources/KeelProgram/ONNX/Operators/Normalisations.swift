@@ -67,7 +67,7 @@ extension Operators {
         Operator("GroupNormalization", 18) { call in
             let x = try call.tensor(0), groups = try call.required(call.int("num_groups"), "num_groups")
             guard x.rank >= 3 else { throw call.wrong("takes [n, c, ...], was given \(x.shape)") }
-            let c = try x.shape.size(1)
+            let c = try x.size(at: 1)
             guard groups >= 1, c % groups == 0 else { throw call.wrong("\(c) channels in \(groups) groups") }
             func each(_ i: Int) throws -> Tensor {
                 let numbers = try call.tensor(i).cast(to: x.dtype)
@@ -79,7 +79,7 @@ extension Operators {
         Operator("LRN") { call in
             let x = try call.tensor(0), size = try call.required(call.int("size"), "size")
             guard x.rank >= 2, size >= 1, size <= 1 << 20 else { throw call.wrong("a size of \(size) over \(x.shape)") }
-            let c = try x.shape.size(1)
+            let c = try x.size(at: 1)
             // Each channel's window of squares: the difference of two running sums would lose digits, so the few are added.
             let square = try x.squared(), before = (size - 1) / 2
             let framed = try call.padded(square, [(0, 0), (before, size - 1 - before)] + [(before: Int, after: Int)](repeating: (0, 0), count: x.rank - 2), .constant(0))

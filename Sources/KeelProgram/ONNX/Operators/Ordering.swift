@@ -5,7 +5,7 @@ extension Operators {
         Operator("TopK") { call in
             let kind = try call.kind(0), x = try call.inOrder(call.tensor(0), call.kind(0))
             let axis = try call.axis(call.int("axis", -1), rank: x.rank), count = try call.opset < 10 ? call.required(call.int("k"), "k") : call.int(1)
-            guard x.rank >= 1, count >= 0, try count <= x.shape.size(axis) else { throw call.wrong("the first \(count) of \(x.shape)") }
+            guard x.rank >= 1, count >= 0, try count <= x.size(at: axis) else { throw call.wrong("the first \(count) of \(x.shape)") }
             let (values, places) = try x.topK(count, axis: axis, largest: call.flag("largest", true))
             return [.tensor(try call.inOrder(values, kind), kind), .tensor(places, .int64)]
         },
@@ -14,7 +14,8 @@ extension Operators {
             let axis = try call.int("axis").map { try call.axis($0, rank: x.rank) }
             // Each part along the axis as a row of numbers that compare as the kind's do.
             let moved = try axis.map { $0 == 0 ? x : try x.permuted([$0] + (0..<x.rank).filter { other in other != axis }) } ?? x.reshaped([x.count, 1])
-            let n = try moved.shape.size(0), width = n > 0 ? moved.count / n : 0
+            try call.reserve([x.count, 6], .int64)
+            let n = try moved.size(at: 0), width = n > 0 ? moved.count / n : 0
             let isWhole = !x.dtype.isFloat
             let whole = try isWhole ? call.inOrder(moved.cast(to: .int64), kind).elements(Int64.self) : []
             let floats = try isWhole ? [] : moved.cast(to: .float64).elements(Double.self)

@@ -40,7 +40,8 @@ extension Operators {
             let x = try call.tensor(0), kind = try call.kind(0)
             let (windows, sizes) = try call.pooling(x)
             let wantsPlaces = call.node.outputs.count > 1 && !call.node.outputs[1].isEmpty
-            if kind.isFloat, !wantsPlaces, let (kernel, sliding) = windows.sliding,
+            if kind.isFloat, !wantsPlaces, windows.dilation.allSatisfy({ $0 == 1 }), let (kernel, sliding) = windows.sliding,
+                sliding.padding.top < kernel.height, sliding.padding.left < kernel.width,
                 sliding.padding.bottom < kernel.height, sliding.padding.right < kernel.width
             {
                 return try call.result(call.onPicture(x) { try $0.maxPool2D(kernel: kernel, sliding: sliding) }, kind)
@@ -64,7 +65,7 @@ extension Operators {
             }
             let winners = try numbers.argMax(-1).withAxis(-1)
             let candidates = try call.windowed(places, windows, filledWith: 0).expanded(to: numbers.shape)
-            let (n, c) = (try x.shape.size(0), try x.shape.size(1))
+            let (n, c) = (try x.size(at: 0), try x.size(at: 1))
             let planes = try (Tensor.range(n * c) * Tensor(Int64(sizes.reduce(1, *)))).reshaped([n, c] + sizes.map { _ in 1 })
             return [.tensor(y, kind), .tensor(try candidates.takenAlong(-1, at: winners).withoutAxis(-1) + planes, .int64)]
         },

@@ -7,7 +7,7 @@ extension OperatorCall {
         var (x, y) = (a, b)
         if a.rank == 1 { x = try x.withAxis(0) }
         if b.rank == 1 { y = try y.withAxis(1) }
-        guard try x.shape.size(x.rank - 1) == y.shape.size(y.rank - 2) else { throw wrong("the inner sizes of \(a.shape) and \(b.shape) differ") }
+        guard try x.size(at: x.rank - 1) == y.size(at: y.rank - 2) else { throw wrong("the inner sizes of \(a.shape) and \(b.shape) differ") }
         let (p, q) = (try x.sizes(), try y.sizes())
         try reserve(stretched([Array(p.dropLast(2)), Array(q.dropLast(2))]) + [p[p.count - 2], q[q.count - 1]], x.dtype)
         var result: Tensor
@@ -47,6 +47,7 @@ extension Operators {
             let equation = try call.required(call.string("equation"), "equation")
             let tensors = try call.tensors(), kind = try call.kind(0)
             let isFloat = tensors.allSatisfy { $0.dtype.isFloat }
+            try call.reserve([call.einsumCount(equation, tensors)], .float64)
             let made = try Einsum(equation)(isFloat ? tensors : tensors.map { try $0.cast(to: .float64) })
             return try call.result(isFloat ? made : made.cast(to: .int64), kind)
         },
@@ -59,6 +60,27 @@ extension Operators {
 }
 
 extension OperatorCall {
+    /// How many numbers the result of an equation holds at most; its letters and shapes are checked when it is computed.
+    fileprivate func einsumCount(_ equation: String, _ tensors: [Tensor]) throws -> Int {
+        let sides = equation.filter { !$0.isWhitespace }.split(separator: "->", omittingEmptySubsequences: false)
+        guard let terms = sides.first?.split(separator: ",", omittingEmptySubsequences: false), terms.count == tensors.count else { return 0 }
+        var sizes: [Character: Int] = [:], rest = 1
+        for (term, tensor) in zip(terms, tensors) {
+            let letters = term.filter { $0 != "." }, own = try tensor.sizes(), more = own.count - letters.count
+            let before = term.prefix { $0 != "." }.count
+            for (place, letter) in letters.enumerated() {
+                let axis = place < before || more < 0 ? place : place + more
+                if axis < own.count { sizes[letter] = max(sizes[letter] ?? 1, own[axis]) }
+            }
+            if more > 0 { rest = max(rest, own[min(before, own.count)..<min(before + more, own.count)].reduce(1) { $0 * max($1, 1) }) }
+        }
+        let wanted = sides.count > 1 ? Set(sides[1].filter { $0 != "." }) : Set(sizes.keys)
+        return wanted.reduce(min(rest, 1 << 40)) { count, letter in
+            let (product, overflow) = count.multipliedReportingOverflow(by: max(sizes[letter] ?? 1, 1))
+            return overflow ? Int.max : product
+        }
+    }
+
     /// A quantised matrix less its zero point, as int32. One zero point a row of the first factor or a column of the second is allowed.
     func centred(_ i: Int, zeroPoint: Int, rows: Bool) throws -> Tensor {
         let x = try tensor(i).cast(to: .int32)

@@ -1,7 +1,7 @@
 import Keel
 
 extension OperatorCall {
-    /// `round(x / scale) + zero point`, within the zero point's kind; `x` is divided already where `scale` is nil.
+    /// `round(x / scale) + zero point`, within the zero point's kind.
     func quantised(_ x: Tensor, scale: Tensor, zeroPoint: ONNXValue) throws -> ONNXValue {
         guard case .tensor(let zero, let kind) = zeroPoint else { throw wrong("its zero point isn't a number") }
         let scaled = try x / scale
@@ -21,13 +21,13 @@ extension OperatorCall {
     /// A scale or zero point, spread to where it holds in `x`: for all numbers, for each place of an axis, or for blocks along it.
     fileprivate func spread(_ factor: Tensor, over x: Tensor) throws -> Tensor {
         if factor.count == 1, factor.rank <= 1 { return try factor.reshaped([]) }
-        let axis = try self.axis(int("axis", 1), rank: x.rank), n = try x.shape.size(axis)
+        let axis = try self.axis(int("axis", 1), rank: x.rank), n = try x.size(at: axis)
         if factor.rank == 1, factor.rank != x.rank || factor.count == n {
             guard factor.count == n else { throw wrong("\(factor.count) scales for axis \(axis) of \(x.shape)") }
             return try factor.reshaped((0..<x.rank).map { $0 == axis ? n : 1 })
         }
         guard factor.rank == x.rank else { throw wrong("scales \(factor.shape) for \(x.shape)") }
-        let blocks = try factor.shape.size(axis), block = int("block_size", 0)
+        let blocks = try factor.size(at: axis), block = min(int("block_size", 0), max(n, 1))
         let size = block > 0 ? block : (n + max(blocks, 1) - 1) / max(blocks, 1)
         guard blocks >= 1, size >= 1, (n + size - 1) / size == blocks else { throw wrong("\(blocks) blocks of \(size) along axis \(axis) of \(x.shape)") }
         return try factor.repeated(size, axis: axis).sliced(axis, to: n)

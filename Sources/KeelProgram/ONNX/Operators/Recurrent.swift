@@ -35,9 +35,9 @@ private func recurrent(
         if isBatchFirst { x = try x.permuted([1, 0, 2]) }
         let w = try call.tensor(1), r = try call.tensor(2)
         guard w.rank == 3, r.rank == 3 else { throw call.wrong("weights \(w.shape) and \(r.shape)") }
-        let (time, batch, hidden) = (try x.shape.size(0), try x.shape.size(1), try r.shape.size(2))
+        let (time, batch, hidden) = (try x.size(at: 0), try x.size(at: 1), try r.size(at: 2))
         let direction = call.string("direction", "forward"), directions = direction == "bidirectional" ? 2 : 1
-        guard try w.sizes() == [directions, gates * hidden, x.shape.size(2)], try r.sizes() == [directions, gates * hidden, hidden] else {
+        guard try w.sizes() == [directions, gates * hidden, x.size(at: 2)], try r.sizes() == [directions, gates * hidden, hidden] else {
             throw call.wrong("weights \(w.shape) and \(r.shape) for \(x.shape) and \(directions) directions")
         }
         let names = call.strings("activations") ?? [[String]](repeating: standard, count: directions).flatMap { $0 }

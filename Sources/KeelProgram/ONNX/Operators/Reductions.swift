@@ -16,7 +16,7 @@ private func reduction(
         if kind == .bool { x = try x.cast(to: .int32) }
         x = try call.inOrder(x, name == "ReduceMax" || name == "ReduceMin" ? kind : .float32)
         var y: Tensor
-        if let ofNothing, try places.contains(where: { try x.shape.size($0) == 0 }) {
+        if let ofNothing, try places.contains(where: { try x.size(at: $0) == 0 }) {
             var sizes = try x.sizes()
             for axis in places { sizes[axis] = 1 }
             let value = kind.isFloat ? ofNothing : ofNothing > 0 ? Double(Int32.max) : Double(kind == .bool ? 0 : Int32.min)
@@ -25,7 +25,7 @@ private func reduction(
             y = try function(x, places)
         }
         y = try call.inOrder(y, name == "ReduceMax" || name == "ReduceMin" ? kind : .float32)
-        if !keepsAxes { y = try y.reshaped((0..<y.rank).filter { !places.contains($0) }.map { try y.shape.size($0) }) }
+        if !keepsAxes { y = try y.reshaped((0..<y.rank).filter { !places.contains($0) }.map { try y.size(at: $0) }) }
         return try call.result(y, kind)
     }
 }
@@ -33,15 +33,14 @@ private func reduction(
 /// Of whole numbers, too: their mean is a division that truncates.
 @Sendable private func mean(_ x: Tensor, _ axes: [Int]) throws -> Tensor {
     if x.dtype.isFloat { return try x.mean(axes, keepingAxes: true) }
-    let count = try axes.reduce(1) { try $0 * x.shape.size($1) }
+    let count = try axes.reduce(1) { try $0 * x.size(at: $1) }
     return try x.sum(axes, keepingAxes: true) / Tensor.full(Double(max(count, 1)), [], x.dtype)
 }
 
 private func extreme(_ name: String, largest: Bool) -> Operator {
     Operator(name) { call in
         let x = try call.inOrder(call.tensor(0), call.kind(0)), axis = try call.axis(call.int("axis", 0), rank: x.rank)
-        guard x.rank >= 1 else { return try call.ints64([0], []) }
-        let last = call.flag("select_last_index"), size = try x.shape.size(axis)
+        let last = call.flag("select_last_index"), size = try x.size(at: axis)
         let y = try last ? x.flipped([axis]) : x
         var places = try largest ? y.argMax(axis) : y.argMin(axis)
         if last { places = try Tensor(Int64(size - 1)) - places }

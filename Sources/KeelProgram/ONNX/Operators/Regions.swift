@@ -9,7 +9,7 @@ extension Operators {
             let scale = call.float("spatial_scale", 1)
             guard x.rank == 4, boxes.rank == 2 else { throw call.wrong("takes [n, c, h, w] and boxes [regions, 4], was given \(x.shape) and \(boxes.shape)") }
             guard (1...1 << 15).contains(size.height), (1...1 << 15).contains(size.width), (0...64).contains(samples) else { throw call.wrong("\(samples) samples in \(size)") }
-            try call.reserve([boxes.shape.size(0), x.shape.size(1), size.height, size.width], x.dtype)
+            try call.reserve([boxes.size(at: 0), x.size(at: 1), size.height, size.width], x.dtype)
             guard call.string("mode", "avg") == "avg" else {
                 return try call.result(call.largestInRegions(x, boxes, pictures, size, scale, samples, isHalfPixel), call.kind(0))
             }
@@ -23,7 +23,7 @@ extension Operators {
             guard boxes.rank == 3, scores.rank == 3, boxes.shape[-1].number == 4, boxes.shape[1] == scores.shape[2], boxes.shape[0] == scores.shape[0] else {
                 throw call.wrong("boxes \(boxes.shape) and scores \(scores.shape)")
             }
-            let n = try scores.shape.size(0), classes = try scores.shape.size(1), count = try scores.shape.size(2)
+            let n = try scores.size(at: 0), classes = try scores.size(at: 1), count = try scores.size(at: 2)
             let most = min(count, try call.has(2) ? call.int(2) : 0)
             guard most > 0, n > 0, classes > 0 else { return try call.ints64([], [0, 3]) }
             if call.int("center_point_box", 0) == 1 {
@@ -51,7 +51,7 @@ extension OperatorCall {
     fileprivate func largestInRegions(
         _ x: Tensor, _ boxes: Tensor, _ pictures: Tensor, _ size: (height: Int, width: Int), _ scale: Double, _ samples: Int, _ isHalfPixel: Bool
     ) throws -> Tensor {
-        let sizes = try x.sizes(), (c, h, w) = (sizes[1], sizes[2], sizes[3]), regions = try boxes.shape.size(0)
+        let sizes = try x.sizes(), (c, h, w) = (sizes[1], sizes[2], sizes[3]), regions = try boxes.size(at: 0)
         let numbers = try x.cast(to: .float64).elements(Double.self), corners = try boxes.cast(to: .float64).elements(Double.self)
         let places = try pictures.elements(Int.self)
         guard places.count == regions, places.allSatisfy({ (0..<sizes[0]).contains($0) }), h > 0, w > 0 else { throw wrong("regions of pictures that aren't there") }

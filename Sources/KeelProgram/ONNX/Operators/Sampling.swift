@@ -15,7 +15,7 @@ extension OperatorCall {
     /// - Shapes: `x [n, c, s...]`, `places` for each axis `[n, p]` in steps of the axis → `[n, c, p]`.
     func sampled(_ x: Tensor, at places: [Tensor], _ mode: SamplingMode, beyond: Beyond) throws -> Tensor {
         let sizes = try x.sizes(), axes = sizes.count - 2, (n, c) = (sizes[0], sizes[1])
-        let count = try places[0].shape.size(1)
+        let count = try places[0].size(at: 1)
         guard sizes[2...].allSatisfy({ $0 > 0 }) else { throw wrong("samples a picture \(x.shape) of nothing") }
         try reserve([n, c, count], x.dtype)
         // For each axis the places' neighbours, and their weights.
@@ -115,8 +115,7 @@ extension Operators {
             guard axes == 2 || axes == 3, try theta.sizes() == [size[0], axes, axes + 1], size.allSatisfy({ $0 >= 1 }) else {
                 throw call.wrong("transforms \(theta.shape) for a picture of \(size)")
             }
-            let sides = Array(size[2...]), count = sides.reduce(1, *)
-            try call.reserve([size[0], count, axes + 1], theta.dtype)
+            let sides = Array(size[2...]), count = try call.reserve(size + [axes + 1], theta.dtype).elementCount() / (size[0] * size[1] * (axes + 1))
             // The last axis' coordinate first, and 1 at the end.
             var columns: [Tensor] = []
             for axis in (0..<axes).reversed() {
@@ -148,8 +147,8 @@ extension Operators {
                 return room < 0 ? 0 : room / stride[axis] + 1
             }
             let (window, places) = (try call.reserve(block, .int64).elementCount(), try call.reserve(output, .int64).elementCount())
-            let (n, rows) = (try x.shape.size(0), try x.shape.size(1))
-            guard rows % window == 0, try x.shape.size(2) == places else { throw call.wrong("\(x.shape) isn't \(places) blocks of \(block)") }
+            let (n, rows) = (try x.size(at: 0), try x.size(at: 1))
+            guard rows % window == 0, try x.size(at: 2) == places else { throw call.wrong("\(x.shape) isn't \(places) blocks of \(block)") }
             // Where in the padded picture each number goes.
             let framed = (0..<axes).map { image[$0] + pads[$0] + pads[axes + $0] }
             try call.reserve([n, rows / window] + framed, x.dtype)
@@ -204,13 +203,16 @@ extension OperatorCall {
         let mode = string("mode", "nearest"), own = try x.sizes(), kind = try kind(0)
         guard ["nearest", "linear", "bilinear", "cubic"].contains(mode) else { throw wrong("mode is '\(mode)'") }
         guard (scales?.count ?? sizes?.count) == axes.count else { throw wrong("\(scales?.count ?? sizes?.count ?? 0) sizes for \(axes.count) axes") }
+        guard sizes?.allSatisfy({ (0...ONNXLimits.axis).contains($0) }) ?? true, scales?.allSatisfy({ $0 > 0 && $0 < 0x1p31 }) ?? true else {
+            throw wrong("resizes \(x.shape) by \(scales?.description ?? "") to \(sizes?.description ?? "")")
+        }
         var factors = scales ?? zip(sizes ?? [], axes).map { Double($0) / Double(max(own[$1], 1)) }
         var targets = sizes ?? zip(factors, axes).map { Int(max(0, min(0x1p40, (Double(own[$1]) * $0).rounded(.down)))) }
         let policy = string("keep_aspect_ratio_policy", "stretch")
         if sizes != nil, policy != "stretch" {
             let factor = policy == "not_larger" ? factors.min() ?? 1 : factors.max() ?? 1
             factors = factors.map { _ in factor }
-            targets = axes.map { Int((Double(own[$0]) * factor).rounded()) }
+            targets = axes.map { Int(min((Double(own[$0]) * factor).rounded(), 0x1p40)) }
         }
         guard factors.allSatisfy({ $0 > 0 && $0.isFinite }), targets.allSatisfy({ $0 >= 0 }) else { throw wrong("scales \(factors)") }
         var full = own
@@ -297,7 +299,7 @@ private struct AxisResizing {
             case "round_prefer_ceil": (x + 0.5).rounded(.down)
             default: (x - 0.5).rounded(.up)
             }
-        return min(max(Int(max(-1, min(place, Double(size)))), 0), size - 1)
+        return place.isNaN ? 0 : min(max(Int(max(-1, min(place, Double(size)))), 0), size - 1)
     }
 
     /// `[target, size]`: what each given number counts in each wanted one.

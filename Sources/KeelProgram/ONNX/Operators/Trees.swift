@@ -202,10 +202,11 @@ struct TreeEnsemble {
 
 extension OperatorCall {
     /// The rows of a table `[n, features]`, or of one row, as doubles.
-    func rows(_ i: Int = 0) throws -> (numbers: [Double], count: Int, features: Int) {
+    func rows(_ i: Int = 0, targets: Int = 1) throws -> (numbers: [Double], count: Int, features: Int) {
         let x = try tensor(i)
         guard x.rank == 1 || x.rank == 2 else { throw wrong("takes [n, features], was given \(x.shape)") }
         let sizes = try x.sizes()
+        try reserve([x.rank == 2 ? sizes[0] : 1, max(targets, 1), 2], .float64)
         return (try x.cast(to: .float64).elements(Double.self), x.rank == 2 ? sizes[0] : 1, sizes[sizes.count - 1])
     }
 }
@@ -213,13 +214,13 @@ extension OperatorCall {
 extension Operators {
     static let trees: [Operator] = [
         Operator("TreeEnsemble", 5, domain: "ai.onnx.ml") { call in
-            let kind = try call.kind(0), (rows, count, features) = try call.rows(), ensemble = try TreeEnsemble(new: call)
+            let kind = try call.kind(0), (rows, count, features) = try call.rows(targets: call.int("n_targets", 1)), ensemble = try TreeEnsemble(new: call)
             let scores = try ensemble.scores(rows, features: features).map(\.score)
             let transformed = try PostTransform(number: call.int("post_transform", 0), call).applied(scores, width: ensemble.targets)
             return [.tensor(try kind.settled(Tensor(transformed, [count, ensemble.targets])), kind)]
         },
         Operator("TreeEnsembleRegressor", domain: "ai.onnx.ml") { call in
-            let (rows, count, features) = try call.rows(), targets = call.int("n_targets", 1)
+            let targets = call.int("n_targets", 1), (rows, count, features) = try call.rows(targets: targets)
             let ensemble = try TreeEnsemble(old: call, prefix: "target", targets: targets)
             let base = try call.numbers("base_values_as_tensor") ?? (call.floats("base_values") ?? []).map(Double.init)
             guard base.isEmpty || base.count == targets else { throw call.wrong("\(base.count) base values for \(targets) targets") }
@@ -228,7 +229,7 @@ extension Operators {
             return [.tensor(try Tensor(transformed, [count, targets]).cast(to: .float32), .float32)]
         },
         Operator("TreeEnsembleClassifier", domain: "ai.onnx.ml") { call in
-            let (rows, _, features) = try call.rows(), labels = try ClassLabels(call)
+            let labels = try ClassLabels(call), (rows, _, features) = try call.rows(targets: labels.count)
             let ensemble = try TreeEnsemble(old: call, prefix: "class", targets: max(labels.count, 1))
             let base = try call.numbers("base_values_as_tensor") ?? (call.floats("base_values") ?? []).map(Double.init)
             var scores = try ensemble.scores(rows, features: features)

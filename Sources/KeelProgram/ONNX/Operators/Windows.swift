@@ -111,17 +111,18 @@ struct Windows {
 extension OperatorCall {
     /// With elements put on, or where an amount is negative cut off, at the axes' ends.
     func padded(_ x: Tensor, _ amounts: [(before: Int, after: Int)], _ mode: PaddingMode) throws -> Tensor {
+        let most = 1 << 40
         var sizes: [Int] = []
         for (size, amount) in zip(try x.sizes(), amounts) {
-            let (sum, first) = size.addingReportingOverflow(amount.before)
-            let (total, second) = sum.addingReportingOverflow(amount.after)
-            guard !first, !second, total >= 0 else { throw wrong("pads \(x.shape) by \(amounts)") }
-            sizes.append(total)
+            guard (-most...most).contains(amount.before), (-most...most).contains(amount.after), size + amount.before + amount.after >= 0 else {
+                throw wrong("pads \(x.shape) by \(amounts)")
+            }
+            sizes.append(size + amount.before + amount.after)
         }
         try reserve(sizes, x.dtype)
         var y = x
         for (axis, amount) in amounts.enumerated() where amount.before < 0 || amount.after < 0 {
-            let size = try y.shape.size(axis), start = min(size, max(0, -amount.before))
+            let size = try y.size(at: axis), start = min(size, max(0, -amount.before))
             y = try y.sliced(axis, from: start, to: max(start, size - max(0, -amount.after)))
         }
         let more = amounts.map { (before: max(0, $0.before), after: max(0, $0.after)) }
