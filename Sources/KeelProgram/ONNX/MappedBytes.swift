@@ -35,6 +35,8 @@ package struct ExternalData: Sendable {
     /// Nil for a model that came as bytes: it has no folder.
     package let folder: String?
 
+    package init(folder: String?) { self.folder = folder }
+
     /// The bytes that `tensor` names: a plain relative path to a regular file inside the folder, without a symbolic link on the way.
     ///
     /// - Source: ONNX, *External Data*; `location`, `offset`, `length`.

@@ -253,8 +253,9 @@ extension OperatorCall {
             x = try plain.isLess(than: Tensor(0.0)).select(plain + 0x1p64, plain)
         }
         if from.isFloat, kind.isInteger {
-            // Keel takes what is too large for an int64 as the largest; of the kinds below 8 bits so does the standard's reference.
-            if kind.bits < 8 { x = try x.clipped(from: Double(kind.limits.lowerBound), to: Double(kind.limits.upperBound)) }
+            // What is too large for a kind has no defined value. Of those below 8 bits the standard's own cases take the largest number up to
+            // opset 23, and the low bits since.
+            if kind.bits < 8, opset < 24 { x = try x.clipped(from: Double(kind.limits.lowerBound), to: Double(kind.limits.upperBound)) }
             x = try x.cast(to: .int64)
         }
         if kind == .bool { return .tensor(try x.cast(to: .bool), kind) }
