@@ -87,7 +87,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
-        .executableTarget(name: "keel-bench", dependencies: ["Keel", "KeelNN"], path: "Benchmarks/KeelBench"),
+        .target(name: "KeelBenchNetworks", dependencies: ["Keel", "KeelNN"], path: "Benchmarks/Networks"),
+        .executableTarget(name: "keel-bench", dependencies: ["Keel", "KeelNN", "KeelBenchNetworks"], path: "Benchmarks/KeelBench"),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
@@ -106,7 +107,8 @@ let package = Package(
         .target(name: "BadInputs", path: "Tests/BadInputs"),
         .target(name: "KeelDecoders", dependencies: ["Keel", "KeelData"], path: "Tests/KeelDecoders"),
         // Keel's tests are plain targets: `KeelAPITests` brings them into the test bundle and two programs run them alone.
-        .target(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "BadInputs"], path: "Tests/KeelTests"),
+        .target(name: "KeelTestSupport", dependencies: ["Keel"], path: "Tests/KeelTestSupport"),
+        .target(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "KeelTestSupport", "BadInputs"], path: "Tests/KeelTests"),
         .target(name: "KeelNNTests", dependencies: ["Keel", "KeelNN"], path: "Tests/KeelNNTests"),
         .target(
             name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], path: "Tests/KeelDataTests",

@@ -1,4 +1,5 @@
 import Keel
+import KeelBenchNetworks
 import KeelNN
 
 /// One thing that is timed.

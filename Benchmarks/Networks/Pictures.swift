@@ -1,23 +1,23 @@
-// The networks of the workloads, as their specification has them.
-import Keel
-import KeelNN
+// The workloads' networks for numbers and pictures, as their specification has them.
+package import Keel
+package import KeelNN
 
 /// Linear, ReLU, linear, ReLU, linear.
-struct MLP: Layer {
+package struct MLP: Layer {
     var first, second, head: Linear
 
-    init(_ features: Int, _ hidden: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
+    package init(_ features: Int, _ hidden: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
         first = try Linear(features, hidden, using: &generator)
         second = try Linear(hidden, hidden, using: &generator)
         head = try Linear(hidden, classes, using: &generator)
     }
 
-    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
         let x = try second(first(x, in: context).relu(), in: context).relu()
         return try head(x, in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try first.forEachState(body, under: "first")
         try second.forEachState(body, under: "second")
         try head.forEachState(body, under: "head")
@@ -25,43 +25,43 @@ struct MLP: Layer {
 }
 
 /// A convolution without bias, padded by half its kernel, and batch normalisation with its rectifier.
-struct NormedConv: Layer {
+package struct NormedConv: Layer {
     var conv: Conv2D
     var norm: BatchNorm
 
-    init(_ from: Int, _ to: Int, _ kernel: Int, stride: Int = 1, groups: Int = 1, _ rectifier: Rectifier = .none, using generator: inout Philox) throws(TensorError) {
+    package init(_ from: Int, _ to: Int, _ kernel: Int, stride: Int = 1, groups: Int = 1, _ rectifier: Rectifier = .none, using generator: inout Philox) throws(TensorError) {
         conv = try Conv2D(from, to, kernel: kernel, stride: stride, padding: kernel / 2, groups: groups, hasBias: false, using: &generator)
         norm = try BatchNorm(to, rectifier: rectifier)
     }
 
-    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try self(x, adding: nil, in: context) }
+    package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try self(x, adding: nil, in: context) }
 
-    func callAsFunction(_ x: Tensor, adding addend: Tensor?, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ x: Tensor, adding addend: Tensor?, in context: Context) throws(TensorError) -> Tensor {
         try norm(conv(x, in: context), adding: addend, in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try conv.forEachState(body, under: "conv")
         try norm.forEachState(body, under: "norm")
     }
 }
 
 /// Two 3x3 convolutions beside a shortcut (He et al., 2016).
-struct BasicBlock: Layer {
+package struct BasicBlock: Layer {
     var first, second: NormedConv
     var shortcut: NormedConv?
 
-    init(_ from: Int, _ to: Int, stride: Int, using generator: inout Philox) throws(TensorError) {
+    package init(_ from: Int, _ to: Int, stride: Int, using generator: inout Philox) throws(TensorError) {
         first = try NormedConv(from, to, 3, stride: stride, .relu, using: &generator)
         second = try NormedConv(to, to, 3, .relu, using: &generator)
         shortcut = stride == 1 && from == to ? nil : try NormedConv(from, to, 1, stride: stride, using: &generator)
     }
 
-    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
         try second(first(x, in: context), adding: shortcut?(x, in: context) ?? x, in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try first.forEachState(body, under: "first")
         try second.forEachState(body, under: "second")
         try shortcut?.forEachState(body, under: "shortcut")
@@ -69,14 +69,14 @@ struct BasicBlock: Layer {
 }
 
 /// ResNet-18. `[n, 3, h, w]` → logits `[n, classes]`.
-struct ResNet18: Layer {
+package struct ResNet18: Layer {
     var stem: NormedConv
     /// Whether the stem halves twice, as for large pictures.
     let isLarge: Bool
     var blocks: Sequential
     var head: Linear
 
-    init(_ classes: Int, isLarge: Bool, using generator: inout Philox) throws(TensorError) {
+    package init(_ classes: Int, isLarge: Bool, using generator: inout Philox) throws(TensorError) {
         self.isLarge = isLarge
         stem = try isLarge ? NormedConv(3, 64, 7, stride: 2, .relu, using: &generator) : NormedConv(3, 64, 3, .relu, using: &generator)
         var layers: [any Layer] = [], from = 64
@@ -89,13 +89,13 @@ struct ResNet18: Layer {
         head = try Linear(512, classes, using: &generator)
     }
 
-    func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
         var x = try stem(images, in: context)
         if isLarge { x = try x.maxPool2D(3, stride: 2, padding: 1) }
         return try head(blocks(x, in: context).globalAveragePool2D(), in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try stem.forEachState(body, under: "stem")
         try blocks.forEachState(body, under: "blocks")
         try head.forEachState(body, under: "head")
@@ -103,12 +103,12 @@ struct ResNet18: Layer {
 }
 
 /// A stem and three blocks, each twice as wide and half as high as the one before. `[n, 3, h, w]` → logits `[n, classes]`.
-struct SmallResNet: Layer {
+package struct SmallResNet: Layer {
     var stem: NormedConv
     var blocks: Sequential
     var head: Linear
 
-    init(_ width: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
+    package init(_ width: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
         stem = try NormedConv(3, width, 3, .relu, using: &generator)
         blocks = Sequential([
             try BasicBlock(width, width, stride: 1, using: &generator), try BasicBlock(width, 2 * width, stride: 2, using: &generator),
@@ -117,12 +117,12 @@ struct SmallResNet: Layer {
         head = try Linear(4 * width, classes, using: &generator)
     }
 
-    func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
         let x = try blocks(stem(images, in: context), in: context)
         return try head(x.globalAveragePool2D(), in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try stem.forEachState(body, under: "stem")
         try blocks.forEachState(body, under: "blocks")
         try head.forEachState(body, under: "head")
@@ -130,12 +130,12 @@ struct SmallResNet: Layer {
 }
 
 /// Expansion, depthwise convolution, projection, beside the input where the shape stays (Sandler et al., 2018).
-struct InvertedResidual: Layer {
+package struct InvertedResidual: Layer {
     var expansion: NormedConv?
     var depthwise, projection: NormedConv
     let isResidual: Bool
 
-    init(_ from: Int, _ to: Int, expand: Int, kernel: Int, stride: Int, using generator: inout Philox) throws(TensorError) {
+    package init(_ from: Int, _ to: Int, expand: Int, kernel: Int, stride: Int, using generator: inout Philox) throws(TensorError) {
         let inner = from * expand
         expansion = expand == 1 ? nil : try NormedConv(from, inner, 1, .relu6, using: &generator)
         depthwise = try NormedConv(inner, inner, kernel, stride: stride, groups: inner, .relu6, using: &generator)
@@ -143,12 +143,12 @@ struct InvertedResidual: Layer {
         isResidual = stride == 1 && from == to
     }
 
-    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
         let inner = try expansion?(x, in: context) ?? x
         return try projection(depthwise(inner, in: context), adding: isResidual ? x : nil, in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try expansion?.forEachState(body, under: "expansion")
         try depthwise.forEachState(body, under: "depthwise")
         try projection.forEachState(body, under: "projection")
@@ -156,12 +156,12 @@ struct InvertedResidual: Layer {
 }
 
 /// EfficientNet-Lite0. `[n, 3, 224, 224]` → logits `[n, classes]`.
-struct EfficientNetLite0: Layer {
+package struct EfficientNetLite0: Layer {
     var stem, top: NormedConv
     var blocks: Sequential
     var head: Linear
 
-    init(_ classes: Int, using generator: inout Philox) throws(TensorError) {
+    package init(_ classes: Int, using generator: inout Philox) throws(TensorError) {
         stem = try NormedConv(3, 32, 3, stride: 2, .relu6, using: &generator)
         var layers: [any Layer] = [], from = 32
         for (expand, kernel, stride, to, count) in [
@@ -177,12 +177,12 @@ struct EfficientNetLite0: Layer {
         head = try Linear(1280, classes, using: &generator)
     }
 
-    func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
         let x = try top(blocks(stem(images, in: context), in: context), in: context)
         return try head(x.globalAveragePool2D(), in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try stem.forEachState(body, under: "stem")
         try blocks.forEachState(body, under: "blocks")
         try top.forEachState(body, under: "top")
@@ -191,33 +191,33 @@ struct EfficientNetLite0: Layer {
 }
 
 /// Two 3x3 convolutions, each with batch normalisation and ReLU.
-struct DoubleConv: Layer {
+package struct DoubleConv: Layer {
     var first, second: NormedConv
 
-    init(_ from: Int, _ to: Int, using generator: inout Philox) throws(TensorError) {
+    package init(_ from: Int, _ to: Int, using generator: inout Philox) throws(TensorError) {
         first = try NormedConv(from, to, 3, .relu, using: &generator)
         second = try NormedConv(to, to, 3, .relu, using: &generator)
     }
 
-    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
         try second(first(x, in: context), in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         try first.forEachState(body, under: "first")
         try second.forEachState(body, under: "second")
     }
 }
 
 /// U-Net with batch normalisation (after Ronneberger et al., 2015). `[n, 3, h, w]`, sides multiples of 16 → logits `[n, classes, h, w]`.
-struct UNet: Layer {
+package struct UNet: Layer {
     var down: [DoubleConv]
     var bottom: DoubleConv
     var up: [ConvTranspose2D]
     var join: [DoubleConv]
     var head: Conv2D
 
-    init(base: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
+    package init(base: Int, _ classes: Int, using generator: inout Philox) throws(TensorError) {
         let widths = (0..<5).map { base << $0 }
         down = []
         up = []
@@ -231,7 +231,7 @@ struct UNet: Layer {
         head = try Conv2D(base, classes, kernel: 1, using: &generator)
     }
 
-    func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
+    package func callAsFunction(_ images: Tensor, in context: Context) throws(TensorError) -> Tensor {
         var x = images, skips: [Tensor] = []
         for block in down {
             skips.append(try block(x, in: context))
@@ -244,7 +244,7 @@ struct UNet: Layer {
         return try head(x, in: context)
     }
 
-    mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
         for level in down.indices { try down[level].forEachState(body, under: "down.\(level)") }
         try bottom.forEachState(body, under: "bottom")
         for level in up.indices {
