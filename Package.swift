@@ -88,7 +88,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
         .target(name: "KeelBenchNetworks", dependencies: ["Keel", "KeelNN"], path: "Benchmarks/Networks"),
-        .executableTarget(name: "keel-bench", dependencies: ["Keel", "KeelNN", "KeelBenchNetworks"], path: "Benchmarks/KeelBench"),
+        .executableTarget(name: "keel-bench", dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelBenchNetworks"], path: "Benchmarks/KeelBench"),
         .executableTarget(name: "experiment", dependencies: ["SlipwayTasks"], path: "Benchmarks/Experiment"),
         .target(name: "CurlShims", dependencies: ["CCurl"]),
         .target(name: "SlipwayClient", dependencies: ["CurlShims"]),
@@ -113,7 +113,9 @@ let package = Package(
         .target(
             name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], path: "Tests/KeelDataTests",
             exclude: ["golden.py", "Golden"]),
-        .testTarget(name: "KeelProgramTests", dependencies: ["Keel", "KeelProgram", "BadInputs"], exclude: ["ONNX/Cases"]),
+        .testTarget(
+            name: "KeelProgramTests", dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelTestSupport", "KeelBenchNetworks", "BadInputs"],
+            exclude: ["ONNX/Cases"]),
         .testTarget(
             name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
         .executableTarget(

@@ -25,13 +25,13 @@ enum KeelBench {
     private static func line(_ name: String, _ options: Options) -> String {
         var line = JSONLine()
         line.add("peer", "keel")
-        line.add("mode", "eager")
         line.add("workload", name)
         line.add("threads", options.threads)
         guard let workload = workloads.first(where: { $0.name == name }) else {
             line.add("skipped", "keel-bench has no such workload")
             return line.text
         }
+        line.add("mode", workload.group == .infer || workload.group == .latency ? "program" : "eager")
         do {
             if let start = options.start {
                 line.add("losses", try losses(of: workload, from: start))

@@ -1,6 +1,7 @@
 import Keel
 import KeelBenchNetworks
 import KeelNN
+import KeelProgram
 
 /// One thing that is timed.
 struct Workload: Sendable {
@@ -35,6 +36,14 @@ func trainingStep(
 
 private func predictionStep(_ network: some Layer, _ x: Tensor) -> Step {
     Step { _ = try noGrad { () throws(TensorError) in try network(x, in: .prediction) } }
+}
+
+/// The same by an optimised program, which takes any batch.
+private func programStep(_ network: some Layer, _ x: Tensor) throws -> Step {
+    var shape = x.shape
+    shape[0] = .symbol("batch")
+    let program = try Program.trace({ try network($0, in: .prediction) }, input: "x", TensorSpec(shape, x.dtype)).optimised()
+    return Step { _ = try program(x) }
 }
 
 /// Forward, and backward to every input from an output gradient of ones.
@@ -92,15 +101,15 @@ let workloads: [Workload] = [
     },
     Workload(name: "effnet-lite0-infer", group: .infer, work: 16, unit: "images/s") {
         var generator = Philox(seed: 0)
-        return predictionStep(try EfficientNetLite0(1000, using: &generator), try floats(16, 3, 224, 224))
+        return try programStep(try EfficientNetLite0(1000, using: &generator), try floats(16, 3, 224, 224))
     },
     Workload(name: "latency-mlp-tabular", group: .latency, work: 1, unit: "requests/s") {
         var generator = Philox(seed: 0)
-        return predictionStep(try MLP(64, 256, 10, using: &generator), try floats(1, 64))
+        return try programStep(try MLP(64, 256, 10, using: &generator), try floats(1, 64))
     },
     Workload(name: "latency-resnet18-224", group: .latency, work: 1, unit: "requests/s") {
         var generator = Philox(seed: 0)
-        return predictionStep(try ResNet18(1000, isLarge: true, using: &generator), try floats(1, 3, 224, 224))
+        return try programStep(try ResNet18(1000, isLarge: true, using: &generator), try floats(1, 3, 224, 224))
     },
     product(256), product(512), product(1024), product(2048),
     convolution("conv3x3-fwd", channels: 64, groups: 1, isTraining: false),

@@ -47,6 +47,24 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
         return result
     }
 
+    /// The names of the symbols in it.
+    package var symbols: Set<String> { bits >= 0 ? [] : Expressions.shared.symbols(of: self) }
+
+    /// Its symbol's name, where it is one symbol and nothing else.
+    package var soleSymbol: String? {
+        guard symbols.count == 1, let name = symbols.first, self == .symbol(name) else { return nil }
+        return name
+    }
+
+    /// The number that it is when its symbols stand for these.
+    ///
+    /// - Throws: `TensorError.symbolicDimension` where a symbol has none, or where it would be less than 0.
+    package func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Dimension {
+        if bits >= 0 { return self }
+        guard let number = Expressions.shared.value(of: self, sizes), number >= 0 else { throw .symbolicDimension(self) }
+        return Dimension(number)
+    }
+
     public var description: String { bits >= 0 ? String(bits) : Expressions.shared.text(of: self) }
 }
 
@@ -129,6 +147,26 @@ private final class Expressions: Sendable {
                 text += text.isEmpty ? (factor < 0 ? "-" : "") + part : (factor < 0 ? " - " : " + ") + part
             }
             return text
+        }
+    }
+
+    func symbols(of dimension: Dimension) -> Set<String> {
+        table.withLock { table in Set(Self.expression(dimension, in: table).terms.keys.joined().map { table.symbols[$0] }) }
+    }
+
+    /// Nil where a symbol has no size.
+    func value(of dimension: Dimension, _ sizes: SymbolSizes) -> Int? {
+        table.withLock { table in
+            var sum = 0
+            for (product, factor) in Self.expression(dimension, in: table).terms {
+                var term = factor
+                for symbol in product {
+                    guard let size = sizes.sizes[table.symbols[symbol]] else { return nil }
+                    term = Self.product(term, size)
+                }
+                sum = Self.sum(sum, term)
+            }
+            return sum
         }
     }
 

@@ -32,6 +32,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
         let outputs = try primitive.outputs(specs)
         if anyHalf(inputs), !P.takesHalf { return try runWidened(primitive, inputs, outputs)[0] }
         let records = isRecording(inputs) && outputs[0].dtype.isFloat
+        if place.isTraced { return try traced(primitive, inputs, outputs, records: records)[0] }
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let view = try primitive.view(inputs[0]) {
             guard records else { return view }
             let node = recordedNode(primitive, inputs)
@@ -50,6 +51,7 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
         if P.gradientReads.readsOutputs { node.keep(output: result) }
         return Tensor(result.storage, result.descriptor, node: node)
     } catch {
+        if case .symbolicDimension = error.reason, let stretched = try tracedOfConstants(primitive, inputs) { return stretched }
         throw located(error, inputs)
     }
 }
@@ -59,12 +61,13 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorErro
         let specs = SpecList(of: inputs)
         let outputs = try primitive.outputs(specs)
         if anyHalf(inputs), !P.takesHalf { return try runWidened(primitive, inputs, outputs) }
-        let records = isRecording(inputs)
+        let records = isRecording(inputs), place = try commonPlace(P.name, inputs)
+        if place.isTraced { return try traced(primitive, inputs, outputs, records: records) }
         if inputs.count == 1, !inputs[0].descriptor.isBlocked, let views = try primitive.views(inputs[0]) {
             return records ? recorded(views, recordedNode(primitive, inputs)) : views
         }
         let residuals = records ? try primitive.residuals(specs) : SpecList()
-        return try runMany(primitive, inputs, try commonPlace(P.name, inputs), outputs, residuals, records)
+        return try runMany(primitive, inputs, place, outputs, residuals, records)
     } catch {
         throw located(error, inputs)
     }
@@ -112,6 +115,28 @@ private func runWidened<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outp
     return made
 }
 
+/// What runs on traced tensors is noted in place of being computed; the tape goes on as ever.
+@inline(never)
+private func traced<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: SpecList, records: Bool) throws(TensorError) -> [Tensor] {
+    let residuals = records ? try primitive.residuals(SpecList(of: inputs)) : SpecList()
+    var made = try Trace.current().note(primitive, inputs, outputs, residuals)
+    guard records else { return made }
+    let node = recordedNode(primitive, inputs)
+    node.keep(outputs: made, count: outputs.count, P.gradientReads)
+    made.removeLast(residuals.count)
+    return recorded(made, node)
+}
+
+/// What a primitive with symbols in its own sizes makes of a traced function's constants, as a stretched one.
+@inline(never)
+private func tracedOfConstants<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> Tensor? {
+    guard ThreadState.current.trace != nil else { return nil }
+    for i in 0..<inputs.count { if inputs[i].storage.place.isTraced { return nil } }
+    let outputs = try primitive.outputs(SpecList(of: inputs))
+    guard outputs[0].shape.sizes == nil else { return nil }
+    return try traced(primitive, inputs, outputs, records: isRecording(inputs) && outputs[0].dtype.isFloat)[0]
+}
+
 @inline(__always)
 private func recordedNode<P: Primitive>(_ primitive: P, _ inputs: Operands) -> PrimitiveNode<P> {
     let node = PrimitiveNode(primitive, inputs)
@@ -128,10 +153,28 @@ private func recorded(_ outputs: [Tensor], _ node: Node) -> [Tensor] {
     return outputs
 }
 
+extension Primitive {
+    /// Runs as a step of a program: the same kernels, and no tape.
+    ///
+    /// - Parameter residuals: how many a gradient that is a step of the same program reads; they follow the outputs.
+    package func runStep(_ inputs: [Tensor], outputs count: Int, residuals: Int) throws(TensorError) -> [Tensor] {
+        let operands = inputs.count == 1 && !Self.takesBlocked ? Operands(try inputs[0].unblocked()) : Operands(inputs)
+        if residuals > 0 {
+            let specs = SpecList(of: operands)
+            return try runMany(self, operands, try commonPlace(Self.name, operands), try outputs(specs), try self.residuals(specs), false)
+        }
+        return count == 1 ? [try run(self, operands)] : try runMany(self, operands)
+    }
+
+    /// Runs the kernel into memory that is there.
+    package func execute(_ inputs: Operands, into outputs: Operands) throws(TensorError) { try Keel.execute(self, on: .cpu, inputs, outputs) }
+}
+
 /// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded. What a checkpoint runs a
 /// second time doesn't update state again. Half floats are updated in float32 and rounded back, where the update's rule takes them.
 public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
-    guard !ThreadState.current.isRecomputing else { return }
+    let state = ThreadState.current
+    guard !state.isRecomputing else { return }
     let operands = Operands(inputs)
     let outputs = try primitive.outputs(SpecList(of: operands))
     if anyHalf(operands), !P.takesHalf {
@@ -142,11 +185,14 @@ public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(Tens
         return
     }
     let place = try commonPlace(P.name, operands)
+    if place.isTraced { return try Trace.current().note(updating: primitive, operands, outputs) }
+    if let trace = state.trace, state.kernelsRunning == 0 { try trace.refuse(updating: P.name) }
     var written: [Tensor] = []
     for i in 0..<outputs.count {
         let target = inputs[P.overwrites[i]]
         precondition(target.spec == outputs[i] && target.descriptor.isDense, "an update writes a dense tensor of the same kind")
         target.storage.version &+= 1
+        target.storage.forms = nil
         written.append(target)
     }
     try execute(primitive, on: place, operands, Operands(written))
@@ -180,6 +226,7 @@ private func execute<P: Primitive>(
         if try device.run(primitive, inputs, outputs) { return }
         Fallbacks.count(P.name)
         try runOnHost(primitive, on: device, inputs, outputs)
+    case .traced: preconditionFailure("a kernel needs bytes")
     }
 }
 
@@ -219,10 +266,15 @@ private func anyHalf(_ tensors: Operands) -> Bool {
 
 @inline(__always)
 private func commonPlace(_ name: @autoclosure () -> String, _ inputs: Operands) throws(TensorError) -> Place {
-    let place = inputs[0].storage.place
+    var place = inputs[0].storage.place
     for i in 1..<inputs.count {
         let other = inputs[i].storage.place
-        guard other.isSame(as: place) else { throw TensorError(.devicesDiffer(primitive: name(), place.device.name, other.device.name)) }
+        if other.isSame(as: place) { continue }
+        // The processor's tensors are a traced function's constants.
+        guard other.isTraced && place.isCPU || place.isTraced && other.isCPU else {
+            throw TensorError(.devicesDiffer(primitive: name(), place.device.name, other.device.name))
+        }
+        place = .traced
     }
     return place
 }

@@ -14,6 +14,9 @@ enum OneDNN {
         let pass: Pass
         let window: Window
         let hasBias: Bool
+        /// What follows forwards, in the same pass: whether what the output's memory held is added, and the rectifier.
+        let adds: Bool
+        let rectifier: Rectifier
         let threads: Int
     }
 
@@ -24,11 +27,16 @@ enum OneDNN {
         fileprivate let arguments: [Argument]
         fileprivate let scratchpad: dnnl_memory_desc_t
         fileprivate let scratchpadBytes: Int
+        /// Whether it reads what the output held.
+        fileprivate let adds: Bool
         /// Where the activation that it makes lies best.
         let layout: Layout
 
-        fileprivate init(_ primitive: dnnl_primitive_t, _ arguments: [Argument], scratchpad: dnnl_memory_desc_t, layout: Layout) {
+        fileprivate init(
+            _ primitive: dnnl_primitive_t, _ arguments: [Argument], scratchpad: dnnl_memory_desc_t, adds: Bool = false, layout: Layout
+        ) {
             self.primitive = primitive
+            self.adds = adds
             self.arguments = arguments
             self.scratchpad = scratchpad
             var scratchpad = scratchpad
@@ -77,8 +85,10 @@ enum OneDNN {
     }
     private static let reorders = Mutex(BoundedCache<Move, Reorder>(limit: limit))
 
-    static func convolution(_ pass: Pass, _ window: Window, hasBias: Bool = false) throws(TensorError) -> Prepared {
-        let key = Convolution(pass: pass, window: window, hasBias: hasBias, threads: Threads.count)
+    static func convolution(
+        _ pass: Pass, _ window: Window, hasBias: Bool = false, adds: Bool = false, _ rectifier: Rectifier = .none
+    ) throws(TensorError) -> Prepared {
+        let key = Convolution(pass: pass, window: window, hasBias: hasBias, adds: adds, rectifier: rectifier, threads: Threads.count)
         if let found = prepared.withLock({ $0.value(for: key) }) { return found }
         let made = try make(key)
         return prepared.withLock { $0.keep(made, for: key) }
@@ -118,11 +128,23 @@ enum OneDNN {
                 arguments.append(dnnl_exec_arg_t(arg: argument.index, memory: own))
                 continue
             }
-            let storage = try Storage(bytes: dnnl_memory_desc_get_size(&wanted), on: .cpu)
+            let bytes = dnnl_memory_desc_get_size(&wanted)
+            if !argument.isOutput, !argument.isActivation {
+                // Weights, which a program's are the same each time.
+                let own = own, lies = lies, wanted = wanted
+                let packed = try tensor.packed(.oneDNN(signature(wanted)), bytes: bytes) { start throws(TensorError) in
+                    try reorder(own, lies, to: try memory(wanted, at: start), wanted, stream)
+                }
+                temporaries.append(packed)
+                arguments.append(dnnl_exec_arg_t(arg: argument.index, memory: try memory(wanted, at: packed.base)))
+                continue
+            }
+            let storage = try Storage(bytes: bytes, on: .cpu)
             temporaries.append(storage)
             let moved = try memory(wanted, at: storage.base)
             arguments.append(dnnl_exec_arg_t(arg: argument.index, memory: moved))
             if argument.isOutput {
+                if prepared.adds { try reorder(own, lies, to: moved, wanted, stream) }
                 results.append((from: moved, to: own, argument, lies))
             } else {
                 try reorder(own, lies, to: moved, wanted, stream)
@@ -247,6 +269,16 @@ enum OneDNN {
         try check(dnnl_primitive_attr_create(&attributes), "attributes")
         defer { dnnl_primitive_attr_destroy(attributes) }
         try check(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "scratchpad mode")
+        var following: dnnl_post_ops_t?
+        try check(dnnl_post_ops_create(&following), "what follows")
+        defer { dnnl_post_ops_destroy(following) }
+        if key.adds { try check(dnnl_post_ops_append_sum(following, 1), "sum") }
+        switch key.rectifier {
+        case .none: break
+        case .relu: try check(dnnl_post_ops_append_eltwise(following, 1, dnnl_eltwise_relu, 0, 0), "rectifier")
+        case .relu6: try check(dnnl_post_ops_append_eltwise(following, 1, dnnl_eltwise_clip, 0, 6), "rectifier")
+        }
+        try check(dnnl_primitive_attr_set_post_ops(attributes, following), "what follows")
 
         func forward(_ kind: dnnl_prop_kind_t) throws(TensorError) -> dnnl_primitive_desc_t {
             var operation = dnnl_convolution_desc_t()
@@ -303,7 +335,7 @@ enum OneDNN {
             if key.hasBias { arguments.append(Argument(index: DNNL_ARG_BIAS, isOutput: false, isActivation: false, wanted: bias, plain: bias)) }
             arguments.append(activation(DNNL_ARG_DST, target, isOutput: true))
             return Prepared(
-                try primitive(plan), arguments, scratchpad: try query(plan, dnnl_query_scratchpad_md),
+                try primitive(plan), arguments, scratchpad: try query(plan, dnnl_query_scratchpad_md), adds: key.adds,
                 layout: try layout(target, [w.n, w.k, w.oh, w.ow]))
         case .inputGradient:
             var operation = dnnl_convolution_desc_t()

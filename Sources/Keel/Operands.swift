@@ -39,6 +39,19 @@ public struct Operands: Sendable {
         count = tensors.count
     }
 
+    /// Some of `values`, which are there.
+    package init(_ values: [Tensor?], at places: [Int]) {
+        func value(_ i: Int) -> Tensor {
+            guard let tensor = values[places[i]] else { preconditionFailure("value \(places[i]) is read before it is made") }
+            return tensor
+        }
+        first = value(0)
+        second = places.count > 1 ? value(1) : nil
+        third = places.count > 2 ? value(2) : nil
+        rest = places.count > 3 ? (3..<places.count).map(value) : nil
+        count = places.count
+    }
+
     public subscript(_ index: Int) -> Tensor {
         @inline(__always) get {
             switch index {

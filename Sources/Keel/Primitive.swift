@@ -23,6 +23,9 @@ public protocol Primitive: Hashable, Sendable {
     /// The shape and dtype rule. Half floats are floats to it.
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList
 
+    /// The same primitive with numbers in place of the symbols in its own sizes, for those that have sizes of their own.
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Self
+
     /// What the kernel appends to its outputs when a gradient will be wanted.
     func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList
 
@@ -61,6 +64,7 @@ extension Primitive {
     public static var makesBlocked: Bool { false }
     public static var takesHalf: Bool { false }
     public static var overwrites: [Int] { [] }
+    public func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Self { self }
     public func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList() }
     public func layout(_ inputs: Operands, output: TensorSpec) -> Layout { .strided }
     public func view(_ input: Tensor) throws(TensorError) -> Tensor? { nil }

@@ -3,6 +3,8 @@
 enum Place: Sendable {
     case cpu, reference
     case elsewhere(any Device)
+    /// Nowhere: what is being traced has no bytes. A program's tensors will lie where the processor's do.
+    case traced
 
     init(_ device: any Device) {
         self = device === CPU.shared ? .cpu : device === Reference.shared ? .reference : .elsewhere(device)
@@ -10,7 +12,7 @@ enum Place: Sendable {
 
     var device: any Device {
         switch self {
-        case .cpu: CPU.shared
+        case .cpu, .traced: CPU.shared
         case .reference: Reference.shared
         case .elsewhere(let device): device
         }
@@ -26,14 +28,23 @@ enum Place: Sendable {
     /// Whether the bytes lie in the host's memory.
     var isHost: Bool {
         @inline(__always) get {
-            if case .elsewhere = self { return false }
-            return true
+            switch self {
+            case .cpu, .reference: true
+            case .elsewhere, .traced: false
+            }
+        }
+    }
+
+    var isTraced: Bool {
+        @inline(__always) get {
+            if case .traced = self { return true }
+            return false
         }
     }
 
     @inline(__always) func isSame(as other: Place) -> Bool {
         switch (self, other) {
-        case (.cpu, .cpu), (.reference, .reference): true
+        case (.cpu, .cpu), (.reference, .reference), (.traced, .traced): true
         case (.elsewhere(let device), .elsewhere(let other)): device === other
         default: false
         }
@@ -46,13 +57,17 @@ enum Place: Sendable {
 /// (`update`), which belong to the one thread that trains.
 final class Storage: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
-    let place: Place
+    /// Nowhere for a while where it is the state of what is being traced.
+    @exclusivity(unchecked) var place: Place
     /// Raised by every in-place update, so that a gradient can tell that a tensor it kept is no longer what it was. Its accesses
     /// never overlap: one thread reads it or adds to it.
     @exclusivity(unchecked) var version: UInt32 = 0
-    private let token: Int
-    /// Who owns the bytes, where the device doesn't: a mapped file, say.
-    private let owner: AnyObject?
+    /// Of a program's constant; set before the program is there to be run.
+    @exclusivity(unchecked) var forms: PackedForms?
+    /// What the device wants back; of what is traced, its value's number.
+    let token: Int
+    /// Who owns the bytes, where the device doesn't: a mapped file, say; of what is traced, the trace.
+    let owner: AnyObject?
 
     var device: any Device { place.device }
 
@@ -62,7 +77,16 @@ final class Storage: @unchecked Sendable {
         switch place {
         case .cpu, .reference: (base, token) = try MemoryPool.host.allocate(bytes)
         case .elsewhere(let device): (base, token) = try device.allocate(bytes)
+        case .traced: preconditionFailure("a traced tensor is made by its trace")
         }
+    }
+
+    /// No bytes: a value of a trace.
+    init(traced value: Int, by trace: Trace) {
+        base = trace.nowhere
+        place = .traced
+        owner = trace
+        token = value
     }
 
     /// Bytes that `owner` keeps alive.

@@ -53,8 +53,14 @@ public struct Tensor: @unchecked Sendable {
     public var layout: Layout { descriptor.layout }
     public var device: any Device { storage.device }
 
-    /// The number of elements.
-    public var count: Int { descriptor.count }
+    /// The number of elements. Of a symbolic shape there is none: then it is -1, and `Program.trace` throws in the end.
+    public var count: Int {
+        @inline(__always) get {
+            let count = descriptor.count
+            if count < 0 { Trace.refuseCount(of: shape) }
+            return count
+        }
+    }
 
     /// Whether a gradient of this tensor can be asked for.
     public var requiresGradient: Bool { node != nil }
@@ -172,6 +178,7 @@ extension Tensor {
     public func elements<T: TensorElement>(_ type: T.Type = Float.self) throws(TensorError) -> [T] {
         if dtype.isHalf, T.dtype == .float32 { return try detached().cast(to: .float32).elements(type) }
         guard dtype == T.dtype else { throw .dtype(primitive: "elements", expected: "\(T.dtype)", dtype) }
+        try checkReadable()
         let plain = try contiguous()
         let count = count
         let host = UnsafeMutableBufferPointer<T>.allocate(capacity: count)
@@ -187,12 +194,14 @@ extension Tensor {
     ///
     /// - Throws: `TensorError.notScalar`; `TensorError.dtype`.
     public func item<T: TensorElement>(_ type: T.Type = Float.self) throws(TensorError) -> T {
+        try checkReadable()
         guard count == 1 else { throw TensorError(.notScalar(shape)) }
         return try elements(type)[0]
     }
 
     /// Reads the bytes of all elements in row-major order, in the host's memory.
     public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws(TensorError) -> R) throws(TensorError) -> R {
+        try checkReadable()
         let plain = try contiguous()
         if storage.place.isHost {
             defer { withExtendedLifetime(plain) {} }
@@ -203,5 +212,4 @@ extension Tensor {
         if let start = host.baseAddress { try device.copyOut(start, from: plain.bytes, bytes: host.count) }
         return try body(UnsafeRawBufferPointer(host))
     }
-
 }

@@ -4,7 +4,7 @@ extension Tensor: CustomStringConvertible {
     /// The numbers as NumPy prints them: aligned, with as many digits as tell them from others of their kind and eight after the point at most,
     /// the middle left out beyond 1000 numbers; then dtype and shape.
     public var description: String {
-        guard let sizes = shape.sizes else { return "\(spec)" }
+        guard let sizes = shape.sizes, !storage.place.isTraced else { return "\(spec), whose numbers a program has when it runs" }
         do throws(TensorError) {
             if sizes.isEmpty, dtype.isFloat { return try "\(digits()(0)) \(spec)" }
             let text = try sizes.contains(0) ? "[]" : NumberGrid(sizes, isSummarised: count > 1000).text(of: numbers())

@@ -32,14 +32,18 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case missingState(name: String, path: String)
         case unexpectedState(name: String, path: String)
         case stateMismatch(name: String, expected: String, given: String)
+        /// Of a tensor that is traced, something was wanted that only a running program has.
+        case traced(wanted: String)
         case custom(String)
     }
 
     public let reason: Reason
     /// The layer in which it happened, such as `encoder.conv1`, as far as the names of the parameters involved tell.
     public internal(set) var layerPath: String?
-    /// Addresses of the calls that led here; `backtrace` has them as text.
-    public let callStack: CallStack
+    /// Whether it was made while a program was traced, or by a program of what was traced: then the description names the line.
+    private var isOfProgram: Bool
+    /// Addresses of the calls that led here; its description has them as text.
+    public internal(set) var callStack: CallStack
 
     public init(_ reason: Reason, layerPath: String? = nil) { self.init(reason, layerPath: layerPath, calledFrom: .capture()) }
 
@@ -47,11 +51,23 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         self.reason = reason
         self.layerPath = layerPath
         self.callStack = callStack
+        isOfProgram = ThreadState.current.trace != nil
+    }
+
+    /// The same error as one of a call that was traced earlier.
+    package func calledFrom(_ callStack: CallStack) -> TensorError {
+        var error = self
+        error.callStack = callStack
+        error.isOfProgram = true
+        return error
     }
 
     public static func == (a: TensorError, b: TensorError) -> Bool { a.reason == b.reason }
 
-    public var description: String { layerPath.map { "\(message) (in layer \($0))" } ?? message }
+    public var description: String {
+        let text = layerPath.map { "\(message) (in layer \($0))" } ?? message
+        return isOfProgram ? callStack.callersLine.map { "\(text) (at \($0))" } ?? text : text
+    }
 
     private var message: String {
         switch reason {
@@ -90,6 +106,7 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
         case .missingState(let name, let path): "\(path): has no tensor '\(name)', which the layer needs"
         case .unexpectedState(let name, let path): "\(path): has a tensor '\(name)', which the layer doesn't know"
         case .stateMismatch(let name, let expected, let given): "'\(name)' is \(given), the layer needs \(expected)"
+        case .traced(let wanted): "a traced tensor has no numbers until its program runs, so \(wanted)"
         case .custom(let what): what
         }
     }

@@ -23,6 +23,8 @@ final class ThreadState {
     /// so what a kernel's temporaries held is given back only when the kernel is through.
     var kernelsRunning = 0
     var heldBack: [(UnsafeMutableRawPointer, Int)] = []
+    /// What notes the primitives that run on traced tensors.
+    var trace: Trace?
     /// Where kernels' times are noted, inside `profile`.
     var profile: Profile?
     /// oneDNN's queue; it isn't to be used from two threads.

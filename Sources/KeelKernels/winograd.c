@@ -24,7 +24,8 @@ typedef struct {
     keel_tiles tiles;
     keel_side x, y;
     float *out;
-    const float *in, *dy, *weight, *bias;
+    const float *in, *dy, *weight;
+    keel_winograd_end end;
     /// Tiles of a block, blocks, and slices of them, each with v and m of its own.
     int64_t block, blocks, slices;
     float *u, *v, *m;
@@ -97,7 +98,7 @@ static void spread(void *context, int64_t begin, int64_t end) {
 static void gather(void *context, int64_t begin, int64_t end) {
     const job *j = context;
     for (int64_t g = begin; g < end; g++)
-        keel_winograd_gather_y(j->at, j->y, g * LANES, j->first, j->last, j->m_stride, j->out, j->m + g * j->block * LANES, j->bias);
+        keel_winograd_gather_y(j->at, j->y, g * LANES, j->first, j->last, j->m_stride, j->out, j->m + g * j->block * LANES, &j->end);
 }
 
 static void spread_filters(void *context, int64_t begin, int64_t end) {
@@ -145,22 +146,26 @@ static job plan(const keel_winograd *at) {
     return j;
 }
 
-int64_t keel_winograd_scratch(const keel_winograd *at) {
-    const job j = plan(at);
-    return POINTS * (j.u_stride + j.slices * (j.v_stride + j.m_stride));
+int64_t keel_winograd_filter_count(const keel_winograd *at) { return POINTS * (at->in * at->out + LANES); }
+
+void keel_winograd_filters_f32(const keel_winograd *at, keel_winograd_pass pass, float *filters, const float *weight) {
+    job j = {.at = at, .pass = pass, .weight = weight, .u = filters, .u_stride = at->in * at->out + LANES};
+    keel_parallel(at->out / LANES, 1, spread_filters, &j);
 }
 
-void keel_winograd_f32(const keel_winograd *at, keel_winograd_pass pass, float *y, const float *x, const float *weight, const float *bias, float *scratch) {
+int64_t keel_winograd_scratch(const keel_winograd *at) {
+    const job j = plan(at);
+    return POINTS * j.slices * (j.v_stride + j.m_stride);
+}
+
+void keel_winograd_f32(const keel_winograd *at, float *y, const float *x, const float *filters, keel_winograd_end end, float *scratch) {
     job j = plan(at);
-    j.pass = pass;
     j.out = y;
     j.in = x;
-    j.weight = weight;
-    j.bias = bias;
-    j.u = scratch;
-    j.v = j.u + POINTS * j.u_stride;
+    j.end = end;
+    j.u = (float *)filters;
+    j.v = scratch;
     j.m = j.v + POINTS * j.slices * j.v_stride;
-    keel_parallel(at->out / LANES, 1, spread_filters, &j);
     keel_parallel(j.slices, 1, slice, &j);
 }
 

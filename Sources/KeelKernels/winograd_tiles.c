@@ -126,7 +126,8 @@ KEEL_CLONES void keel_winograd_spread_dy(const keel_winograd *at, keel_side side
     }
 }
 
-KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const float *bias) {
+KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const keel_winograd_end *end) {
+    const bool is_limited = end->least > -INFINITY || end->most < INFINITY;
     const keel_tiles tiles = keel_tiles_of(at);
     eight d[POINTS], half[TILE * REACH], o[TILE * TILE];
     for (int64_t t = first; t < last; t++) {
@@ -137,9 +138,16 @@ KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side,
             for (int i = 0; i < POINTS; i++) d[i] = *(const eight *)(from + i * stride);
             for (int i = 0; i < REACH; i++) gather_four(d + i, REACH, half + i, REACH);
             for (int i = 0; i < TILE; i++) gather_four(half + i * REACH, 1, o + i * TILE, 1);
-            if (bias)
-                for (int i = 0; i < TILE * TILE; i++) o[i] += *(const eight *)(bias + channel + part);
-            float *to = y + plane(&side, p.image, channel + part) + (p.row * side.w + p.column) * side.lanes;
+            if (end->bias)
+                for (int i = 0; i < TILE * TILE; i++) o[i] += *(const eight *)(end->bias + channel + part);
+            const int64_t offset = plane(&side, p.image, channel + part) + (p.row * side.w + p.column) * side.lanes;
+            float *to = y + offset;
+            if (end->addend)
+                for (int64_t i = 0; i < rows; i++)
+                    for (int64_t j = 0; j < columns; j++) o[i * TILE + j] += *(const eight *)(end->addend + offset + (i * side.w + j) * side.lanes);
+            if (is_limited)
+                for (int i = 0; i < TILE * TILE; i++)
+                    for (int l = 0; l < 8; l++) o[i][l] = o[i][l] < end->least ? end->least : o[i][l] > end->most ? end->most : o[i][l];
             if (rows == TILE && columns == TILE) {
                 for (int i = 0; i < TILE; i++)
                     for (int j = 0; j < TILE; j++) *(eight *)(to + (i * side.w + j) * side.lanes) = o[i * TILE + j];

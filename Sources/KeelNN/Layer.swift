@@ -83,6 +83,9 @@ extension Module {
         return found
     }
 
+    /// What the layers keep up to date themselves, as running statistics.
+    public func buffers() throws(TensorError) -> [Tensor] { try state().filter { $0.kind == .buffer }.map(\.tensor) }
+
     /// How many numbers are trained.
     public func parameterCount() throws(TensorError) -> Int {
         var count = 0

@@ -114,6 +114,23 @@ let primitiveCases: [PrimitiveCase] = [
         ],
         tolerance: 1e-4, rejects: [([[1, 2, 5, 5], [4, 3, 3, 3], [4]], "weights"), ([[2, 3], [4, 3, 3, 3], [4]], "picture")]
     ) { try $0[0].conv2D($0[1], bias: $0[2], sliding: Sliding(padding: 1)) },
+    // The same algorithms and roundings with what follows them: channels that fill no block, each its own, and Winograd's.
+    PrimitiveCase(
+        names: ["RectifiedConv2D"],
+        shapes: [
+            [[2, 3, 7, 6], [4, 3, 3, 3], [4], [2, 4, 7, 6]], [[1, 17, 5, 5], [19, 17, 3, 3], [19], [1, 19, 5, 5]],
+            [[2, 16, 5, 5], [24, 16, 3, 3], [24], [2, 24, 5, 5]], [[3, 32, 18, 21], [48, 32, 3, 3], [48], [3, 48, 18, 21]], [[0, 2, 4, 4], [3, 2, 3, 3], [3], [0, 3, 4, 4]],
+        ],
+        isDifferentiable: false, tolerance: 1e-4, rejects: [([[1, 2, 5, 5], [4, 2, 3, 3], [4], [1, 4, 4, 4]], "an addend [1, 4, 5, 5]")]
+    ) { try $0[0].conv2D($0[1], bias: $0[2], sliding: Sliding(padding: 1), adding: $0[3], .relu) },
+    PrimitiveCase(
+        names: ["RectifiedConv2D"], shapes: [[[2, 24, 9, 7], [24, 1, 3, 3], [24]], [[2, 19, 5, 5], [19, 1, 3, 3], [19]]], isDifferentiable: false,
+        tolerance: 1e-4
+    ) { try ($0[0] * 3).conv2D($0[1], bias: $0[2], sliding: Sliding(stride: 2, padding: 1), groups: $0[2].count, adding: nil, .relu6) },
+    PrimitiveCase(
+        names: ["RectifiedConv2D"], shapes: [[[2, 32, 18, 21], [32, 32, 3, 3], [2, 32, 18, 21]], [[2, 5, 6, 6], [7, 5, 3, 3], [2, 7, 6, 6]]],
+        isDifferentiable: false, tolerance: 1e-4
+    ) { try $0[0].conv2D($0[1], bias: nil, sliding: Sliding(padding: 1), adding: $0[2], .relu6) },
     // Large enough for Winograd's algorithm, whose rounding is some times the direct sum's.
     PrimitiveCase(
         names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"], shapes: [[[3, 32, 18, 21], [48, 32, 3, 3], [48]]], isTwiceDifferentiable: false,

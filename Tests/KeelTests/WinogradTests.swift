@@ -84,8 +84,18 @@ private func winogradAgreesWithThePlainSum(_ row: WinogradCase, threads: Int) th
     let (blockedX, blockedDy) = (row.blocked(x, row.c, sizes.x), row.blocked(dy, row.k, sizes.y))
     var foundY = [Float](repeating: .nan, count: dy.count), foundDx = [Float](repeating: .nan, count: x.count)
     var foundDweight = [Float](repeating: .nan, count: weight.count)
-    withScratch(keel_winograd_scratch(&forward)) { keel_winograd_f32(&forward, KEEL_WINOGRAD_FORWARD, &foundY, blockedX, weight, bias, $0) }
-    withScratch(keel_winograd_scratch(&backward)) { keel_winograd_f32(&backward, KEEL_WINOGRAD_INPUT_GRADIENT, &foundDx, blockedDy, weight, nil, $0) }
+    withScratch(keel_winograd_filter_count(&forward)) { filters in
+        keel_winograd_filters_f32(&forward, KEEL_WINOGRAD_FORWARD, filters, weight)
+        bias.withUnsafeBufferPointer { bias in
+            let end = keel_winograd_end(bias: bias.baseAddress, addend: nil, least: -.infinity, most: .infinity)
+            withScratch(keel_winograd_scratch(&forward)) { keel_winograd_f32(&forward, &foundY, blockedX, filters, end, $0) }
+        }
+    }
+    let plainEnd = keel_winograd_end(bias: nil, addend: nil, least: -.infinity, most: .infinity)
+    withScratch(keel_winograd_filter_count(&backward)) { filters in
+        keel_winograd_filters_f32(&backward, KEEL_WINOGRAD_INPUT_GRADIENT, filters, weight)
+        withScratch(keel_winograd_scratch(&backward)) { keel_winograd_f32(&backward, &foundDx, blockedDy, filters, plainEnd, $0) }
+    }
     withScratch(keel_winograd_weight_gradient_scratch(&forward)) { keel_winograd_weight_gradient_f32(&forward, &foundDweight, blockedX, blockedDy, $0) }
     #expect(error(row.plain(foundY, row.k, sizes.y), y) < 2e-5)
     #expect(error(row.plain(foundDx, row.c, sizes.x), dx) < 2e-5)

@@ -54,9 +54,9 @@ struct Affine: Primitive {
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let (x, weight, dy) = (g.input(0), g.input(1), g.outputGradient)
-        let slopes = try dy.reshaped(Shape(Dimension(dy.rowCount), weight.shape[0]))
+        let rows = dy.shape.dropLast(1).product, slopes = try dy.reshaped(Shape(rows, weight.shape[0]))
         if g.wants(0) { try g.set(0, try slopes.matmul(weight).reshaped(x.shape)) }
-        if g.wants(1) { try g.set(1, try slopes.transposed().matmul(x.reshaped(Shape(Dimension(x.rowCount), weight.shape[1])))) }
+        if g.wants(1) { try g.set(1, try slopes.transposed().matmul(x.reshaped(Shape(rows, weight.shape[1])))) }
         if g.wants(2) { try g.set(2, try slopes.sum([0])) }
     }
 }

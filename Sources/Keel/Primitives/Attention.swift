@@ -19,23 +19,24 @@ struct Attention: Primitive {
         guard q.dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", q.dtype) }
         guard q.shape.rank == 3 else { throw .rank(primitive: Self.name, expected: "[batch, time, features]", q.shape) }
         let parts = isPacked ? 3 : 1, all = try q.shape.size(2), width = all / parts
-        let keys = try isPacked ? q.shape.size(1) : inputs[1].shape.size(1)
         guard heads >= 1, width > 0, width % heads == 0, all % parts == 0 else {
             throw .argument(primitive: Self.name, name: "heads", given: heads, allowed: "a divisor of \(isPacked ? "a third of the " : "")features in \(q.shape)")
         }
+        if !isPacked, inputs[1].shape.rank != 3 { throw .rank(primitive: Self.name, expected: "[batch, time, features]", inputs[1].shape) }
+        let keys = isPacked ? q.shape[1] : inputs[1].shape[1]
         if !isPacked {
             for i in 1...2 {
                 guard inputs[i].dtype == q.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, q.dtype, inputs[i].dtype)) }
-                let expected = Shape(q.shape[0], Dimension(keys), q.shape[2])
+                let expected = Shape(q.shape[0], keys, q.shape[2])
                 guard inputs[i].shape == expected else { throw .shape(primitive: Self.name, expected: "\(expected)", inputs[i].shape) }
             }
         }
         if hasMask {
             let mask = inputs[inputs.count - 1], shape = mask.shape
             guard mask.dtype == .bool else { throw .dtype(primitive: Self.name, expected: "a bool mask", mask.dtype) }
-            let isOfKeys = shape == Shape(q.shape[0], Dimension(keys))
+            let isOfKeys = shape == Shape(q.shape[0], keys)
             let isWhole = shape.rank == 3 && (shape[0].number == 1 || shape[0] == q.shape[0]) && (shape[1].number == 1 || shape[1] == q.shape[1])
-                && shape[2].number == keys
+                && shape[2] == keys
             guard isOfKeys || isWhole else {
                 throw .shape(primitive: Self.name, expected: "a mask [batch, \(keys)] or [batch or 1, queries or 1, \(keys)]", shape)
             }

@@ -98,6 +98,8 @@ struct Conv2DInputGradient: Primitive {
     static var makesBlocked: Bool { true }
     static var takesBlocked: Bool { true }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Conv2DInputGradient { Conv2DInputGradient(convolution: convolution, input: try input.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let made = try convolution.outputs(SpecList([TensorSpec(input, inputs[1].dtype), inputs[1]]))
         guard made[0] == inputs[0] else { throw .shape(primitive: Self.name, expected: "\(made[0])", inputs[0].shape) }
@@ -153,6 +155,8 @@ struct Conv2DWeightGradient: Primitive {
     static var gradientReads: Reads { [.input(0), .input(1)] }
     static var takesBlocked: Bool { true }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Conv2DWeightGradient { Conv2DWeightGradient(convolution: convolution, weight: try weight.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let made = try convolution.outputs(SpecList([inputs[0], TensorSpec(weight, inputs[0].dtype)]))
         guard made[0] == inputs[1] else { throw .shape(primitive: Self.name, expected: "\(made[0])", inputs[1].shape) }
@@ -197,7 +201,7 @@ struct Conv2DWeightGradient: Primitive {
 
 extension Tensor {
     /// Dense, or blocked as oneDNN knows it.
-    fileprivate func forOneDNN() throws(TensorError) -> Tensor { descriptor.isBlocked ? self : try contiguous() }
+    func forOneDNN() throws(TensorError) -> Tensor { descriptor.isBlocked ? self : try contiguous() }
 
     /// Two-dimensional convolution.
     ///

@@ -13,5 +13,7 @@ struct DivideBySize: UnaryElementwise {
         return (1 / Double(max(number, 1)), 0)
     }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> DivideBySize { DivideBySize(size: try size.resolved(sizes)) }
+
     func gradient(_ g: borrowing GradientContext) throws(TensorError) { try g.set(0, try apply(self, g.outputGradient)) }
 }

@@ -42,7 +42,7 @@ struct Gather: Primitive {
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
         let (dy, indices) = (g.outputGradient, g.input(1))
         if axis == 0, g.takesRows(0) {
-            let values = try dy.reshaped(Shape(Dimension(indices.count)) + g.shape(0).axes(1..<g.shape(0).rank))
+            let values = try dy.reshaped(Shape(indices.shape.product) + g.shape(0).axes(1..<g.shape(0).rank))
             g.setRows(0, RowGradient(indices: try indices.detached().flattened(), values: values))
             return
         }
@@ -58,6 +58,8 @@ struct ScatterAdd: Primitive {
     let axis: Int
     let input: Shape
     static var gradientReads: Reads { .input(1) }
+
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> ScatterAdd { ScatterAdd(axis: axis, input: try input.resolved(sizes)) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         try checkIndices(inputs[1].dtype, Self.name)

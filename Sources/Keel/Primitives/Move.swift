@@ -32,6 +32,10 @@ extension Tensor {
     /// The same numbers on another device. The devices of the host share the bytes. Gradients move back.
     public func moved(to device: any Device) throws(TensorError) -> Tensor {
         let target = Place(device)
+        if storage.place.isTraced {
+            guard target.isCPU else { throw TensorError(.devicesDiffer(primitive: Move.name, storage.device.name, device.name)) }
+            return self
+        }
         return target.isSame(as: storage.place) ? self : try apply(Move(from: storage.place, to: target), contiguous())
     }
 }

@@ -230,6 +230,8 @@ struct RunningStatistic: Primitive {
     let samples: Dimension?
     static var overwrites: [Int] { [0] }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> RunningStatistic { RunningStatistic(momentum: momentum, samples: try samples?.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         guard inputs[0].dtype.isFloat else { throw .dtype(primitive: Self.name, expected: "floats", inputs[0].dtype) }
         guard inputs[0] == inputs[1] else { throw .shape(primitive: Self.name, expected: "\(inputs[0])", inputs[1].shape) }

@@ -55,6 +55,8 @@ struct MaxPool2DGradient: Primitive {
     static var gradientReads: Reads { .input(1) }
     static var takesBlocked: Bool { true }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> MaxPool2DGradient { MaxPool2DGradient(pool: pool, input: try input.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(input, inputs[0].dtype)) }
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[1].layout }
 
@@ -172,6 +174,8 @@ struct AveragePool2DGradient: Primitive {
     let pool: AveragePool2D
     let input: Shape
     static var takesBlocked: Bool { true }
+
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> AveragePool2DGradient { AveragePool2DGradient(pool: pool, input: try input.resolved(sizes)) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { SpecList(TensorSpec(input, inputs[0].dtype)) }
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout { inputs[0].layout }

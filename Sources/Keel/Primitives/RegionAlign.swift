@@ -79,6 +79,8 @@ struct RegionAlignGradient: Primitive {
     let input: Shape
     static var gradientReads: Reads { [.input(1), .input(2)] }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> RegionAlignGradient { RegionAlignGradient(align: align, input: try input.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let made = try align.outputs(SpecList([TensorSpec(input, inputs[0].dtype), inputs[1], inputs[2]]))
         guard made[0] == inputs[0] else { throw .shape(primitive: Self.name, expected: "\(made[0])", inputs[0].shape) }

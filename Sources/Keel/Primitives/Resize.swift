@@ -116,6 +116,8 @@ struct ResizeGradient: Primitive {
     let input: Shape
     static var takesBlocked: Bool { true }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> ResizeGradient { ResizeGradient(resize: resize, input: try input.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let made = try resize.outputs(SpecList(TensorSpec(input, inputs[0].dtype)))
         guard made[0] == inputs[0] else { throw .shape(primitive: Self.name, expected: "\(made[0])", inputs[0].shape) }

@@ -31,9 +31,12 @@ struct TemporalConv: Primitive {
         guard before >= 0, after >= 0, before <= span, after <= span else {
             throw .argument(primitive: Self.name, name: "padding", given: "\(before), \(after)", allowed: "0...\(span)")
         }
-        let rest = try x.shape.size(1) + before + after - span - 1
-        guard rest >= 0 else { throw .shape(primitive: Self.name, expected: "\(span + 1 - before - after) steps at least", x.shape) }
-        return SpecList(TensorSpec(Shape(x.shape[0], Dimension(rest / stride + 1), filters), x.dtype))
+        let change = before + after - span - 1
+        if let time = x.shape[1].number, time + change < 0 {
+            throw .shape(primitive: Self.name, expected: "\(-change) steps at least", x.shape)
+        }
+        let steps = try x.shape[1].offset(by: change).divided(by: stride).offset(by: 1)
+        return SpecList(TensorSpec(Shape(x.shape[0], steps, filters), x.dtype))
     }
 
     static var kernels: Kernels<TemporalConv> {

@@ -48,6 +48,8 @@ struct Reshape: Primitive {
     static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
 
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Reshape { Reshape(shape: try shape.resolved(sizes)) }
+
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let input = inputs[0]
         guard input.shape.product == shape.product else {
@@ -123,6 +125,8 @@ struct Expand: Primitive {
     static var onnxName: String? { "Expand" }
     static var takesHalf: Bool { true }
     static var isLinear: Bool { true }
+
+    func resolved(_ sizes: SymbolSizes) throws(TensorError) -> Expand { Expand(shape: try shape.resolved(sizes)) }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
         guard try inputs[0].shape.broadcast(with: shape, in: Self.name) == shape else {
@@ -402,10 +406,11 @@ extension Tensor {
         guard let open = sizes.firstIndex(of: -1) else { return try reshaped(Shape(checking: sizes)) }
         var sizes = sizes
         sizes[open] = 1
-        let rest = try Shape(checking: sizes).elementCount()
-        guard rest > 0, count % rest == 0 else { throw TensorError(.elementCount(given: count, Shape(sizes))) }
-        sizes[open] = count / rest
-        return try reshaped(Shape(checking: sizes))
+        var target = try Shape(checking: sizes)
+        let rest = try target.elementCount()
+        guard rest > 0, shape.sizes == nil || count % rest == 0 else { throw TensorError(.elementCount(given: count, target)) }
+        target[open] = try shape.product.divided(by: rest)
+        return try reshaped(target)
     }
 
     /// Axes `first...last` as one.

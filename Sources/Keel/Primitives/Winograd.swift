@@ -28,17 +28,25 @@ struct Winograd {
     /// How its result lies: in blocks as wide as the processor's registers.
     static let layout = Layout.blocked(keel_vector_lanes())
 
-    /// `y` from `x`, or the input's gradient from the output's.
-    func run(_ y: Tensor, _ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) throws(TensorError) {
+    /// `y` from `x`, or the input's gradient from the output's; then, in the same pass, what is added, the addend lying as `y`, and the rectifier.
+    func run(
+        _ y: Tensor, _ x: Tensor, _ weight: Tensor, bias: Tensor? = nil, addend: Tensor? = nil, _ rectifier: Rectifier = .none
+    ) throws(TensorError) {
         let x = try x.laidOutForWinograd()
         var kernel = kernel
         kernel.in_lanes = x.lanesOfBlock
         kernel.out_lanes = y.lanesOfBlock
-        let scratch = try Storage(bytes: Int(keel_winograd_scratch(&kernel)) * 4, on: .cpu)
+        let plain = try weight.contiguous()
+        let filters = try plain.packed(.winograd(pass.rawValue), bytes: Int(keel_winograd_filter_count(&kernel)) * 4) { bytes in
+            keel_winograd_filters_f32(&kernel, pass, bytes.assumingMemoryBound(to: Float.self), plain.pointer(Float.self))
+        }
+        let scratch = try Storage(bytes: Int(keel_winograd_scratch(&kernel)) * 4, on: .cpu), bias = try bias?.contiguous(), limits = rectifier.limits
+        let end = keel_winograd_end(
+            bias: bias?.pointer(Float.self), addend: addend?.pointer(Float.self), least: Float(limits.least), most: Float(limits.most))
         keel_winograd_f32(
-            &kernel, pass, y.pointer(Float.self), x.pointer(Float.self), try weight.contiguous().pointer(Float.self),
-            try bias?.contiguous().pointer(Float.self), scratch.base.assumingMemoryBound(to: Float.self))
-        withExtendedLifetime(scratch) {}
+            &kernel, y.pointer(Float.self), x.pointer(Float.self), filters.base.assumingMemoryBound(to: Float.self), end,
+            scratch.base.assumingMemoryBound(to: Float.self))
+        withExtendedLifetime((filters, scratch, bias)) {}
     }
 
     /// The weights' gradient, plain, from the input and the output's gradient. Belongs to the forward pass's sizes.

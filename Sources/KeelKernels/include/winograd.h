@@ -14,6 +14,12 @@ typedef struct {
     int64_t in_lanes, out_lanes;
 } keel_winograd;
 
+/// What follows in the same pass: a bias for each output, and an addend that lies as y, either may be null; then the limits.
+typedef struct {
+    const float *bias, *addend;
+    float least, most;
+} keel_winograd_end;
+
 /// Which weights: [out, in, 3, 3], or for the gradient of the input [in, out, 3, 3] turned upside down.
 typedef enum { KEEL_WINOGRAD_FORWARD, KEEL_WINOGRAD_INPUT_GRADIENT } keel_winograd_pass;
 
@@ -22,12 +28,16 @@ int32_t keel_winograd_is_fast(void);
 /// Floats in a vector register as wide as kernels use, 8 at least: how many channels a block has best.
 int32_t keel_vector_lanes(void);
 
+/// Floats that the transformed filters take: they depend on `in` and `out` alone; 64-byte aligned.
+int64_t keel_winograd_filter_count(const keel_winograd *at);
+void keel_winograd_filters_f32(const keel_winograd *at, keel_winograd_pass pass, float *filters, const float *weight);
+
 /// Floats of scratch memory that the functions below need with the present count of threads; 64-byte aligned.
 int64_t keel_winograd_scratch(const keel_winograd *at);
 int64_t keel_winograd_weight_gradient_scratch(const keel_winograd *at);
 
-/// `bias` may be null. The result doesn't depend on the count of threads.
-void keel_winograd_f32(const keel_winograd *at, keel_winograd_pass pass, float *y, const float *x, const float *weight, const float *bias, float *scratch);
+/// With transformed filters. The result doesn't depend on the count of threads.
+void keel_winograd_f32(const keel_winograd *at, float *y, const float *x, const float *filters, keel_winograd_end end, float *scratch);
 /// dweight [out, in, 3, 3]: the adjoint of the same transforms, summed over the tiles before it is transformed back.
 void keel_winograd_weight_gradient_f32(const keel_winograd *at, float *dweight, const float *x, const float *dy, float *scratch);
 

@@ -25,6 +25,14 @@ extension Optimizer {
     /// - Throws: as `Tensor.backward`.
     public func minimise(_ loss: Tensor) throws(TensorError) { try [self].minimise(loss) }
 
+    /// All that a step reads and writes: parameters, their gradients, and what the optimiser keeps. With the network's buffers, it is the state of
+    /// a training program (`Program.trace`).
+    public func state() throws(TensorError) -> [Tensor] {
+        var state = [parameters.values, parameters.gradients] + parameters.tables.map(\.parameter)
+        try forEachState { (_, tensor) throws(TensorError) in state.append(tensor) }
+        return state
+    }
+
     public func setLearningRate(_ rate: Double) throws(TensorError) { try learningRate.assign(Tensor(Float(rate))) }
 }
 

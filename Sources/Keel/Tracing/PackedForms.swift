@@ -1,0 +1,43 @@
+import Synchronization
+
+/// A program's constant in the forms that kernels want it in, each made once and kept as long as the constant.
+final class PackedForms: Sendable {
+    enum Form: Hashable {
+        case winograd(UInt32)
+        case oneDNN([Int64])
+    }
+
+    /// The constant lies so; views of it have no forms.
+    let descriptor: Descriptor
+    private let made = Mutex<[Form: Storage]>([:])
+
+    init(of descriptor: Descriptor) { self.descriptor = descriptor }
+
+    func storage(_ form: Form, _ make: () throws(TensorError) -> Storage) throws(TensorError) -> Storage {
+        if let found = made.withLock({ $0[form] }) { return found }
+        let new = try make()
+        return made.withLock { made in
+            if let first = made[form] { return first }
+            made[form] = new
+            return new
+        }
+    }
+}
+
+extension Tensor {
+    /// Lets kernels keep their own forms of this tensor, which never changes from now on.
+    package func keepForms() {
+        if storage.forms == nil { storage.forms = PackedForms(of: descriptor) }
+    }
+
+    /// These numbers in another form, which `fill` writes to `bytes` bytes; a constant keeps it.
+    func packed(_ form: PackedForms.Form, bytes: Int, _ fill: (UnsafeMutableRawPointer) throws(TensorError) -> Void) throws(TensorError) -> Storage {
+        func make() throws(TensorError) -> Storage {
+            let storage = try Storage(bytes: bytes, on: .cpu)
+            try fill(storage.base)
+            return storage
+        }
+        guard let forms = storage.forms, forms.descriptor === descriptor else { return try make() }
+        return try forms.storage(form, make)
+    }
+}

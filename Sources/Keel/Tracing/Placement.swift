@@ -1,0 +1,74 @@
+// What a program's executor needs of Keel beside its kernels: to know before anything runs how each value will lie, and to have kernels fill
+// memory that it gives them.
+
+/// Memory in which tensors of a program lie.
+package struct TensorMemory: Sendable {
+    let storage: Storage
+
+    /// New memory.
+    package init(bytes: Int) throws(TensorError) { storage = try Storage(bytes: bytes, on: .cpu) }
+
+    /// A part of other memory, from an offset on.
+    package init(_ whole: TensorMemory, at offset: Int) {
+        storage = Storage(borrowing: whole.storage.base + offset, from: whole.storage, on: CPU.shared)
+    }
+
+    /// All that the tensor's own memory is.
+    init(sharing tensor: Tensor) { storage = tensor.storage }
+
+    /// Tells of updates in place, so that a gradient knows which tensors are no longer what they were.
+    package func noteUpdate() { storage.version &+= 1 }
+
+    /// A dense tensor's, from its first element on.
+    package init(of tensor: Tensor) { storage = Storage(borrowing: tensor.bytes, from: tensor.storage, on: CPU.shared) }
+}
+
+extension Tensor {
+    /// How a dense tensor will lie, in memory that isn't there yet.
+    package static func placeholder(_ spec: TensorSpec) throws(TensorError) -> Tensor {
+        try placeholder(Descriptor(dense: spec, count: try spec.shape.elementCount()))
+    }
+
+    /// Nothing reads or writes its bytes; its memory is there to be told apart.
+    fileprivate static func placeholder(_ descriptor: Descriptor) throws(TensorError) -> Tensor {
+        Tensor(try Storage(bytes: 0, on: .cpu), descriptor)
+    }
+
+    /// Tensors that lie in the same memory have the same one, as long as one of them is there.
+    package var memoryIdentity: ObjectIdentifier { ObjectIdentifier(storage) }
+
+    /// Bytes that memory of its own takes.
+    package var memoryBytes: Int { descriptor.storageBytes }
+
+    /// What lies like this placeholder, in memory that is there.
+    package func placed(in memory: TensorMemory) -> Tensor { Tensor(memory.storage, descriptor) }
+
+    /// The primitive that makes it plain, if it is channel-blocked.
+    package var unblocking: (any Primitive)? { descriptor.isBlocked ? Contiguous() : nil }
+}
+
+extension Primitive {
+    /// How the outputs will lie: as views of the input, or in memory of their own.
+    package func places(
+        _ inputs: [Tensor], outputs count: Int, residuals: Int
+    ) throws(TensorError) -> (outputs: [Tensor], areViews: Bool) {
+        if inputs.count == 1, residuals == 0, !inputs[0].descriptor.isBlocked {
+            if count > 1, let views = try views(inputs[0]) { return (views, true) }
+            if count == 1, let view = try view(inputs[0]) { return ([view], true) }
+        }
+        let operands = Operands(inputs), specs = SpecList(of: operands)
+        let made = try outputs(specs), kept = try residuals > 0 ? self.residuals(specs) : SpecList()
+        var outputs: [Tensor] = []
+        for (list, count) in [(made, made.count), (kept, kept.count)] {
+            for i in 0..<count {
+                let elements = try list[i].shape.elementCount()
+                if case .blocked(let block) = layout(operands, output: list[i]) {
+                    outputs.append(try .placeholder(Descriptor(blocked: list[i], block: block, count: elements)))
+                } else {
+                    outputs.append(try .placeholder(Descriptor(dense: list[i], count: elements)))
+                }
+            }
+        }
+        return (outputs, false)
+    }
+}

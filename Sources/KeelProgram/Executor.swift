@@ -1,0 +1,59 @@
+internal import Keel
+import Synchronization
+
+/// Runs a graph by the kernels that eager mode uses, without a tape, in memory that was laid out beforehand.
+///
+/// What depends on the numbers of the symbols is planned once for each choice of them, and the latest plans are kept. Each run has an arena to
+/// itself; those of finished runs are kept for the next ones.
+final class Executor: Sendable {
+    private static let planLimit = 32, idleLimit = 8
+
+    private let graph: Graph
+    private let symbols: Symbols
+    /// Held by the run that has the state.
+    private let turn = Mutex(())
+    private let plans = Mutex(BoundedCache<[Int], Plan>(limit: planLimit))
+    /// Not running, the one that ran last at the end.
+    private let idle = Mutex<[(sizes: [Int], execution: Execution)]>([])
+
+    init(_ graph: Graph) throws(TensorError) {
+        self.graph = graph
+        symbols = try Symbols(graph)
+    }
+
+    func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] {
+        let sizes = try symbols.sizes(of: inputs)
+        guard !graph.states.isEmpty else { return try run(inputs, sizes) }
+        return try turn.withLock { _ throws(TensorError) in
+            defer { for state in graph.states where state.last != state.first { state.memory.noteUpdate() } }
+            return try run(inputs, sizes)
+        }
+    }
+
+    private func run(_ inputs: [Tensor], _ sizes: [Int]) throws(TensorError) -> [Tensor] {
+        var execution = take(sizes)
+        if execution == nil { execution = try Execution(plan(for: sizes), of: graph) }
+        guard let execution else { preconditionFailure("a run has an execution") }
+        defer {
+            let dropped = idle.withLock { idle in
+                idle.append((sizes, execution))
+                return idle.count > Self.idleLimit ? idle.removeFirst().execution : nil
+            }
+            _ = dropped  // Its arena is given back outside of the lock.
+        }
+        return try execution.run(inputs)
+    }
+
+    private func take(_ sizes: [Int]) -> Execution? {
+        idle.withLock { idle in idle.lastIndex { $0.sizes == sizes }.map { idle.remove(at: $0).execution } }
+    }
+
+    /// The plan of a run with these inputs.
+    func plan(for inputs: [Tensor]) throws(TensorError) -> Plan { try plan(for: symbols.sizes(of: inputs)) }
+
+    private func plan(for sizes: [Int]) throws(TensorError) -> Plan {
+        if let found = plans.withLock({ $0.value(for: sizes) }) { return found }
+        let made = try Plan(graph, symbols.numbers(sizes))
+        return plans.withLock { $0.keep(made, for: sizes) }
+    }
+}

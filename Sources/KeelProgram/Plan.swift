@@ -1,0 +1,130 @@
+package import Keel
+
+/// What a program does when its symbols are certain numbers: the kernels in their order, and where each value lies. Views are no steps: how
+/// they lie is known beforehand.
+package struct Plan: Sendable {
+    package struct Step: Sendable {
+        package let primitive: any Primitive
+        let inputs: [Graph.Value]
+        /// Of an update, those of the inputs that it writes over.
+        let outputs: [Graph.Value]
+        let origin: CallStack?
+    }
+
+    /// Where the memory of one or more values comes from.
+    package enum Source: Sendable, Equatable {
+        case constant
+        case state(Int)
+        case input(Int)
+        /// New for each run, and given away.
+        case output(bytes: Int)
+        case arena(offset: Int, bytes: Int)
+    }
+
+    package private(set) var steps: [Step] = []
+    /// Constants, and how the others lie; nil for what is never made.
+    private(set) var values: [Tensor?]
+    package private(set) var sources: [Source] = []
+    /// The first and the last step that needs each memory.
+    package private(set) var lifetimes: [ClosedRange<Int>] = []
+    package private(set) var arenaBytes = 0
+    private var memories: [ObjectIdentifier: Int] = [:]
+
+    /// Which memory a value lies in.
+    func memory(of value: Graph.Value) -> Int? { values[value].flatMap { memories[$0.memoryIdentity] } }
+
+    init(_ graph: Graph, _ sizes: SymbolSizes) throws(TensorError) {
+        values = graph.specs.indices.map { graph.constants[$0] }
+        for constant in graph.constants.values { note(constant, .constant) }
+        for (place, state) in graph.states.enumerated() {
+            let memory = try Tensor.placeholder(graph.specs[state.first])
+            values[state.first] = memory
+            note(memory, .state(place))
+        }
+        for (place, port) in graph.inputs.enumerated() {
+            let spec = graph.specs[port.value]
+            let input = try Tensor.placeholder(TensorSpec(spec.shape.resolved(sizes), spec.dtype))
+            values[port.value] = input
+            note(input, .input(place))
+        }
+        for var node in graph.nodes {
+            node.primitive = try node.primitive.resolved(sizes)
+            do throws(TensorError) { try add(node) } catch { throw node.origin.map { error.calledFrom($0) } ?? error }
+        }
+        for port in graph.outputs {
+            guard let memory = memory(of: port.value), case .arena(_, let bytes) = sources[memory] else { continue }
+            sources[memory] = .output(bytes: bytes)
+        }
+        layOut()
+    }
+
+    private func tensor(_ value: Graph.Value) -> Tensor {
+        guard let tensor = values[value] else { preconditionFailure("value \(value) is read before it is made") }
+        return tensor
+    }
+
+    private mutating func note(_ tensor: Tensor, _ source: Source) {
+        guard memories[tensor.memoryIdentity] == nil else { return }
+        memories[tensor.memoryIdentity] = sources.count
+        sources.append(source)
+        lifetimes.append(steps.count...steps.count)
+    }
+
+    private mutating func add(_ node: Graph.Node) throws(TensorError) {
+        if node.isUpdate {
+            let written = type(of: node.primitive).overwrites.map { node.inputs[$0] }
+            // What follows reads the same memory.
+            for (target, output) in zip(written, node.outputs) { values[output] = tensor(target) }
+            append(Step(primitive: node.primitive, inputs: node.inputs, outputs: written, origin: node.origin))
+            return
+        }
+        var inputs = node.inputs
+        if !type(of: node.primitive).takesBlocked { for place in inputs.indices { inputs[place] = try plain(inputs[place]) } }
+        let (made, areViews) = try node.primitive.places(inputs.map(tensor), outputs: node.outputs.count - node.residuals, residuals: node.residuals)
+        for (value, tensor) in zip(node.outputs, made) {
+            values[value] = tensor
+            if !areViews { note(tensor, .arena(offset: 0, bytes: tensor.memoryBytes)) }
+        }
+        if !areViews { append(Step(primitive: node.primitive, inputs: inputs, outputs: node.outputs, origin: node.origin)) }
+    }
+
+    /// The value, or a new one with the same numbers that isn't channel-blocked.
+    private mutating func plain(_ value: Graph.Value) throws(TensorError) -> Graph.Value {
+        guard let move = tensor(value).unblocking else { return value }
+        let copy = try Tensor.placeholder(tensor(value).spec)
+        values.append(copy)
+        note(copy, .arena(offset: 0, bytes: copy.memoryBytes))
+        append(Step(primitive: move, inputs: [value], outputs: [values.count - 1], origin: nil))
+        return values.count - 1
+    }
+
+    private mutating func append(_ step: Step) {
+        for value in step.inputs + step.outputs {
+            guard let memory = memory(of: value) else { continue }
+            lifetimes[memory] = min(lifetimes[memory].lowerBound, steps.count)...steps.count
+        }
+        steps.append(step)
+    }
+
+    /// Gives each memory that isn't given away its place in the arena: the largest first, each as near to the beginning as those that live at the
+    /// same time leave room.
+    ///
+    /// - Source: Pisarchyk and Lee, *Efficient memory management for deep neural net inference*, 2020, section 5.2.
+    private mutating func layOut() {
+        var pending: [(memory: Int, bytes: Int)] = [], placed: [(memory: Int, range: Range<Int>)] = []
+        for (memory, source) in sources.enumerated() {
+            if case .arena(_, let bytes) = source { pending.append((memory, (bytes + 63) / 64 * 64)) }
+        }
+        for (memory, bytes) in pending.sorted(by: { ($1.bytes, $0.memory) < ($0.bytes, $1.memory) }) {
+            var offset = 0
+            for other in placed where lifetimes[other.memory].overlaps(lifetimes[memory]) {
+                if offset + bytes <= other.range.lowerBound { break }
+                offset = max(offset, other.range.upperBound)
+            }
+            let range = offset..<(offset + bytes)
+            placed.insert((memory, range), at: placed.firstIndex { $0.range.lowerBound > offset } ?? placed.count)
+            sources[memory] = .arena(offset: offset, bytes: bytes)
+            arenaBytes = max(arenaBytes, range.upperBound)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+internal import Keel
+
+/// How the sizes of a program's inputs give numbers to its symbols.
+struct Symbols: Sendable {
+    let names: [String]
+    private let ports: [(name: String, spec: TensorSpec)]
+    /// Where each symbol is an axis' whole size.
+    private let places: [(input: Int, axis: Int)]
+
+    /// - Throws: `TensorError.argument` where a symbol is nowhere an axis' whole size.
+    init(_ graph: Graph) throws(TensorError) {
+        ports = graph.inputs.map { ($0.name, graph.specs[$0.value]) }
+        var names: [String] = [], places: [(input: Int, axis: Int)] = [], all: Set<String> = []
+        for (input, port) in ports.enumerated() {
+            for axis in 0..<port.spec.shape.rank {
+                all.formUnion(port.spec.shape[axis].symbols)
+                guard let name = port.spec.shape[axis].soleSymbol, !names.contains(name) else { continue }
+                names.append(name)
+                places.append((input, axis))
+            }
+        }
+        if let open = all.subtracting(names).min() {
+            throw TensorError(.argument(primitive: "program", name: "symbol", given: open, allowed: "symbols that are the whole size of some input's axis"))
+        }
+        (self.names, self.places) = (names, places)
+    }
+
+    /// The symbols' numbers, in the order of their names.
+    ///
+    /// - Throws: `TensorError.argument`, `.dtype`, `.shape` where an input isn't of its spec.
+    func sizes(of inputs: [Tensor]) throws(TensorError) -> [Int] {
+        guard inputs.count == ports.count else {
+            throw TensorError(.argument(primitive: "program", name: "inputs", given: "\(inputs.count)", allowed: "\(ports.count)"))
+        }
+        for (port, input) in zip(ports, inputs) {
+            guard input.dtype == port.spec.dtype else {
+                throw TensorError(.dtype(primitive: "program", expected: "\(port.spec.dtype) for '\(port.name)'", input.dtype))
+            }
+            guard input.rank == port.spec.shape.rank else { throw mismatch(port, input) }
+        }
+        var sizes: [Int] = []
+        for (input, axis) in places { sizes.append(try inputs[input].shape.size(axis)) }
+        for (port, input) in zip(ports, inputs) {
+            for axis in 0..<input.rank {
+                let wanted = port.spec.shape[axis]
+                let number = if let number = wanted.number { number } else { try wanted.resolved(numbers(sizes)).value() }
+                guard try input.shape.size(axis) == number else { throw mismatch(port, input, sizes) }
+            }
+        }
+        return sizes
+    }
+
+    func numbers(_ sizes: [Int]) -> SymbolSizes { SymbolSizes(Dictionary(uniqueKeysWithValues: zip(names, sizes))) }
+
+    private func mismatch(_ port: (name: String, spec: TensorSpec), _ input: Tensor, _ sizes: [Int] = []) -> TensorError {
+        let known = zip(names, sizes).map { "\($0) = \($1)" }.joined(separator: ", ")
+        let expected = "'\(port.name)' \(port.spec.shape)" + (known.isEmpty ? "" : " with \(known)")
+        return TensorError(.shape(primitive: "program", expected: expected, input.shape))
+    }
+}

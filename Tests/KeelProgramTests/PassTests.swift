@@ -1,0 +1,167 @@
+import Keel
+import KeelNN
+import KeelProgram
+import KeelTestSupport
+import Testing
+
+private let x = TensorSpec(Shape(.symbol("batch"), Dimension(3)), .float32)
+
+extension Program {
+    /// Its primitives, in order.
+    fileprivate var primitives: [String] { graph.nodes.map { type(of: $0.primitive).name } }
+}
+
+/// Passes, by the primitives before and after; and what they keep.
+private func expect(
+    _ passes: Pass..., before: [String], after: [String], tolerance: Float = 0, sourceLocation: SourceLocation = #_sourceLocation,
+    _ function: (Tensor) throws -> some TensorGroup
+) throws {
+    let program = try Program.trace(function, input: "x", x), passed = try program.optimised(passes)
+    #expect(program.primitives == before, sourceLocation: sourceLocation)
+    #expect(passed.primitives == after, sourceLocation: sourceLocation)
+    let given = try Tensor([Float(1), -2, 3, 0, 5, -6], [2, 3])
+    try expectClose(passed.run([given]), program.run([given]), tolerance, sourceLocation: sourceLocation)
+}
+
+@Test func deadCodeGoes() throws {
+    try expect(.deadCode, before: ["Exp", "Log", "Neg"], after: ["Neg"]) { x in
+        _ = try x.exp().log()
+        return try x.negated()
+    }
+}
+
+@Test func residualsThatNoGradientReadsAreNotMade() throws {
+    let scale = try Tensor([Float(1), 2, 3]), bias = try Tensor([Float(3), 2, 1])
+    let program = try Program.trace(
+        { x in
+            let variable = x.requiringGradient(), y = try variable.layerNormalised(scale: scale, bias: bias)
+            _ = try y.sum().gradients(of: [variable])
+            return y.detached()
+        }, input: "x", x)
+    #expect(program.graph.nodes.map(\.residuals).first == 2)
+    #expect(try program.optimised([.deadCode]).graph.nodes.map(\.residuals) == [0])
+}
+
+@Test func whatIsComputedTwiceIsComputedOnce() throws {
+    try expect(.commonSubexpressions, before: ["Exp", "Tanh", "Exp", "Tanh", "Add"], after: ["Exp", "Tanh", "Add"]) { x in
+        try x.exp().tanh() + x.exp().tanh()
+    }
+    // Equal constants are one.
+    try expect(.commonSubexpressions, before: ["Mul", "Mul", "Add"], after: ["Mul", "Add"]) { x in
+        try x * Tensor([Float(1), 2, 3]) + x * Tensor([Float(1), 2, 3])
+    }
+    // Of other numbers, and with other sizes of its own, it is something else.
+    try expect(.commonSubexpressions, before: ["Mul", "Mul", "Add"], after: ["Mul", "Mul", "Add"]) { x in
+        try x * Tensor([Float(1), 2, 3]) + x * Tensor([Float(1), 2, 4])
+    }
+    try expect(.commonSubexpressions, before: ["ReduceSum", "ReduceSum"], after: ["ReduceSum", "ReduceSum"]) { x in [try x.sum([0]), try x.sum([1])] }
+}
+
+@Test func constantsAreFolded() throws {
+    // Tracing leaves nothing to fold; what other passes and files bring does.
+    var graph = try Program.trace({ try $0.exp() + 1 }, input: "x", TensorSpec([2], .float32)).graph
+    let input = graph.inputs.removeFirst()
+    graph.constants[input.value] = try Tensor([Float(0), 1])
+    let folded = try Program(graph).optimised([.constantFolding])
+    #expect(folded.primitives.isEmpty)
+    try expectEqual(folded.run([Tensor]()), [Tensor([Float(0), 1]).exp() + 1])
+
+    // A scalar is not stretched to what a model would be a hundred times as large with.
+    var wide = try Program.trace({ try $0.expanded(to: [1000, 1000]) }, input: "x", TensorSpec([], .float32)).graph
+    wide.constants[wide.inputs.removeFirst().value] = try Tensor(Float(1))
+    #expect(try Program(wide).optimised([.constantFolding]).primitives == ["Expand"])
+}
+
+@Test func whatChangesNothingIsLeftOut() throws {
+    let (zero, ones) = (try Tensor(Float(0)), try Tensor.ones([3]))
+    try expect(.algebra, before: ["Add", "Mul", "Sub", "Div", "Exp"], after: ["Exp"]) { x in try (((zero + x) * ones - zero) / ones).exp() }
+    try expect(.algebra, before: ["Scale", "Exp"], after: ["Exp"]) { x in try (x * 1).exp() }
+    try expect(.algebra, before: ["Concat"], after: []) { x in try Tensor.concatenated([x]) }
+    try expect(.algebra, .deadCode, before: ["Transpose", "Transpose", "Exp"], after: ["Exp"]) { x in try x.transposed().transposed().exp() }
+    // What stretches the other side, and what isn't all of one number, stays.
+    try expect(.algebra, before: ["Add"], after: ["Add"]) { x in try Tensor.zeros([2, 1, 1]) + x }
+    try expect(.algebra, before: ["Mul"], after: ["Mul"]) { x in try x * Tensor([Float(1), 1, 2]) }
+    try expect(.algebra, before: ["Sub"], after: ["Sub"]) { x in try zero - x }
+}
+
+@Test func twoStepsBecomeOne() throws {
+    // Rounded once instead of twice.
+    try expect(.algebra, .deadCode, before: ["Scale", "Scale", "Scale"], after: ["Scale"], tolerance: 2e-7) { x in try (x * 3 + 1) * 0.1 }
+    try expect(.algebra, .deadCode, before: ["Relu", "Relu"], after: ["Relu"]) { x in try x.relu().relu() }
+    try expect(.algebra, .deadCode, before: ["Neg", "Neg", "Exp"], after: ["Exp"]) { x in try x.negated().negated().exp() }
+    try expect(.algebra, .deadCode, before: ["Reshape", "Reshape"], after: ["Reshape"]) { x in try x.flattened().withAxis(0) }
+    // The first one stays where something else reads it.
+    try expect(.algebra, .deadCode, before: ["Scale", "Scale"], after: ["Scale", "Scale"], tolerance: 2e-7) { x in
+        let y = try x * 3
+        return [y, try y * 0.5]
+    }
+}
+
+@Test func normalisationIsFoldedIntoWhatComesBefore() throws {
+    var generator = Philox(seed: 5)
+    let factor = try Tensor.uniform([4], in: 0.5...2, using: &generator), shift = try Tensor.normal([4], using: &generator)
+    let weight = try Tensor.normal([4, 3], using: &generator), bias = try Tensor.normal([4], using: &generator)
+    // The same products with weights that were rounded once more: 1e-6 of the largest number.
+    try expect(.normalisationFolding, before: ["Affine", "ChannelAffine"], after: ["Affine"], tolerance: 1e-6) { x in
+        try x.affine(weight, bias: bias).channelAffine(factor: factor, shift: shift)
+    }
+    try expect(.normalisationFolding, before: ["Reshape", "Reshape", "Conv", "ChannelAffine"], after: ["Reshape", "Reshape", "Conv"], tolerance: 1e-6) { x in
+        let kernel = try weight.reshaped([4, 1, 1, 3])
+        return try x.withAxis(1).withAxis(1).conv2D(kernel).channelAffine(factor: factor, shift: shift)
+    }
+    try expect(.normalisationFolding, before: ["ChannelAffine", "ChannelAffine"], after: ["ChannelAffine"], tolerance: 1e-6) { x in
+        let (factor, shift) = (try factor.sliced(0, to: 3), try shift.sliced(0, to: 3))
+        return try x.channelAffine(factor: factor, shift: shift).channelAffine(factor: shift, shift: factor)
+    }
+    // What something else reads, too, stays.
+    try expect(.normalisationFolding, before: ["Affine", "ChannelAffine"], after: ["Affine", "ChannelAffine"]) { x in
+        let y = try x.affine(weight)
+        return [y, try y.channelAffine(factor: factor, shift: shift)]
+    }
+}
+
+@Test func whatFollowsAConvolutionIsDoneWithIt() throws {
+    var generator = Philox(seed: 6)
+    let pictures = TensorSpec(Shape(.symbol("batch"), Dimension(3), Dimension(6), Dimension(6)), .float32)
+    let weight = try Tensor.normal([3, 3, 3, 3], using: &generator), bias = try Tensor.normal([3], using: &generator)
+    let images = try Tensor.normal([2, 3, 6, 6], using: &generator)
+    func conv(_ x: Tensor, bias: Tensor? = nil) throws -> Tensor { try x.conv2D(weight, bias: bias, sliding: Sliding(padding: 1)) }
+    func expectFused(_ after: [String], _ function: (Tensor) throws -> some TensorGroup) throws {
+        let program = try Program.trace(function, input: "images", pictures), fused = try program.optimised([.convolutionFusion])
+        #expect(fused.primitives == after)
+        // The sum has another order: 1e-5 of the largest number.
+        try expectClose(fused.run([images]), program.run([images]), 1e-5)
+    }
+    try expectFused(["RectifiedConv2D"]) { x in try conv(x, bias: bias).relu() }
+    try expectFused(["RectifiedConv2D"]) { x in try (x + conv(x)).relu6() }
+    try expectFused(["Conv", "Transpose", "RectifiedConv2D"]) { x in try (conv(x) + conv(x.transposed(), bias: bias)).relu() }
+    try expectFused(["RectifiedConv2D", "Tanh"]) { x in try (conv(x) + x).tanh() }
+    // A bias of another shape, other limits, and what is read twice, stay.
+    try expectFused(["Conv", "Add"]) { x in try conv(x) + bias.reshaped([3, 1, 1]) }
+    try expectFused(["Conv", "Clip"]) { x in try conv(x).clipped(from: -1, to: 1) }
+    try expectFused(["Conv", "Relu"]) { x in
+        let y = try conv(x)
+        return [y, try y.relu()]
+    }
+}
+
+/// Folded weights are rounded once more at each layer: 1e-4 of the largest number after up to forty steps, forwards and backwards. (A step whose slope
+/// jumps could part gradients; with these seeds none does.)
+@Test(arguments: randomFunctions)
+func optimisedProgramsGiveTheSameNumbers(_ function: RandomProgram) throws {
+    let spec = TensorSpec([function.rows, function.columns], .float32)
+    let program = try Program.trace(function.run, inputs: ["a": spec, "b": spec, "c": spec])
+    let optimised = try program.optimised()
+    #expect(optimised.graph.nodes.count < program.graph.nodes.count)
+    let variables = try function.variables(on: CPU.shared)
+    try expectClose(optimised.run(variables), program.run(variables), 1e-4)
+}
+
+/// Weights with a normalisation in them are rounded once more in each of up to fifty layers: 1e-4 of the largest number.
+@Test(arguments: tracedNetworks)
+func optimisedNetworksGiveTheSameNumbers(_ network: TracedNetwork) throws {
+    let program = try Program.trace(network.make(), inputs: network.inputs), optimised = try program.optimised()
+    #expect(!optimised.primitives.contains("ChannelAffine") || network.description == "U-Net")
+    let inputs = try network.sample(batch: 2, time: 5, seed: 4)
+    try expectClose(optimised.run(inputs), program.run(inputs), 1e-4)
+}
