@@ -135,7 +135,7 @@ public final class ONNXModel: Sendable {
         for name in values.keys where !graph.inputs.contains(where: { $0.name == name }) {
             throw ONNXError.input(name: name, "isn't one of the model's: \(inputs.map(\.name).joined(separator: ", "))")
         }
-        let execution = Execution(self)
+        let execution = ModelRun(self)
         return try execution.run(graph, opsets, initializers.merging(values) { $1 }, outer: nil, depth: 0)
     }
 }

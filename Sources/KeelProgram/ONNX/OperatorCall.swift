@@ -6,8 +6,8 @@ struct OperatorCall {
     let opset: Int
     let inputs: [ONNXValue?]
     let attributes: [String: ONNX.Attribute]
-    let execution: Execution
-    let scope: Execution.Scope
+    let execution: ModelRun
+    let scope: ModelRun.Scope
 
     func wrong(_ what: String) -> ONNXError { .node(name: node.name, operator: node.type, what) }
 

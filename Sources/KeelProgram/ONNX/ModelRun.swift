@@ -3,7 +3,7 @@ import Keel
 /// One run of a model on eager tensors: node after node, each value let go after its last use.
 ///
 /// It belongs to the thread that runs it.
-final class Execution {
+final class ModelRun {
     let model: ONNXModel
     private var steps = 0
     private var bytes = 0
