@@ -3,7 +3,8 @@
 
 #define COLUMNS 64
 #define BLOCK 2048
-#define POSITIONS 256
+#define POSITIONS 128
+#define LEAD 8
 
 typedef struct {
     keel_channels at;
@@ -47,21 +48,24 @@ static void statistics_one_lane(const keel_channels *at, int64_t group, float *m
     *variances = (float)(squares / seen);
 }
 
-/// Deviations from the block's first position are summed up, in one pass: what that costs in accuracy is at most the block's length in
-/// roundings of its own squares. The number of lanes is a constant where this is inlined for 8 and 16: then the sums stay in registers.
+/// Deviations from the mean of the block's first positions are summed up, in one pass; what the block's own mean is apart from that is taken
+/// off afterwards. The number of lanes is a constant where this is inlined for 8 and 16: then the sums stay in registers.
 KEEL_INLINE void block_each(int64_t count, int64_t lanes, int64_t step, float *restrict mean, float *restrict squares, const float *restrict x) {
-    float first[LANES], s[LANES] = {0}, q[LANES] = {0};
-    for (int64_t l = 0; l < lanes; l++) first[l] = x[l];
-    for (int64_t p = 1; p < count; p++)
+    const int64_t lead = count < LEAD ? count : LEAD;
+    float about[LANES] = {0}, s[LANES] = {0}, q[LANES] = {0};
+    for (int64_t p = 0; p < lead; p++)
+        for (int64_t l = 0; l < lanes; l++) about[l] += x[p * step + l];
+    for (int64_t l = 0; l < lanes; l++) about[l] /= (float)lead;
+    for (int64_t p = 0; p < count; p++)
         for (int64_t l = 0; l < lanes; l++) {
-            const float deviation = x[p * step + l] - first[l];
+            const float deviation = x[p * step + l] - about[l];
             s[l] += deviation;
             q[l] += deviation * deviation;
         }
     for (int64_t l = 0; l < lanes; l++) {
-        const float apart = s[l] / (float)count;
-        mean[l] = first[l] + apart;
-        squares[l] = fmaxf(q[l] - s[l] * apart, 0);
+        const float apart = s[l] / (float)count, left = q[l] - s[l] * apart;
+        mean[l] = about[l] + apart;
+        squares[l] = left < 0 ? 0 : left;
     }
 }
 
