@@ -24,8 +24,8 @@ struct Conv2D: Primitive {
         guard x.rank == 4 else { throw .rank(primitive: Self.name, expected: "a picture [n, c, h, w]", x) }
         guard weight.rank == 4 else { throw .rank(primitive: Self.name, expected: "weights [k, c / groups, kh, kw]", weight) }
         try sliding.check(Self.name)
-        let (k, kernel) = (try weight.size(0), (height: try weight.size(2), width: try weight.size(3)))
-        guard groups >= 1, k % groups == 0, try x.size(1) == weight.size(1) * groups, kernel.height >= 1, kernel.width >= 1 else {
+        let (c, k, kernel) = (try x.size(1), try weight.size(0), (height: try weight.size(2), width: try weight.size(3)))
+        guard groups >= 1, k % groups == 0, c % groups == 0, try weight.size(1) == c / groups, kernel.height >= 1, kernel.width >= 1 else {
             throw .shape(primitive: Self.name, expected: "weights [k, c / \(groups), kh, kw] that fit \(x), k a multiple of \(groups)", weight)
         }
         if inputs.count > 2, inputs[2].shape != [k] { throw .shape(primitive: Self.name, expected: "a bias [\(k)]", inputs[2].shape) }

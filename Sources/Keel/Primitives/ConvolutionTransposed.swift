@@ -19,7 +19,7 @@ extension Tensor {
         guard weight.rank == 4 else { throw .rank(primitive: name, expected: "weights [c, k / groups, kh, kw]", weight.shape) }
         try sliding.check(name)
         let (channels, kernel) = (try weight.shape.size(0), (height: try weight.shape.size(2), width: try weight.shape.size(3)))
-        guard groups >= 1, channels % groups == 0, try shape.size(1) == channels, kernel.height >= 1, kernel.width >= 1 else {
+        guard groups >= 1, groups <= Swift.max(channels, 1), channels % groups == 0, try shape.size(1) == channels, kernel.height >= 1, kernel.width >= 1 else {
             throw .shape(primitive: name, expected: "weights [c, k / \(groups), kh, kw] that fit \(shape), c a multiple of \(groups)", weight.shape)
         }
         guard (0..<Swift.max(sliding.stride.height, sliding.dilation.height)).contains(outputPadding.height),
