@@ -96,8 +96,11 @@ private func runMany<P: Primitive>(
     return recorded(made, node)
 }
 
+// What follows is rare and takes long anyway, so it isn't compiled for each of some 250 primitives.
+
 /// Runs a primitive on float32 copies of the half floats among its inputs, and rounds what it makes to the kinds that its rule gave for the
 /// inputs as they are. The casts are primitives as any other: so gradients of every order find their way.
+@_semantics("optimize.sil.specialize.generic.never")
 @inline(never)
 private func runWidened<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: SpecList) throws(TensorError) -> [Tensor] {
     var wide: [Tensor] = []
@@ -116,6 +119,7 @@ private func runWidened<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outp
 }
 
 /// What runs on traced tensors is noted in place of being computed; the tape goes on as ever.
+@_semantics("optimize.sil.specialize.generic.never")
 @inline(never)
 private func traced<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: SpecList, records: Bool) throws(TensorError) -> [Tensor] {
     let residuals = records ? try primitive.residuals(SpecList(of: inputs)) : SpecList()
@@ -128,6 +132,7 @@ private func traced<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs:
 }
 
 /// What a primitive with symbols in its own sizes makes of a traced function's constants, as a stretched one.
+@_semantics("optimize.sil.specialize.generic.never")
 @inline(never)
 private func tracedOfConstants<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> Tensor? {
     guard ThreadState.current.trace != nil else { return nil }
