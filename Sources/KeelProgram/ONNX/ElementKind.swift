@@ -1,4 +1,4 @@
-import Keel
+public import Keel
 
 /// What kind of number an ONNX tensor holds, and which of Keel's kinds carries it.
 ///

@@ -1,5 +1,5 @@
 import Foundation
-import Keel
+internal import Keel
 
 /// The bytes of a model or of a tensor's external data, mapped or in memory, that messages hold ranges of.
 ///

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// One run of a model on eager tensors: node after node, each value let go after its last use.
 ///

@@ -1,5 +1,5 @@
 import Foundation
-import Keel
+internal import Keel
 
 /// What reading and running a model from elsewhere may take.
 public struct ONNXLimits: Sendable {

@@ -1,4 +1,4 @@
-import Keel
+public import Keel
 
 /// What an ONNX graph computes with: a tensor with its kind, strings, or a sequence of these.
 public indirect enum ONNXValue: Sendable {

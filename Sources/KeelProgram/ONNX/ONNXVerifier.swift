@@ -1,5 +1,5 @@
 import Foundation
-import Keel
+internal import Keel
 
 /// Runs test directories as the ONNX project lays them out: `model.onnx`, and `test_data_set_*` with `input_*.pb` and `output_*.pb`.
 ///

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// A node about to be computed: its inputs and attributes, in the form that operators ask for them.
 struct OperatorCall {

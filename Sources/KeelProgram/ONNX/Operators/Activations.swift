@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// Softmax, log-softmax and hardmax over an axis; before opset 13 over all axes from it on.
 private func alongAxis(_ name: String, _ function: @escaping @Sendable (Tensor) throws -> Tensor) -> Operator {

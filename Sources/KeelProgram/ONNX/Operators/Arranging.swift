@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// The sizes that `Reshape` is told: 0 takes the input's size, unless `allowzero`, and -1 what is left over.

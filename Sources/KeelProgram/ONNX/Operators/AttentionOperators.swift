@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension Operators {
     static let attention: [Operator] = [

@@ -1,5 +1,5 @@
 import Foundation
-import Keel
+internal import Keel
 
 /// What `post_transform` makes of a row of scores.
 enum PostTransform: Int {

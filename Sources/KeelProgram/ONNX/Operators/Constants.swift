@@ -1,5 +1,5 @@
 import Foundation
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// The kind that an attribute names, or that of the input.

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// Runs a graph of the node's attributes, which sees the names around it.

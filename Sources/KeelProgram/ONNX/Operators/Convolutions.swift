@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// A convolution over any number of axes: by Keel's primitive over one and two, else as a matrix product over the windows.

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// A function of one number, in the kind of the input.
 func unary(_ name: String, _ since: Int = 1, _ function: @escaping @Sendable (Tensor) throws -> Tensor) -> Operator {

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// Indices into an axis of `n`, those that count from the end turned round.

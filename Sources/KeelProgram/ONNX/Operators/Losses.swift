@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// The negative logarithm at each label, weighted and reduced.

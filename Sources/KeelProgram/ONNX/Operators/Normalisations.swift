@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// Numbers of the given channels, shaped to broadcast over `[n, c, ...]`.

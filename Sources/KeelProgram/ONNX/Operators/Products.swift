@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// NumPy's matrix product, in which a vector is a row on the left and a column on the right.

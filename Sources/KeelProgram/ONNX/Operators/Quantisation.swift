@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// `round(x / scale) + zero point`, within the zero point's kind.

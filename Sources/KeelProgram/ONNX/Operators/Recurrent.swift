@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// The function of a gate, by its name and up to two numbers.
 private func gate(_ name: String, _ alpha: Double?, _ beta: Double?, _ call: OperatorCall) throws -> (Tensor) throws -> Tensor {

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// A reduction over axes: an attribute at first, an input from `axesAsInput` on; all axes where none are named.
 private func reduction(

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// What a place outside a picture counts as.
 enum Beyond {

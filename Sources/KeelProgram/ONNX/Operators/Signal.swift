@@ -1,5 +1,5 @@
 import Foundation
-import Keel
+internal import Keel
 
 extension OperatorCall {
     /// The discrete Fourier transform along an axis of numbers that are real `[..., 1]` or complex `[..., 2]`.

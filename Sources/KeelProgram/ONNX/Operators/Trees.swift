@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// Decision trees whose leaves add to, or compete for, targets.
 ///

@@ -1,4 +1,4 @@
-import Keel
+internal import Keel
 
 /// How a window moves over the axes of a picture of any rank: what convolutions and poolings share.
 struct Windows {
