@@ -100,12 +100,17 @@ public enum ElementKind: Int64, Hashable, Sendable, CaseIterable {
         case .float32:
             let numbers = try tensor.elements(Float.self)
             if let narrow { return numbers.map { UInt64(narrow.encoded($0, saturating: false)) } }
-            if self == .float8E8M0 { return numbers.map { $0.isNaN ? 255 : UInt64($0.exponent + 127) } }
+            if self == .float8E8M0 { return numbers.map(Self.powerBits) }
             return numbers.map { UInt64($0.bitPattern) }
         default:
             let mask = bits == 64 ? UInt64.max : 1 << UInt64(bits) - 1
             return try tensor.cast(to: .int64).elements(Int64.self).map { UInt64(bitPattern: $0) & mask }
         }
+    }
+
+    private static func powerBits(of x: Float) -> UInt64 {
+        let own = power(of: x, false)
+        return own.isNaN ? 255 : UInt64(own.exponent + 127)
     }
 
     /// float8E8M0 holds nothing but powers of 2, rounded up here as its conversions ask for; 255 is NaN.

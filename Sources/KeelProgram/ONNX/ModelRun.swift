@@ -40,15 +40,22 @@ final class ModelRun {
         }
     }
 
-    /// Counts a node, or one pass of a loop, and looks at the limits now and then.
+    /// Counts a node, or one pass of a loop, and looks at the limits.
     func step(at node: ONNX.Node) throws {
         steps += 1
         guard steps <= model.limits.steps else {
             throw ONNXError.limit(place: "node \(node.label)", "the execution took more than \(model.limits.steps) nodes")
         }
-        if steps % 64 == 0, clock.now > deadline {
+        if clock.now > deadline {
             throw ONNXError.limit(place: "node \(node.label)", "the execution took longer than \(model.limits.time)")
         }
+    }
+
+    private func hold(_ more: Int, _ tensor: ONNX.TensorData) throws {
+        guard more <= model.limits.bytes - bytes else {
+            throw ONNXError.limit(place: "tensor '\(tensor.label)'", "the values take more than \(model.limits.bytes) bytes")
+        }
+        bytes += more
     }
 
     func run(
@@ -56,8 +63,18 @@ final class ModelRun {
         attributes: [String: ONNX.Attribute] = [:]
     ) throws -> [ONNXValue] {
         var values = values
+        let before = bytes
+        defer { bytes = before }
         if outer != nil {
-            for data in graph.initializers where values[data.name] == nil { values[data.name] = try ONNXValue(data, in: model.external) }
+            // The graph's constants are there while it runs.
+            for data in graph.initializers where values[data.name] == nil {
+                try hold(data.valueBytes, data)
+                values[data.name] = try ONNXValue(data, in: model.external)
+            }
+            for sparse in graph.sparseInitializers where values[sparse.values.name] == nil {
+                try hold(sparse.valueBytes, sparse.values)
+                values[sparse.values.name] = try ONNXValue(sparse, in: model.external)
+            }
         }
         let scope = Scope(values, outer: outer, opsets, depth: depth, attributes: attributes)
         return try run(graph.nodes, scope, graph.outputs.map(\.name))
@@ -81,6 +98,9 @@ final class ModelRun {
             for value in made {
                 if let shape = value.shape, shape.sizes?.contains(where: { $0 > ONNXLimits.axis }) ?? true {
                     throw ONNXError.limit(place: "node \(node.label)", "makes a value of the shape \(shape), the limit is \(ONNXLimits.axis) along an axis")
+                }
+                if let shape = value.shape, !shape.isOfBoundedBreadth {
+                    throw ONNXError.limit(place: "node \(node.label)", "makes a value of the shape \(shape), which holds nothing and is too large")
                 }
             }
             for (name, value) in zip(node.outputs, made) where !name.isEmpty {

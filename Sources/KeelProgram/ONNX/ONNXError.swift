@@ -20,7 +20,10 @@ public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
     case node(name: String, operator: String, String)
     case input(name: String, String)
 
-    public var description: String {
+    /// Names and texts of the file are shown without control characters, which a terminal would obey.
+    public var description: String { text.withoutControls }
+
+    private var text: String {
         switch self {
         case .file(let path, let what): "\(path): \(what)"
         case .malformed(let place, let byte, let what): "\(place.isEmpty ? "model" : place), byte \(byte): \(what)"
@@ -38,5 +41,19 @@ public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
         case .node(let name, let type, let what): "node \(name.isEmpty ? type : "'\(name)' (\(type))"): \(what)"
         case .input(let name, let what): "input '\(name)': \(what)"
         }
+    }
+}
+
+extension String {
+    /// With U+FFFD for each control or format character, and for each separator of lines.
+    package var withoutControls: String {
+        var result = UnicodeScalarView()
+        for scalar in unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: result.append("\u{FFFD}")
+            default: result.append(scalar)
+            }
+        }
+        return String(result)
     }
 }

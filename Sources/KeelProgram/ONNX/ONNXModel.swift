@@ -3,7 +3,7 @@ internal import Keel
 
 /// What reading and running a model from elsewhere may take.
 public struct ONNXLimits: Sendable {
-    /// Bytes that all values of an execution take together; a value that would take more by itself isn't begun.
+    /// Bytes that all values of an execution take together, and those of the initialisers; a value that would take more by itself isn't begun.
     public var bytes = 4 << 30
     /// Nodes that an execution computes, those of loops counted each time.
     public var steps = 20_000_000
@@ -14,6 +14,8 @@ public struct ONNXLimits: Sendable {
     static let sparseElements = 1 << 28
     /// Positions along one axis, also of tensors that hold nothing: what operators compute of sizes then fits an `Int`.
     static let axis = 1 << 31
+    /// Elements that a tensor which holds nothing would have with each empty axis taken as 1.
+    static let emptyElements = 1 << 29
 
     public init() {}
 }
@@ -98,8 +100,22 @@ public final class ONNXModel: Sendable {
         unsupported = checker.unsupported
 
         var initializers: [String: ONNXValue] = [:]
-        for data in graph.initializers { initializers[data.name] = try ONNXValue(data, in: external) }
-        for sparse in graph.sparseInitializers { initializers[sparse.values.name] = try ONNXValue(sparse, in: external) }
+        var bytes = 0
+        func count(_ more: Int, _ tensor: ONNX.TensorData) throws {
+            let (sum, overflow) = bytes.addingReportingOverflow(more)
+            guard !overflow, sum <= limits.bytes else {
+                throw ONNXError.limit(place: "tensor '\(tensor.label)'", "the initialisers take more than \(limits.bytes) bytes")
+            }
+            bytes = sum
+        }
+        for data in graph.initializers {
+            try count(data.valueBytes, data)
+            initializers[data.name] = try ONNXValue(data, in: external)
+        }
+        for sparse in graph.sparseInitializers {
+            try count(sparse.valueBytes, sparse.values)
+            initializers[sparse.values.name] = try ONNXValue(sparse, in: external)
+        }
         self.initializers = initializers
         inputs = graph.inputs.filter { initializers[$0.name] == nil }.map(Port.init)
         outputs = graph.outputs.map(Port.init)

@@ -33,9 +33,46 @@ public indirect enum ONNXValue: Sendable {
         switch self {
         case .tensor(let tensor, _): max(tensor.count, 0) * tensor.dtype.width
         case .strings(let texts, _): texts.reduce(0) { $0 + 16 + $1.utf8.count }
-        case .sequence(let parts): parts.reduce(0) { $0 + $1.bytes }
+        case .sequence(let parts): parts.reduce(0) { $0 + $1.bytes + MemoryLayout<ONNXValue>.stride }
         case .maps(let rows): rows.reduce(0) { $0 + $1.count * 24 }
         case .none: 0
+        }
+    }
+}
+
+extension Shape {
+    /// Elements that there are, or would be if no axis were empty: what operators compute of sizes is as large. `Int.max` where that overflows.
+    var breadth: Int {
+        (sizes ?? []).reduce(1) { product, size in
+            let (next, overflow) = product.multipliedReportingOverflow(by: max(size, 1))
+            return overflow ? .max : next
+        }
+    }
+
+    /// False of a tensor that holds nothing and is as wide as if it held more than a value may.
+    var isOfBoundedBreadth: Bool { !(sizes ?? []).contains(0) || breadth <= ONNXLimits.emptyElements }
+}
+
+extension ONNX.TensorData {
+    /// Bytes that it takes as a value; 0 where its facts are no tensor's, which reading it says.
+    var valueBytes: Int {
+        if kind == ElementKind.string.rawValue { return strings.reduce(0) { $0 + 16 + $1.count } }
+        return Self.valueBytes(of: kind, dims)
+    }
+
+    static func valueBytes(of kind: Int64, _ dims: [Int64]) -> Int {
+        guard let kind = ElementKind(rawValue: kind), let count = try? Shape(checking: dims.map(Int.init)).elementCount() else { return 0 }
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: kind.carrier.width)
+        return overflow ? .max : bytes
+    }
+}
+
+extension ONNX.SparseTensor {
+    /// As `TensorData.valueBytes`, with what it is made of.
+    var valueBytes: Int {
+        [values.valueBytes, indices.valueBytes, ONNX.TensorData.valueBytes(of: values.kind, dims)].reduce(0) { sum, bytes in
+            let (next, overflow) = sum.addingReportingOverflow(bytes)
+            return overflow ? .max : next
         }
     }
 }
@@ -52,6 +89,8 @@ extension ONNXValue {
         let shape: Shape
         do { shape = try Shape(checking: data.dims.map(Int.init)) } catch { throw wrong("\(error)") }
         let count = try shape.elementCount()
+        guard count <= Int.max / 64 - 1 else { throw wrong("its shape \(shape) holds too many elements") }
+        guard shape.isOfBoundedBreadth else { throw wrong("holds nothing, and its shape \(shape) is too large") }
 
         if kind == .string {
             guard data.strings.count == count else { throw wrong("has \(data.strings.count) strings, its shape \(shape) holds \(count)") }
@@ -164,6 +203,7 @@ extension ONNXValue {
         else { throw ONNXError.tensor(name: name, "sparse values are numbers, and their indices int64") }
         for size in sparse.dims where size < 0 || size > ONNXLimits.axis { throw ONNXError.tensor(name: name, "has the size \(size)") }
         let shape = try Shape(checking: sparse.dims.map(Int.init)), sizes = sparse.dims.map(Int.init), count = try shape.elementCount()
+        guard shape.isOfBoundedBreadth else { throw ONNXError.tensor(name: name, "holds nothing, and its shape \(shape) is too large") }
         guard count <= ONNXLimits.sparseElements else { throw ONNXError.limit(place: "tensor '\(name)'", "a sparse tensor of \(count) elements") }
         if indices.rank == 2 {
             guard try indices.shape.size(1) == sizes.count else { throw ONNXError.tensor(name: name, "has indices \(indices.shape) into \(shape)") }

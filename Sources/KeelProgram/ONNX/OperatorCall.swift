@@ -77,6 +77,7 @@ struct OperatorCall {
     func strings(_ name: String) -> [String]? { attributes[name].map { $0.strings.map { String(decoding: $0, as: UTF8.self) } } }
     func constant(_ name: String) throws -> ONNXValue? {
         guard let data = attributes[name]?.tensor else { return nil }
+        try execution.reserve(data.valueBytes, for: node)
         return try ONNXValue(data, in: execution.model.external)
     }
 
@@ -118,10 +119,10 @@ struct OperatorCall {
 
     // Results.
 
-    /// Says no before a value is made that is too large.
+    /// Says no before a value is made that is too large. Empty axes count as 1: what operators compute of the others is there all the same.
     @discardableResult func reserve(_ sizes: some Sequence<Int>, _ dtype: DType) throws -> Shape {
         let shape = try Shape(checking: Array(sizes))
-        let (bytes, overflow) = try shape.elementCount().multipliedReportingOverflow(by: dtype.width)
+        let (bytes, overflow) = shape.breadth.multipliedReportingOverflow(by: dtype.width)
         try execution.reserve(overflow ? .max : bytes, for: node)
         return shape
     }

@@ -25,6 +25,14 @@ struct Message: CustomStringConvertible {
 
 extension Message {
     static func attribute(_ name: String, int: Int) -> Message { Message().text(1, name).int(3, int).int(20, 2) }
+    static func attribute(_ name: String, text: String) -> Message { Message().text(1, name).text(4, text).int(20, 3) }
+    static func attribute(_ name: String, floats: [Float]) -> Message {
+        Message().text(1, name).data(7, floats.flatMap { x in (0..<4).map { UInt8(truncatingIfNeeded: x.bitPattern >> ($0 * 8)) } }).int(20, 6)
+    }
+    static func attribute(_ name: String, ints: [Int]) -> Message {
+        Message().text(1, name).data(8, ints.flatMap { varint(UInt64(bitPattern: Int64($0))) }).int(20, 7)
+    }
+    static func attribute(_ name: String, texts: [String]) -> Message { Message().text(1, name).texts(9, texts).int(20, 8) }
     static func attribute(_ name: String, graph: Message) -> Message { Message().text(1, name).message(6, graph).int(20, 5) }
     static func attribute(_ name: String, tensor: Message) -> Message { Message().text(1, name).message(5, tensor).int(20, 4) }
 
@@ -41,6 +49,11 @@ extension Message {
     static func floats(_ name: String, _ dims: [Int], raw: [UInt8]) -> Message {
         dims.reduce(Message()) { $0.int(1, $1) }.int(2, 1).text(8, name).data(9, raw)
     }
+
+    static func zeros(_ name: String, _ dims: [Int]) -> Message { floats(name, dims, raw: [UInt8](repeating: 0, count: 4 * dims.reduce(1, *))) }
+
+    /// One float.
+    static func number(_ name: String, _ x: Float) -> Message { floats(name, [], raw: (0..<4).map { UInt8(truncatingIfNeeded: x.bitPattern >> ($0 * 8)) }) }
 
     /// A float tensor whose bytes lie in a file.
     static func external(_ name: String, _ dims: [Int], _ location: String, offset: String? = nil, length: String? = nil) -> Message {

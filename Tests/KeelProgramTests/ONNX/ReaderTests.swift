@@ -106,6 +106,8 @@ private let hostile: [(String, Message, String)] = [
     ("too many numbers", .addition(.ints("w", [1], [1, 2])), "tensor 'w': has 2 elements, its shape [1] takes 1"),
     ("an unknown kind", .addition(Message().int(1, 2).int(2, 99).text(8, "w").data(9, Message.two)), "tensor 'w': elements of kind 99 aren't supported"),
     ("complex numbers", .addition(Message().int(1, 1).int(2, 14).text(8, "w").data(9, Message.two)), "elements of kind 14 aren't supported"),
+    ("a tensor that holds nothing and is wide", .addition(.floats("w", [1 << 30, 0], raw: [])), "tensor 'w': holds nothing, and its shape [1073741824, 0] is too large"),
+    ("a name that commands a terminal", .model(.graph([.node("Identity", ["w\u{1B}[2J"], ["y"])], [], [y], initializers: [.floats("w\u{1B}[2J", [1], raw: [])])), "tensor 'w\u{FFFD}[2J': has 0 bytes"),
     ("a nameless initialiser", .addition(.floats("", [2], raw: Message.two)), "an initialiser of graph 'g' has no name"),
     ("external data of a model without a folder", .addition(.external("w", [2], "w.bin")), "the model came without a folder"),
     ("200 graphs in each other", nested(200), "messages lie more than 128 deep in each other"),
@@ -113,6 +115,25 @@ private let hostile: [(String, Message, String)] = [
     ("a function that calls itself", .model(.graph([.node("f", ["x"], ["y"], domain: "d")], [x], [y]), functions: [Message().text(1, "f").texts(4, ["x"]).texts(5, ["y"]).message(7, .node("f", ["x"], ["y"], domain: "d")).text(10, "d")], more: [Message().text(1, "d").int(2, 1)]), "the function f calls itself"),
     ("two million empty nodes", .model(Message().raw([UInt8](repeating: 0, count: 2_000_000 * 2).enumerated().map { $0.offset % 2 == 0 ? 0x0a : 0 })), "the file holds more than a million messages"),
 ]
+
+@Test func initialisersTakeNoMoreThanTheLimitTogether() {
+    var limits = ONNXLimits()
+    func refusal(_ graph: Message) -> String { reason { _ = try ONNXModel(Message.model(graph).bytes, limits: limits) } }
+    let nodes = [Message.node("Add", ["v", "w"], ["y"])], v = Message.floats("v", [2], raw: Message.two)
+    limits.bytes = 15
+    #expect(refusal(.graph(nodes, [], [y], initializers: [v, w])) == "tensor 'w': the initialisers take more than 15 bytes")
+    limits.bytes = 16
+    #expect(refusal(.graph(nodes, [], [y], initializers: [v, w])) == "accepted")
+    // 1 GiB of zeros, from a few bytes.
+    let sparse = Message().message(1, .floats("w", [0], raw: [])).message(2, .ints("", [0], [])).int(3, 1 << 28)
+    limits.bytes = 1 << 20
+    #expect(refusal(Message.graph(nodes, [], [y], initializers: [v]).message(15, sparse)) == "tensor 'w': the initialisers take more than 1048576 bytes")
+    // Bytes that an Int counts, bits that it doesn't.
+    limits.bytes = .max
+    #expect(
+        refusal(.graph(nodes, [], [y], initializers: [v, .floats("w", [1 << 30, 1 << 28], raw: [])]))
+            == "tensor 'w': its shape [1073741824, 268435456] holds too many elements")
+}
 
 @Test(arguments: hostile) func hostileModelsAreRefused(what: String, model: Message, message: String) {
     let text = reason { _ = try ONNXModel(model.bytes) }
@@ -133,7 +154,7 @@ private let hostile: [(String, Message, String)] = [
         try files.createSymbolicLink(atPath: folder + "/linked", withDestinationPath: ".")
         try Data(Message.addition(.external("w", [2], location)).bytes).write(to: URL(fileURLWithPath: folder + "/m.onnx"))
         let text = reason { _ = try ONNXModel(reading: folder + "/m.onnx") }
-        #expect(text.contains("tensor 'w': external data '\(location)'") && text.contains(message), "\(text)")
+        #expect(text.contains("tensor 'w': external data '\(location.replacing("\u{0}", with: "\u{FFFD}"))'") && text.contains(message), "\(text)")
     }
 }
 

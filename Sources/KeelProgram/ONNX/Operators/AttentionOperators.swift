@@ -28,7 +28,7 @@ extension Operators {
             let scores = cap > 0 ? try kind.settled((products / cap).tanh() * cap) : products
             let bias = try call.attentionBias(length: length, total: total, past: pastLength, q.dtype)
             let biased = try bias.map { try kind.settled(scores + $0) } ?? scores
-            let precision = ElementKind(rawValue: Int64(call.int("softmax_precision", 0))) ?? kind
+            let precision = try call.kind(named: "softmax_precision", or: kind)
             var shares = try kind.settled(precision.settled(biased.cast(to: precision.carrier).softmax(-1)).cast(to: q.dtype))
             if let bias {
                 // A row that may look at nothing answers 0, whatever its scores are.
@@ -94,6 +94,7 @@ extension Operators {
             let named = call.float("scale", 0), scale = named == 0 ? 1 / Double(try q.size(at: 3)).squareRoot() : named
             var outputs: [Tensor] = []
             for t in 0..<time {
+                try call.execution.step(at: call.node)
                 let key = try k.at(t, axis: 2).withAxis(-1)
                 if isGated, let decay { state = try state * decay.at(t, axis: 2).withAxis(-1) }
                 var value = try v.at(t, axis: 2).withAxis(2)

@@ -89,11 +89,11 @@ private struct SupportVectors {
 
     /// Nil without support vectors.
     init?(_ coefficients: [Double], _ offsets: [Double], _ sizes: [Int], classes: Int, a: [Double], b: [Double]) throws {
-        guard sizes.allSatisfy({ (0...1 << 40).contains($0) }) else { throw ONNXError.graph("a support vector machine has \(sizes) vectors") }
+        guard sizes.allSatisfy((0...coefficients.count).contains) else { throw ONNXError.graph("a support vector machine has \(sizes) vectors") }
         total = sizes.reduce(0, +)
         if total == 0 { return nil }
         let pairs = classes * (classes - 1) / 2
-        guard sizes.count == classes, classes >= 2, coefficients.count == (classes - 1) * total, offsets.count >= pairs, a.count == b.count, a.isEmpty || a.count >= pairs else {
+        guard sizes.count == classes, classes >= 2, coefficients.count % (classes - 1) == 0, coefficients.count / (classes - 1) == total, offsets.count >= pairs, a.count == b.count, a.isEmpty || a.count >= pairs else {
             throw ONNXError.graph("a support vector machine of \(classes) classes has \(coefficients.count) coefficients of \(total) vectors and \(offsets.count) offsets")
         }
         (self.coefficients, self.offsets, self.classes, self.a, self.b) = (coefficients, offsets, classes, a, b)
@@ -169,9 +169,10 @@ extension OperatorCall {
     fileprivate func linear(targets: Int) throws -> [Double] {
         let (rows, count, features) = try rows(), coefficients = try required(floats("coefficients"), "coefficients").map(Double.init)
         let intercepts = (floats("intercepts") ?? []).map(Double.init)
-        guard targets >= 1, coefficients.count == targets * features, intercepts.isEmpty || intercepts.count == targets else {
+        guard targets >= 1, coefficients.count % targets == 0, coefficients.count / targets == features, intercepts.isEmpty || intercepts.count == targets else {
             throw wrong("\(coefficients.count) coefficients and \(intercepts.count) intercepts for \(targets) targets of \(features) features")
         }
+        try reserve([count, targets, 2], .float64)
         let product = try Tensor(rows, [count, features]).matmul(Tensor(coefficients, [targets, features]).transposed())
         return try (intercepts.isEmpty ? product : product + Tensor(intercepts)).elements(Double.self)
     }
@@ -187,6 +188,7 @@ extension OperatorCall {
     fileprivate func kernelProducts(_ rows: [Double], _ vectors: [Double], features: Int) throws -> [[Double]] {
         let parameters = (floats("kernel_params") ?? []).map(Double.init), name = string("kernel_type", "LINEAR")
         guard parameters.isEmpty || parameters.count == 3, features > 0, vectors.count % features == 0 else { throw wrong("its support vectors don't fit \(features) features") }
+        try reserve([rows.count / features, vectors.count / features], .float64)
         let gamma = parameters.first ?? 0, shift = parameters.count > 1 ? parameters[1] : 0, degree = parameters.count > 2 ? parameters[2] : 0
         return try stride(from: 0, to: rows.count, by: features).map { row in
             try stride(from: 0, to: vectors.count, by: features).map { vector in
@@ -215,6 +217,7 @@ extension Operators {
             guard x.rank >= 1 else { throw call.wrong("takes one axis at least") }
             let n = try x.size(at: x.rank - 1)
             guard places.allSatisfy({ (0..<n).contains($0) }) else { throw call.wrong("features \(places) of \(n)") }
+            try call.reserve(x.sizes().dropLast() + [places.count], x.dtype)
             let y = try x.gathered(Tensor(places, [places.count]), axis: x.rank - 1)
             return [.tensor(x.rank == 1 ? try y.withAxis(0) : y, kind)]
         },
@@ -268,6 +271,7 @@ extension Operators {
         ml("SVMRegressor") { call in
             let (rows, count, features) = try call.rows(), coefficients = try call.required(call.floats("coefficients"), "coefficients").map(Double.init)
             let offset = Double(try call.required(call.floats("rho")?.first, "rho")), supports = call.int("n_supports", 0)
+            guard supports >= 0 else { throw call.wrong("\(supports) support vectors") }
             let vectors = supports > 0 ? (call.floats("support_vectors") ?? []).map(Double.init) : coefficients
             let products = try call.kernelProducts(rows, vectors, features: features)
             guard supports == 0 ? coefficients.count == features : products.allSatisfy({ $0.count == coefficients.count }) else { throw call.wrong("\(coefficients.count) coefficients") }
@@ -284,13 +288,16 @@ extension Operators {
             else {
                 // Without support vectors: a row of coefficients for each class.
                 let targets = coefficients.count / max(features, 1)
-                guard targets == labels.count || targets == 1, targets * features == coefficients.count, !offsets.isEmpty else { throw call.wrong("\(coefficients.count) coefficients for \(features) features") }
+                guard targets == labels.count || targets == 1 && labels.count == 2, targets * features == coefficients.count, !offsets.isEmpty else {
+                    throw call.wrong("\(coefficients.count) coefficients for \(features) features and \(labels.count) classes")
+                }
                 let scores = try call.kernelProducts(rows, coefficients, features: features).flatMap { $0.map { $0 + offsets[0] } }
                 return targets == 1 && labels.count == 2 ? try labels.binary(scores, isProbability: false, transform, call) : try labels.decided(scores, transform, call)
             }
             let vectors = try call.required(call.floats("support_vectors"), "support_vectors").map(Double.init)
             let products = try call.kernelProducts(rows, vectors, features: features)
             guard products.allSatisfy({ $0.count == sizes.reduce(0, +) }) else { throw call.wrong("\(vectors.count) numbers for support vectors of \(features) features") }
+            try call.reserve([count, offsets.count, 2], .float64)
             let answers = products.map(machine.decide)
             let width = answers.first?.scores.count ?? labels.count
             let isOneScore = width == 1 && labels.count == 2
@@ -312,16 +319,16 @@ extension Operators {
         },
         ml("OneHotEncoder") { call in
             let numbers = call.ints("cats_int64s"), texts = call.strings("cats_strings"), ignores = call.flag("zeros", true)
-            let places: [Int?], shape: Shape
+            let places: [Int?], shape: Shape, depth: Int
             switch try call.value(0) {
             case .strings(let given, let own):
-                let known = try Dictionary(call.required(texts, "cats_strings").enumerated().map { ($1, $0) }) { first, _ in first }
-                (places, shape) = (given.map { known[$0] }, own)
+                let texts = try call.required(texts, "cats_strings"), known = Dictionary(texts.enumerated().map { ($1, $0) }) { first, _ in first }
+                (places, shape, depth) = (given.map { known[$0] }, own, texts.count)
             default:
-                let x = try call.tensor(0), known = try Dictionary(call.required(numbers, "cats_int64s").enumerated().map { ($1, $0) }) { first, _ in first }
-                (places, shape) = (try x.cast(to: .int64).elements(Int.self).map { known[$0] }, x.shape)
+                let x = try call.tensor(0), numbers = try call.required(numbers, "cats_int64s")
+                let known = Dictionary(numbers.enumerated().map { ($1, $0) }) { first, _ in first }
+                (places, shape, depth) = (try x.cast(to: .int64).elements(Int.self).map { known[$0] }, x.shape, numbers.count)
             }
-            let depth = numbers?.count ?? texts?.count ?? 0
             guard ignores || !places.contains(where: { $0 == nil }) else { throw call.wrong("was given a value that is no category") }
             let sizes = try call.reserve((shape.sizes ?? []) + [depth], .float32)
             var result = [Float](repeating: 0, count: places.count * depth)

@@ -3,7 +3,7 @@ internal import Keel
 
 extension OperatorCall {
     /// The kind that an attribute names, or that of the input.
-    fileprivate func kind(named name: String, or standard: @autoclosure () throws -> ElementKind) throws -> ElementKind {
+    func kind(named name: String, or standard: @autoclosure () throws -> ElementKind) throws -> ElementKind {
         guard let number = int(name), number != 0 else { return try standard() }
         guard let kind = ElementKind(rawValue: Int64(number)), kind != .string else { throw unsupported("elements of kind \(number)") }
         return kind
@@ -42,7 +42,10 @@ extension Operators {
     static let constants: [Operator] = [
         Operator("Constant") { call in
             if let value = try call.constant("value") { return [value] }
-            if let sparse = call.attributes["sparse_value"]?.sparseTensor { return [try ONNXValue(sparse, in: call.execution.model.external)] }
+            if let sparse = call.attributes["sparse_value"]?.sparseTensor {
+                try call.execution.reserve(sparse.valueBytes, for: call.node)
+                return [try ONNXValue(sparse, in: call.execution.model.external)]
+            }
             if let number = call.attributes["value_float"] { return [ONNXValue(try Tensor(number.float))] }
             if let number = call.attributes["value_int"] { return [ONNXValue(try Tensor(number.int))] }
             if let numbers = call.attributes["value_floats"] { return [ONNXValue(try Tensor(numbers.floats))] }

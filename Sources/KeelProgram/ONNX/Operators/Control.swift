@@ -26,6 +26,13 @@ extension OperatorCall {
         return .tensor(try Tensor.stacked(reversed ? tensors.reversed() : tensors, axis: place), first)
     }
 
+    /// Keeps what a pass made. `size` counts the bytes of what all passes so far made.
+    fileprivate func collect(_ value: ONNXValue, in values: inout [ONNXValue], _ size: inout Int) throws {
+        size += value.bytes + MemoryLayout<ONNXValue>.stride
+        try execution.reserve(size, for: node)
+        values.append(value)
+    }
+
     fileprivate func isTrue(_ value: ONNXValue) throws -> Bool {
         guard case .tensor(let tensor, .bool) = value, tensor.count == 1 else { throw wrong("its condition isn't one bool") }
         return try tensor.elements(Bool.self)[0]
@@ -50,7 +57,7 @@ extension OperatorCall {
         let length = try scanned[0].0.size(at: scanned[0].2)
         guard try scanned.allSatisfy({ try $0.0.size(at: $0.2) == length }) else { throw wrong("what it scans isn't equally long") }
         var state = Array(inputs[..<states])
-        var collected = [[ONNXValue]](repeating: [], count: max(0, body.outputs.count - states))
+        var collected = [[ONNXValue]](repeating: [], count: max(0, body.outputs.count - states)), size = 0
         for step in 0..<length {
             try execution.step(at: node)
             let parts = try scanned.enumerated().map { i, scan -> ONNXValue in
@@ -58,7 +65,7 @@ extension OperatorCall {
             }
             let made = try run(body, state + parts)
             state = Array(made[..<states])
-            for (i, value) in made[states...].enumerated() { collected[i].append(value) }
+            for (i, value) in made[states...].enumerated() { try collect(value, in: &collected[i], &size) }
         }
         let outAxes = try numbers("scan_output_axes", collected.count), outBack = try numbers("scan_output_directions", collected.count)
         return try state + collected.enumerated().map { i, values in
@@ -85,11 +92,7 @@ extension Operators {
                 let made = try call.run(body, [ONNXValue(Tensor(step)), .tensor(Tensor(goesOn), .bool)] + carried)
                 goesOn = try call.isTrue(made[0])
                 carried = Array(made[1..<(1 + count)])
-                for (i, value) in made[(1 + count)...].enumerated() {
-                    collected[i].append(value)
-                    size += value.bytes + MemoryLayout<ONNXValue>.stride
-                }
-                try call.execution.reserve(size, for: call.node)
+                for (i, value) in made[(1 + count)...].enumerated() { try call.collect(value, in: &collected[i], &size) }
                 step += 1
             }
             return try carried + collected.enumerated().map { i, values in try call.stacked(values, body.outputs[1 + count + i].type) }
@@ -98,7 +101,7 @@ extension Operators {
         Operator("Scan", 8, until: 8) { call in
             // The first form: each example of a batch by itself, with an optional input of lengths first.
             if call.has(0) { throw call.unsupported("sequence lengths") }
-            let inputs = try (1..<call.inputs.count).map(call.value)
+            let inputs = try (1..<max(1, call.inputs.count)).map(call.value)
             guard case .tensor(let first, _)? = inputs.first, first.rank >= 1 else { throw call.wrong("has no batch") }
             var rows: [[ONNXValue]] = []
             for row in 0..<(try first.size(at: 0)) {
@@ -138,17 +141,22 @@ extension Operators {
         },
         Operator("SplitToSequence", 11) { call in
             let x = try call.tensor(0), kind = try call.kind(0), axis = try call.axis(call.int("axis", 0), rank: x.rank), n = try x.size(at: axis)
+            /// Each part is a tensor of its own, whatever it holds.
+            func reserve(_ count: Int) throws { try call.reserve([count, 32], .int64) }
             guard call.has(1) else {
+                try reserve(n)
                 let parts = try x.split([Int](repeating: 1, count: n), axis: axis)
                 return [.sequence(try parts.map { .tensor(call.flag("keepdims", true) ? $0 : try $0.withoutAxis(axis), kind) })]
             }
             var sizes = try call.ints(1)
             if try call.tensor(1).rank == 0 {
-                let size = sizes[0]
-                guard size >= 1 else { throw call.wrong("parts of \(size)") }
+                guard sizes[0] >= 1 else { throw call.wrong("parts of \(sizes[0])") }
+                let size = min(sizes[0], max(n, 1))
+                try reserve((n + size - 1) / size)
                 sizes = (0..<((n + size - 1) / size)).map { min(size, n - $0 * size) }
             }
-            guard sizes.allSatisfy({ (0...n).contains($0) }), sizes.reduce(0, +) == n else { throw call.wrong("parts of \(sizes) don't make \(n)") }
+            guard sizes.allSatisfy((0...n).contains), sizes.reduce(0, +) == n else { throw call.wrong("parts of \(sizes) don't make \(n)") }
+            try reserve(sizes.count)
             return [.sequence(try x.split(sizes, axis: axis).map { .tensor($0, kind) })]
         },
         Operator("ConcatFromSequence", 11) { call in
@@ -162,7 +170,7 @@ extension Operators {
         },
         Operator("SequenceMap", 17) { call in
             let body = try call.graph("body"), first = try call.sequence(0)
-            var made = [[ONNXValue]](repeating: [], count: body.outputs.count)
+            var made = [[ONNXValue]](repeating: [], count: body.outputs.count), size = 0
             for place in first.indices {
                 try call.execution.step(at: call.node)
                 let values = try call.inputs.indices.map { i -> ONNXValue in
@@ -170,7 +178,7 @@ extension Operators {
                     guard parts.count == first.count else { throw call.wrong("its sequences aren't equally long") }
                     return parts[place]
                 }
-                for (i, value) in try call.run(body, values).enumerated() { made[i].append(value) }
+                for (i, value) in try call.run(body, values).enumerated() { try call.collect(value, in: &made[i], &size) }
             }
             return made.map { .sequence($0) }
         },

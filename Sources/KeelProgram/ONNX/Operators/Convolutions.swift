@@ -4,7 +4,7 @@ extension OperatorCall {
     /// A convolution over any number of axes: by Keel's primitive over one and two, else as a matrix product over the windows.
     func convolved(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil, _ windows: Windows, groups: Int) throws -> Tensor {
         let sizes = try x.sizes(), shape = try weight.sizes()
-        guard groups >= 1, shape[0] % groups == 0, sizes[1] == shape[1] * groups else {
+        guard groups >= 1, shape[0] % groups == 0, sizes[1] % groups == 0, sizes[1] / groups == shape[1] else {
             throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)")
         }
         try reserve([sizes[0], shape[0]] + windows.output, x.dtype)
@@ -70,8 +70,9 @@ extension Operators {
             guard axes <= 3 else { throw call.unsupported("windows over \(axes) axes") }
             let groups = call.int("group", 1), parts = call.int("offset_group", 1)
             let (n, c, k) = (try x.size(at: 0), try x.size(at: 1), try weight.size(at: 0))
+            try call.reserve([n, c] + windows.output, x.dtype)
             let places = windows.output.reduce(1, *), window = kernel.reduce(1, *)
-            guard parts >= 1, c % parts == 0, groups >= 1, c % groups == 0, k % groups == 0 else { throw call.wrong("channels don't divide into the groups") }
+            guard parts >= 1, parts <= max(c, 1), c % parts == 0, groups >= 1, c % groups == 0, k % groups == 0 else { throw call.wrong("channels don't divide into the groups") }
             try call.reserve([n, c, window, places], x.dtype)
             // [n, parts, window, axes, places]
             let offsets = try offset.reshaped([n, parts, window, axes, places])
@@ -140,7 +141,7 @@ extension OperatorCall {
         let mode = string("auto_pad", "NOTSET"), isSame = mode.hasPrefix("SAME")
         var wanted = ints("output_shape").map { Array($0.suffix(axes)) }
         if wanted == nil, isSame { wanted = zip(sizes, stride).map { $0 * $1 } }
-        guard wanted?.count ?? axes == axes else { throw wrong("output_shape is \(wanted ?? [])") }
+        guard wanted?.count ?? axes == axes, (wanted ?? []).allSatisfy((0...1 << 40).contains) else { throw wrong("output_shape is \(wanted ?? [])") }
         let whole: [Int] = (0..<axes).map { axis in
             let reach = (kernel[axis] - 1) * dilation[axis] + 1
             return stride[axis] * (sizes[axis] - 1) + more[axis] + reach
@@ -155,8 +156,11 @@ extension OperatorCall {
             after[axis] = total - before[axis]
         }
         let output = (0..<axes).map { whole[$0] - before[$0] - after[$0] }
-        let shape = try weight.sizes(), c = try x.size(at: 1), n = try x.size(at: 0), k = shape[1] * groups
-        guard groups >= 1, c == shape[0], c % groups == 0 else { throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)") }
+        let shape = try weight.sizes(), c = try x.size(at: 1), n = try x.size(at: 0)
+        guard groups >= 1, groups <= max(c, 1), c == shape[0], c % groups == 0 else {
+            throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)")
+        }
+        let k = shape[1] * groups
         guard output.allSatisfy({ $0 >= 0 }) else { throw wrong("its padding leaves nothing") }
         try reserve([n, k] + output, x.dtype)
 

@@ -84,7 +84,10 @@ extension Operators {
             let square = try x.squared(), before = (size - 1) / 2
             let framed = try call.padded(square, [(0, 0), (before, size - 1 - before)] + [(before: Int, after: Int)](repeating: (0, 0), count: x.rank - 2), .constant(0))
             var sum = try framed.sliced(1, to: c)
-            for place in 1..<max(size, 1) { sum = try sum + framed.sliced(1, from: place, to: place + c) }
+            for place in 1..<size {
+                try call.execution.step(at: call.node)
+                sum = try sum + framed.sliced(1, from: place, to: place + c)
+            }
             let base = try sum * (call.float("alpha", 0.0001) / Double(size)) + call.float("bias", 1)
             return try call.result(x / base.power(call.float("beta", 0.75)), call.kind(0))
         },

@@ -38,18 +38,16 @@ extension Operators {
     static let quantisation: [Operator] = [
         Operator("QuantizeLinear", 10) { call in
             let x = try call.tensor(0), scale = try call.tensor(1).cast(to: x.dtype.isFloat ? x.dtype : .float32)
-            let named = call.int("output_dtype", 0)
-            var kind = named == 0 ? ElementKind.uint8 : try call.required(ElementKind(rawValue: Int64(named)), "output_dtype")
+            var kind = try call.kind(named: "output_dtype", or: .uint8)
             if call.has(2) { kind = try call.kind(2) }
             let real = try x.cast(to: scale.dtype)
             var scaled = try real / call.spread(scale, over: x)
-            if let precision = ElementKind(rawValue: Int64(call.int("precision", 0))) { scaled = try precision.settled(scaled).cast(to: real.dtype) }
+            if call.int("precision", 0) != 0 { scaled = try call.kind(named: "precision", or: .float32).settled(scaled).cast(to: real.dtype) }
             let zero = try call.optional(2).map { try call.spread($0.cast(to: real.dtype), over: x) }
             return [.tensor(try call.whole(scaled, zero, kind), kind)]
         },
         Operator("DequantizeLinear", 10) { call in
-            let x = try call.tensor(0), scale = try call.tensor(1), named = call.int("output_dtype", 0)
-            let kind = named == 0 ? try call.kind(1) : try call.required(ElementKind(rawValue: Int64(named)), "output_dtype")
+            let x = try call.tensor(0), scale = try call.tensor(1), kind = try call.kind(named: "output_dtype", or: call.kind(1))
             let wide = scale.dtype
             var y = try x.dtype.isFloat ? x.cast(to: wide) : x.cast(to: .float64)
             if let zero = try call.optional(2) { y = try y - call.spread(zero.cast(to: y.dtype), over: x) }

@@ -1,8 +1,11 @@
 internal import Keel
 
-/// The function of a gate, by its name and up to two numbers.
+private let takesAlpha: Set = ["affine", "leakyrelu", "thresholdedrelu", "scaledtanh", "hardsigmoid", "elu"]
+private let takesBeta: Set = ["affine", "scaledtanh", "hardsigmoid"]
+
+/// The function of a gate, by its name in small letters and up to two numbers.
 private func gate(_ name: String, _ alpha: Double?, _ beta: Double?, _ call: OperatorCall) throws -> (Tensor) throws -> Tensor {
-    switch name.lowercased() {
+    switch name {
     case "relu": return { try $0.relu() }
     case "tanh": return { try $0.tanh() }
     case "sigmoid": return { try $0.sigmoid() }
@@ -42,7 +45,8 @@ private func recurrent(
         }
         let names = call.strings("activations") ?? [[String]](repeating: standard, count: directions).flatMap { $0 }
         guard names.count == directions * standard.count else { throw call.wrong("has the activations \(names)") }
-        let alphas = call.floats("activation_alpha") ?? [], betas = call.floats("activation_beta") ?? []
+        // Listed for those activations that take them, in order.
+        var alphas = (call.floats("activation_alpha") ?? [])[...], betas = (call.floats("activation_beta") ?? [])[...]
         let clip = call.float("clip")
         var lengths: Tensor?
         if call.has(4) {
@@ -61,10 +65,10 @@ private func recurrent(
 
         var outputs: [Tensor] = [], lastStates: [Tensor] = [], lastCells: [Tensor] = []
         for d in 0..<directions {
-            // Alphas and betas are listed for those activations that have any, in order; most models name none.
             let functions = try (0..<standard.count).map { i in
-                let place = d * standard.count + i
-                return try gate(names[place], place < alphas.count ? Double(alphas[place]) : nil, place < betas.count ? Double(betas[place]) : nil, call)
+                let name = names[d * standard.count + i].lowercased()
+                let alpha = takesAlpha.contains(name) ? alphas.popFirst() : nil, beta = takesBeta.contains(name) ? betas.popFirst() : nil
+                return try gate(name, alpha.map(Double.init), beta.map(Double.init), call)
             }
             let bias = try call.optional(3)?.at(d)
             guard bias == nil || bias?.count == 2 * gates * hidden else { throw call.wrong("a bias \(bias?.shape ?? [])") }
@@ -78,6 +82,7 @@ private func recurrent(
             let isReverse = direction == "reverse" || d == 1
             var steps = [Tensor?](repeating: nil, count: time)
             for t in isReverse ? Array((0..<time).reversed()) : Array(0..<time) {
+                try call.execution.step(at: call.node)
                 var (nextState, nextCell) = try step(projected.at(t), state, cell, weights)
                 if let lengths {
                     // A sequence that has ended, or going back hasn't begun, keeps its state and answers 0.

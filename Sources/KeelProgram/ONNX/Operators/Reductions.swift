@@ -19,8 +19,14 @@ private func reduction(
         if let ofNothing, try places.contains(where: { try x.size(at: $0) == 0 }) {
             var sizes = try x.sizes()
             for axis in places { sizes[axis] = 1 }
-            let value = kind.isFloat ? ofNothing : ofNothing > 0 ? Double(Int32.max) : Double(kind == .bool ? 0 : Int32.min)
-            y = try Tensor.full(kind == .bool ? max(0, min(value, 1)) : value, call.reserve(sizes, x.dtype), x.dtype)
+            let shape = try call.reserve(sizes, x.dtype)
+            if kind.isFloat {
+                y = try Tensor.full(ofNothing, shape, x.dtype)
+            } else {
+                // uint64 is in the order of int64 here.
+                let limits = kind == .bool ? 0...1 : kind == .uint64 ? ElementKind.int64.limits : kind.limits
+                y = try Tensor(ofNothing > 0 ? limits.upperBound : limits.lowerBound).cast(to: x.dtype).expanded(to: shape).contiguous()
+            }
         } else {
             y = try function(x, places)
         }

@@ -7,7 +7,7 @@ extension Operators {
             let size = (height: call.int("output_height", 1), width: call.int("output_width", 1)), samples = call.int("sampling_ratio", 0)
             let isHalfPixel = call.opset >= 16 && call.string("coordinate_transformation_mode", "half_pixel") == "half_pixel"
             let scale = call.float("spatial_scale", 1)
-            guard x.rank == 4, boxes.rank == 2 else { throw call.wrong("takes [n, c, h, w] and boxes [regions, 4], was given \(x.shape) and \(boxes.shape)") }
+            guard x.rank == 4, boxes.rank == 2, try boxes.size(at: 1) == 4 else { throw call.wrong("takes [n, c, h, w] and boxes [regions, 4], was given \(x.shape) and \(boxes.shape)") }
             guard (1...1 << 15).contains(size.height), (1...1 << 15).contains(size.width), (0...64).contains(samples) else { throw call.wrong("\(samples) samples in \(size)") }
             try call.reserve([boxes.size(at: 0), x.size(at: 1), size.height, size.width], x.dtype)
             guard call.string("mode", "avg") == "avg" else {

@@ -46,26 +46,26 @@ extension Operators {
         },
         Operator("MelWeightMatrix", 17) { call in
             let bins = try call.int(0), length = try call.int(1), rate = try call.double(2), low = try call.double(3), high = try call.double(4)
-            guard bins >= 1, length >= 1, rate > 0, low >= 0, high > low, high <= rate else { throw call.wrong("\(bins) bins of \(length) from \(low) to \(high) Hz at \(rate) Hz") }
+            guard bins >= 1, length >= 1, rate.isFinite, rate > 0, low >= 0, high > low, high <= rate else { throw call.wrong("\(bins) bins of \(length) from \(low) to \(high) Hz at \(rate) Hz") }
             let rows = length / 2 + 1
             try call.reserve([rows, bins], .float64)
             func mel(_ hertz: Double) -> Double { 2595 * log10(1 + hertz / 700) }
             let step = (mel(high) - mel(low)) / Double(bins + 2)
             let edges = (0..<(bins + 2)).map { i in
                 let hertz = 700 * (pow(10, (mel(low) + Double(i) * step) / 2595) - 1)
-                return min(rows - 1, Int((Double(length + 1) * hertz / rate).rounded(.down)))
+                return Int(min(Double(rows - 1), max(0, (Double(length + 1) * hertz / rate).rounded(.down))))
             }
             var matrix = [Double](repeating: 0, count: rows * bins)
             for bin in 0..<bins {
                 let (left, centre, right) = (edges[bin], edges[bin + 1], edges[bin + 2])
-                if left == centre {
+                if left >= centre {
                     matrix[centre * bins + bin] = 1
                 } else {
                     for row in left...centre { matrix[row * bins + bin] = Double(row - left) / Double(centre - left) }
                 }
                 for row in centre..<max(centre, right) { matrix[row * bins + bin] = Double(right - row) / Double(right - centre) }
             }
-            let kind = try call.required(ElementKind(rawValue: Int64(call.int("output_datatype", 1))), "output_datatype")
+            let kind = try call.kind(named: "output_datatype", or: .float32)
             return [.tensor(try kind.settled(Tensor(matrix, [rows, bins])), kind)]
         },
     ]

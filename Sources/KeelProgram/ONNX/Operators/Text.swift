@@ -5,8 +5,10 @@ extension Operators {
         Operator("TfIdfVectorizer", 9) { call in
             let least = try call.required(call.int("min_gram_length"), "min_gram_length"), most = try call.required(call.int("max_gram_length"), "max_gram_length")
             let skips = call.int("max_skip_count", 0), starts = try call.required(call.ints("ngram_counts"), "ngram_counts")
-            let columns = try call.required(call.ints("ngram_indexes"), "ngram_indexes"), width = (columns.max() ?? -1) + 1
-            guard least >= 1, most >= least, most <= starts.count, skips >= 0, skips <= 1 << 20, columns.allSatisfy({ $0 >= 0 }) else { throw call.wrong("grams of \(least) to \(most) with \(skips) skips") }
+            let columns = try call.required(call.ints("ngram_indexes"), "ngram_indexes")
+            guard columns.allSatisfy((0...Int(Int32.max)).contains) else { throw call.wrong("ngram_indexes is \(columns)") }
+            let width = (columns.max() ?? -1) + 1
+            guard least >= 1, most >= least, most <= starts.count, skips >= 0, skips <= 1 << 20 else { throw call.wrong("grams of \(least) to \(most) with \(skips) skips") }
             try call.reserve([width], .float32)
 
             // Every item as a number: itself, or a word's place among the words.

@@ -129,10 +129,12 @@ struct TreeEnsemble {
         }
         try check(call)
         // The sets belong to nodes in the order of a walk through each tree, the true side first.
-        var way = Array(roots.reversed())
+        var way = Array(roots.reversed()), isSeen = [Bool](repeating: false, count: count)
         while let place = way.popLast() {
-            guard place >= 0 else { continue }
-            if nodes[place].question == .member, nodes[place].members.isEmpty {
+            // Trees may share what lies below a node.
+            guard place >= 0, !isSeen[place] else { continue }
+            isSeen[place] = true
+            if nodes[place].question == .member {
                 guard let set = sets.popFirst() else { throw call.wrong("has no members for a node that asks for them") }
                 nodes[place].members = Set(set)
             }
