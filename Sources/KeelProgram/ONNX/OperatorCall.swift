@@ -127,6 +127,19 @@ struct OperatorCall {
         return shape
     }
 
+    /// Says no before as many operations are begun as the product of `sizes`.
+    func reserve(work sizes: [Int]) throws {
+        var work = 1
+        for size in sizes {
+            let (next, overflow) = work.multipliedReportingOverflow(by: size)
+            work = overflow ? .max : next
+            if size == 0 { return }
+        }
+        guard work <= execution.model.limits.work else {
+            throw ONNXError.limit(place: "node \(node.label)", "would take \(work == .max ? "more than 2^63" : "\(work)") operations, the limit is \(execution.model.limits.work)")
+        }
+    }
+
     /// The shape that tensors stretch to.
     func broadcast(_ tensors: [Tensor]) throws -> Shape {
         let sizes = try stretched(tensors.map { try $0.sizes() })

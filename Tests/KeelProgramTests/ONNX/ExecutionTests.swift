@@ -222,6 +222,21 @@ private let hostileNodes: [(String, Message, String)] = [
     #expect(try run(model).cast(to: .int64).elements(Int.self) == [0, 130])
 }
 
+/// Each would compute for hours, and makes little or nothing.
+@Test(arguments: [
+    ("MatMul", [.zeros("a", [64, 64]), .zeros("b", [64, 64])], [], "would take 262144 operations"),
+    ("Conv", [.zeros("a", [1, 1, 64, 64]), .zeros("b", [1, 1, 32, 32])], [], "would take 1115136 operations"),
+    ("ConvTranspose", [.zeros("a", [1, 1, 64, 64]), .zeros("b", [1, 1, 32, 32])], [], "would take 4194304 operations"),
+    ("MaxPool", [.zeros("a", [1, 1, 64, 64])], [.attribute("kernel_shape", ints: [32, 32])], "would take 1115136 operations"),
+    ("NonMaxSuppression", [.zeros("a", [1, 512, 4]), .zeros("b", [1, 1, 512]), .ints("c", [1], [512])], [], "would take 262144 operations"),
+] as [(String, [Message], [Message], String)]) func workIsBounded(type: String, constants: [Message], attributes: [Message], message: String) {
+    var limits = ONNXLimits()
+    #expect(error(single(type, constants, attributes), limits: limits).hasPrefix("["))
+    limits.work = 1 << 17
+    let text = error(single(type, constants, attributes), limits: limits)
+    #expect(text.contains(message + ", the limit is 131072"), "\(type): \(text)")
+}
+
 /// Limits hold inside of one node, too.
 @Test func stepsAndBytesAreCountedWithinNodes() {
     var limits = ONNXLimits()

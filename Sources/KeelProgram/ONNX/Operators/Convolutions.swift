@@ -8,6 +8,7 @@ extension OperatorCall {
             throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)")
         }
         try reserve([sizes[0], shape[0]] + windows.output, x.dtype)
+        try reserve(work: [sizes[0]] + windows.output + shape)
         if let (_, sliding) = windows.sliding {
             let isLine = windows.kernel.count == 1
             let y = try (isLine ? x.withAxis(2) : x).conv2D(isLine ? weight.withAxis(2) : weight, bias: bias, sliding: sliding, groups: groups)
@@ -74,6 +75,7 @@ extension Operators {
             let places = windows.output.reduce(1, *), window = kernel.reduce(1, *)
             guard parts >= 1, parts <= max(c, 1), c % parts == 0, groups >= 1, c % groups == 0, k % groups == 0 else { throw call.wrong("channels don't divide into the groups") }
             try call.reserve([n, c, window, places], x.dtype)
+            try call.reserve(work: [n, places] + weight.sizes())
             // [n, parts, window, axes, places]
             let offsets = try offset.reshaped([n, parts, window, axes, places])
             var sampled: [Tensor] = []
@@ -163,6 +165,7 @@ extension OperatorCall {
         let k = shape[1] * groups
         guard output.allSatisfy({ $0 >= 0 }) else { throw wrong("its padding leaves nothing") }
         try reserve([n, k] + output, x.dtype)
+        try reserve(work: [n] + sizes + shape)
 
         if axes == 2, wanted == nil, (before + after).allSatisfy({ $0 >= 0 }), zip(more, stride).allSatisfy({ $0 < $1 }), sizes.allSatisfy({ $0 > 0 }) {
             let sliding = Sliding(stride: (stride[0], stride[1]), padding: (before[0], before[1], after[0], after[1]), dilation: (dilation[0], dilation[1]))

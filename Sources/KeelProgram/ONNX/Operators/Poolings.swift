@@ -5,7 +5,9 @@ extension OperatorCall {
     fileprivate func pooling(_ x: Tensor) throws -> (windows: Windows, sizes: [Int]) {
         guard x.rank >= 3 else { throw wrong("takes [n, c, ...], was given \(x.shape)") }
         let sizes = Array(try x.sizes()[2...])
-        return (try Windows(self, sizes: sizes, kernel: try required(ints("kernel_shape"), "kernel_shape")), sizes)
+        let windows = try Windows(self, sizes: sizes, kernel: try required(ints("kernel_shape"), "kernel_shape"))
+        try reserve(work: x.sizes()[..<2] + windows.output + windows.kernel)
+        return (windows, sizes)
     }
 
     /// `[n, c, o..., k...]` with the window as one last axis.

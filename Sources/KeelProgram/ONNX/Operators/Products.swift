@@ -9,7 +9,9 @@ extension OperatorCall {
         if b.rank == 1 { y = try y.withAxis(1) }
         guard try x.size(at: x.rank - 1) == y.size(at: y.rank - 2) else { throw wrong("the inner sizes of \(a.shape) and \(b.shape) differ") }
         let (p, q) = (try x.sizes(), try y.sizes())
-        try reserve(stretched([Array(p.dropLast(2)), Array(q.dropLast(2))]) + [p[p.count - 2], q[q.count - 1]], x.dtype)
+        let sizes = try stretched([Array(p.dropLast(2)), Array(q.dropLast(2))]) + [p[p.count - 2], q[q.count - 1]]
+        try reserve(sizes, x.dtype)
+        try reserve(work: sizes + [p[p.count - 1]])
         var result: Tensor
         if x.dtype.isFloat {
             result = try x.matmul(y)

@@ -26,6 +26,7 @@ extension Operators {
             let n = try scores.size(at: 0), classes = try scores.size(at: 1), count = try scores.size(at: 2)
             let most = min(count, try call.has(2) ? call.int(2) : 0)
             guard most > 0, n > 0, classes > 0 else { return try call.ints64([], [0, 3]) }
+            try call.reserve(work: [n, classes, count, most])
             if call.int("center_point_box", 0) == 1 {
                 boxes = try boxes.cornersFromCentres()
             } else {
