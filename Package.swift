@@ -105,7 +105,7 @@ let package = Package(
             name: "SlipwayClientTests",
             dependencies: ["SlipwayClient", .product(name: "Hummingbird", package: "hummingbird")]),
         .target(name: "BadInputs", path: "Tests/BadInputs"),
-        .target(name: "KeelDecoders", dependencies: ["Keel", "KeelData"], path: "Tests/KeelDecoders"),
+        .target(name: "KeelDecoders", dependencies: ["Keel", "KeelData", "KeelProgram"], path: "Tests/KeelDecoders"),
         // Keel's tests are plain targets: `KeelAPITests` brings them into the test bundle and two programs run them alone.
         .target(name: "KeelTestSupport", dependencies: ["Keel"], path: "Tests/KeelTestSupport"),
         .target(name: "KeelTests", dependencies: ["Keel", "KeelKernels", "KeelTestSupport", "BadInputs"], path: "Tests/KeelTests"),

@@ -1,6 +1,7 @@
 import Foundation
 import Keel
 import KeelData
+import KeelProgram
 
 /// Every decoder of Keel's.
 package let keelDecoders: [ByteDecoder] = [
@@ -12,6 +13,7 @@ package let keelDecoders: [ByteDecoder] = [
     },
     ByteDecoder("table", seeds: { tables }, decode: table),
     ByteDecoder("safetensors", seeds: { try [safetensorsFile()] }, decode: safetensors),
+    ByteDecoder("onnx", seeds: onnxModels, decode: onnx),
     ByteDecoder("sound", seeds: soundFiles) { bytes in
         guard let waveform = try? Waveform(decoding: bytes, limits: WaveformLimits(samples: 1 << 16)) else { return }
         try require(waveform.count > 0 && waveform.channels.allSatisfy { $0.allSatisfy(\.isFinite) }, "\(waveform.count) samples")
@@ -104,6 +106,39 @@ private func safetensorsFile() throws -> [UInt8] {
         } catch is TensorError {
             return
         }
+    }
+}
+
+// MARK: - Models
+
+/// Small ones, of inner graphs, windows, layers, trees and text.
+@Sendable private func onnxModels() throws -> [[UInt8]] {
+    let cases = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(path: "KeelProgramTests/ONNX/Cases")
+    return try [
+        "test_if", "test_loop11", "test_scan9_sum", "test_basic_conv_without_padding", "test_convtranspose_1d", "test_lstm_defaults",
+        "test_ai_onnx_ml_tree_ensemble_single_tree", "test_gather_elements_0",
+    ].map { Array(try Data(contentsOf: cases.appending(path: "\($0)/model.onnx"))) }
+}
+
+/// Reads a model, and runs it on zeros where its inputs are small.
+@Sendable private func onnx(_ bytes: [UInt8]) throws {
+    var limits = ONNXLimits()
+    (limits.bytes, limits.steps, limits.time, limits.work) = (16 << 20, 1000, .seconds(2), 1 << 24)
+    do {
+        let model = try ONNXModel(bytes, limits: limits)
+        var values: [String: ONNXValue] = [:]
+        for port in model.inputs {
+            guard let kind = port.kind, kind != .string else { return }
+            let shape = try Shape(checking: (port.sizes ?? []).map { $0.size ?? 1 })
+            guard try shape.elementCount() <= 4096 else { return }
+            values[port.name] = .tensor(try Tensor.zeros(shape, kind.carrier), kind)
+        }
+        let made = try model.run(values)
+        try require(made.count == model.outputs.count, "\(made.count) values for \(model.outputs.count) outputs")
+    } catch is ONNXError {
+        return
+    } catch is TensorError {
+        return
     }
 }
 
