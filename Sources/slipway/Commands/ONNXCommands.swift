@@ -90,7 +90,7 @@ struct ONNXCommands: AsyncParsableCommand {
                 JSON.object([
                     "passed": .integer(verifier.passed), "failed": .integer(verifier.failed), "unsupported": .integer(verifier.unsupported),
                     "excluded": .integer(verifier.excluded), "cases": .array(reasons),
-                ]).text())
+                ]).text(isPretty: false))
             if verifier.failed + verifier.unsupported > 0 {
                 throw Failure.message("\(verifier.failed) cases failed and \(verifier.unsupported) aren't supported, of \(verifier.cases.count - verifier.excluded)")
             }
