@@ -20,7 +20,7 @@ from statistics import median
 CONTENDERS = ("torch", "torch:tuned", "torch:compile", "paddle", "paddle:to_static")
 HERE = os.path.dirname(os.path.abspath(__file__))
 # From here on, RESULTS.md holds what other measurements wrote.
-KEPT = "## Zero-code tasks"
+KEPT = "## Dispatch"
 
 
 def read(args, name):
