@@ -3,8 +3,8 @@
 
 // Batch normalisation by the batch's statistics, with what follows it: y = clip(x * factor + shift + addend).
 //
-// The channels that lie together are gone through twice, one such group after another: where a group's numbers stay in a cache, the
-// second time costs no memory traffic. Backwards whether a number was clipped is computed again from x, which is read anyway, and not
+// Channels that lie together are a part. A few parts are gone through twice before the next few come: where their numbers stay in a cache,
+// the second time costs no memory traffic. Backwards whether a number was clipped is computed again from x, which is read anyway, and not
 // read from y.
 
 // What fills more than a cache would only push other numbers out of it: such results are stored past the caches.
