@@ -25,6 +25,11 @@ public func applyMany<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(T
     try runMany(primitive, Operands(inputs))
 }
 
+// None of what follows is compiled anew for each of some 250 primitives, which would take minutes. What is short enough to feel the
+// difference, elementwise primitives on numbers that lie alike, has a way of its own (see `apply` in Elementwise.swift).
+
+@_semantics("optimize.sil.specialize.generic.never")
+@inline(never)
 func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> Tensor {
     do throws(TensorError) {
         let place = try commonPlace(P.name, inputs)
@@ -56,6 +61,8 @@ func run<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -
     }
 }
 
+@_semantics("optimize.sil.specialize.generic.never")
+@inline(never)
 func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorError) -> [Tensor] {
     do throws(TensorError) {
         let specs = SpecList(of: inputs)
@@ -73,6 +80,8 @@ func runMany<P: Primitive>(_ primitive: P, _ inputs: Operands) throws(TensorErro
     }
 }
 
+@_semantics("optimize.sil.specialize.generic.never")
+@inline(never)
 private func runMany<P: Primitive>(
     _ primitive: P, _ given: Operands, _ place: Place, _ outputs: SpecList, _ residuals: SpecList, _ records: Bool
 ) throws(TensorError) -> [Tensor] {
@@ -89,14 +98,8 @@ private func runMany<P: Primitive>(
     for i in 0..<residuals.count { made.append(try makeTensor(residuals[i], primitive.layout(operands, output: residuals[i]), on: place)) }
     try execute(primitive, on: place, operands, Operands(made))
     if Watch.isOn { try Anomaly.check(P.self, operands, Operands(Array(made[..<outputs.count]))) }
-    guard records else { return made }
-    let node = recordedNode(primitive, operands)
-    node.keep(outputs: made, count: outputs.count, P.gradientReads)
-    made.removeLast(residuals.count)
-    return recorded(made, node)
+    return records ? recorded(made, by: primitive, operands, residuals: residuals.count) : made
 }
-
-// What follows is rare and takes long anyway, so it isn't compiled for each of some 250 primitives.
 
 /// Runs a primitive on float32 copies of the half floats among its inputs, and rounds what it makes to the kinds that its rule gave for the
 /// inputs as they are. The casts are primitives as any other: so gradients of every order find their way.
@@ -123,12 +126,8 @@ private func runWidened<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outp
 @inline(never)
 private func traced<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: SpecList, records: Bool) throws(TensorError) -> [Tensor] {
     let residuals = records ? try primitive.residuals(SpecList(of: inputs)) : SpecList()
-    var made = try Trace.current().note(primitive, inputs, outputs, residuals)
-    guard records else { return made }
-    let node = recordedNode(primitive, inputs)
-    node.keep(outputs: made, count: outputs.count, P.gradientReads)
-    made.removeLast(residuals.count)
-    return recorded(made, node)
+    let made = try Trace.current().note(primitive, inputs, outputs, residuals)
+    return records ? recorded(made, by: primitive, inputs, residuals: residuals.count) : made
 }
 
 /// What a primitive with symbols in its own sizes makes of a traced function's constants, as a stretched one.
@@ -149,6 +148,15 @@ private func recordedNode<P: Primitive>(_ primitive: P, _ inputs: Operands) -> P
     return node
 }
 
+/// Outputs that know what made them, of what a kernel made: outputs and then residuals.
+@_semantics("optimize.sil.specialize.generic.never")
+@inline(never)
+private func recorded<P: Primitive>(_ made: [Tensor], by primitive: P, _ inputs: Operands, residuals: Int) -> [Tensor] {
+    let node = recordedNode(primitive, inputs), count = made.count - residuals
+    node.keep(outputs: made, count: count, P.gradientReads)
+    return recorded(Array(made[..<count]), node)
+}
+
 /// Outputs that know what made them.
 private func recorded(_ outputs: [Tensor], _ node: Node) -> [Tensor] {
     var outputs = outputs
@@ -162,6 +170,8 @@ extension Primitive {
     /// Runs as a step of a program: the same kernels, and no tape.
     ///
     /// - Parameter residuals: how many a gradient that is a step of the same program reads; they follow the outputs.
+    @_semantics("optimize.sil.specialize.generic.never")
+    @inline(never)
     package func runStep(_ inputs: [Tensor], outputs count: Int, residuals: Int) throws(TensorError) -> [Tensor] {
         let operands = inputs.count == 1 && !Self.takesBlocked ? Operands(try inputs[0].unblocked()) : Operands(inputs)
         if residuals > 0 {
@@ -177,6 +187,8 @@ extension Primitive {
 
 /// Runs a state update: its outputs are written over its inputs, whose version rises. Nothing is recorded. What a checkpoint runs a
 /// second time doesn't update state again. Half floats are updated in float32 and rounded back, where the update's rule takes them.
+@_semantics("optimize.sil.specialize.generic.never")
+@inline(never)
 public func update<P: Primitive>(_ primitive: P, _ inputs: [Tensor]) throws(TensorError) {
     let state = ThreadState.current
     guard !state.isRecomputing else { return }

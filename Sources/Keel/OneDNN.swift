@@ -112,7 +112,10 @@ enum OneDNN {
             return handle
         }
 
-        for (argument, tensor) in zip(prepared.arguments, tensors) {
+        for (argument, given) in zip(prepared.arguments, tensors) {
+            // The library's code for SSE4.1 reads a bias as if it were aligned.
+            let tensor = argument.index == DNNL_ARG_BIAS && UInt(bitPattern: given.bytes) % 64 != 0 ? try given.copied() : given
+            temporaries.append(tensor.storage)
             var wanted = argument.wanted
             var lies = argument.plain
             if argument.isActivation {

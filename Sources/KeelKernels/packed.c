@@ -1,15 +1,12 @@
 #include "include/packed.h"
 #include "panels.h"
 
-/// Rows of the right-hand side that are used at a time: a panel of them stays in the first-level cache where it is narrow, in the second where
-/// it is wide.
-#define DEPTH 384
+/// Rows of the right-hand side that are used at a time: a narrow panel of them stays in the first-level cache.
 #define NARROW_DEPTH 256
 /// Rows of the left-hand side that are copied at a time, if at all; as much of them stays in the second-level cache.
 #define COPIED_ROWS 48
 
 int64_t keel_packed_count(int64_t k, int64_t n) { return k * rounded(n); }
-int32_t keel_product_is_wide(void) { return keel_is_wide(); }
 
 /// One panel [k, width] of `count` columns, the rest of which is zero.
 KEEL_CLONES static void pack_panel(int64_t k, int64_t count, int64_t width, float *restrict packed, const float *restrict b, int64_t b_row, int64_t b_column) {
@@ -150,17 +147,4 @@ void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t 
             }
             multiply_panels(false, rows, n, j, c + row * c_row, left, packed, packed_rows, from);
         }
-}
-
-void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, int32_t adds) {
-    float packed[DEPTH * PANEL] __attribute__((aligned(64)));
-    const int64_t most = keel_is_wide() ? DEPTH : NARROW_DEPTH, pieces = (k + most - 1) / most;
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        const int64_t from = k * piece / pieces, depth = k * (piece + 1) / pieces - from;
-        for (int64_t begin = 0; begin < n; begin += PANEL) {
-            const int64_t count = least(PANEL, n - begin);
-            keel_pack_f32(depth, count, packed, b + from * b_row + begin * b_column, b_row, b_column);
-            keel_packed_product_f32(m, count, depth, c + begin, c_row, a + from * a_column, a_row, a_column, packed, depth, adds || from > 0);
-        }
-    }
 }

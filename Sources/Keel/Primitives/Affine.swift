@@ -41,13 +41,15 @@ struct Affine: Primitive {
                 let y = outputs[0], weight = try inputs[1].isBLASMatrix ? inputs[1] : inputs[1].contiguous()
                 let x = try inputs[0].rank == 2 && inputs[0].isBLASMatrix ? inputs[0] : inputs[0].contiguous()
                 if y.count == 0 { return true }
-                // The product is added to rows of biases, or of zeros where it is a sum of nothing.
-                let hasBias = inputs.count > 2
-                if hasBias { move(try inputs[2].expanded(to: y.shape), to: y) } else if weight.size(1) == 0 { try y.fill(0) }
-                if weight.size(1) == 0 { return true }
+                let bias = inputs.count > 2 ? try inputs[2].contiguous() : nil
+                if weight.size(1) == 0 {
+                    if let bias { move(try bias.expanded(to: y.shape), to: y) } else { try y.fill(0) }
+                    return true
+                }
                 let rows = x.rank == 2 ? Matrix(x) : Matrix(
                     start: x.bytes, rows: x.rowCount, columns: x.size(-1), rowStride: x.size(-1), columnStride: 1, isDouble: x.dtype == .float64)
-                Product(a: rows, b: Matrix(weight).transposed, c: y.bytes, adds: hasBias).run()
+                Product(a: rows, b: Matrix(weight).transposed, c: y.bytes, bias: UnsafeRawPointer(bias?.bytes)).run()
+                withExtendedLifetime(bias) {}
                 return true
             })
     }

@@ -36,7 +36,7 @@ struct MatMul: Primitive {
                     return true
                 }
                 let c = outputs[0]
-                Product(a: Matrix(a), b: Matrix(b), c: c.bytes, adds: false).run(batches: c.count / (c.size(-2) * c.size(-1))) { batch in
+                Product(a: Matrix(a), b: Matrix(b), c: c.bytes).run(batches: c.count / (c.size(-2) * c.size(-1))) { batch in
                     offsets(a, b, c, batch)
                 }
                 return true

@@ -46,13 +46,15 @@ struct Matrix {
     }
 }
 
-/// `c = a · b`, or `c += a · b`, by BLAS, with `c` dense; or a stack of these, whose `c` lie one after the other.
+/// `c = a · b`, or `c += a · b`, or `c = a · b + bias` in each row, with `c` dense; or a stack of these, whose `c` lie one after the other.
 ///
-/// BLAS reads rows or columns that are dense.
+/// Rows or columns of the matrices are dense.
 struct Product {
     let a, b: Matrix
     let c: UnsafeMutableRawPointer
-    let adds: Bool
+    var adds = false
+    /// As many numbers as a row of `c` has.
+    var bias: UnsafeRawPointer?
 
     private struct Job {
         let product: Product
@@ -73,7 +75,7 @@ struct Product {
         let cutsRows = m >= n
         let bands = batches >= worthwhile ? 1 : Swift.min((worthwhile + batches - 1) / batches, Swift.max(1, (cutsRows ? m : n) / 16))
         if batches * bands == 1 {
-            Self.compute(a, b, c, rowLength: n, adds: adds)
+            Self.compute(a, b, c, rowLength: n, adds: adds, bias: bias)
             return
         }
         withoutActuallyEscaping(offsets) { offsets in
@@ -102,17 +104,16 @@ struct Product {
         let (from, to) = (start(band), start(band + 1))
         let c = job.product.c + batch * m * n * a.width
         if job.cutsRows {
-            compute(a.rows(from, to), b, c + from * n * a.width, rowLength: n, adds: job.product.adds)
+            compute(a.rows(from, to), b, c + from * n * a.width, rowLength: n, adds: job.product.adds, bias: job.product.bias)
         } else {
-            compute(a, b.columns(from, to), c + from * a.width, rowLength: n, adds: job.product.adds)
+            compute(
+                a, b.columns(from, to), c + from * a.width, rowLength: n, adds: job.product.adds, bias: job.product.bias.map { $0 + from * a.width })
         }
     }
 
-    /// Measured on Zen 4 at one thread, in GFLOP/s, ours and OpenBLAS 0.3.21: 1024 x 1536 x 384 108 and 99, 512 x 128 x 4096 of the
-    /// transpose 109 and 88, 6144 x 64 x 192 110 and 74, 2048 x 400 x 429 106 and 96. Below 24 rows or 32 columns packing costs too much.
-    private static let ownIsFaster = keel_product_is_wide() != 0
-
-    private static func compute(_ a: Matrix, _ b: Matrix, _ c: UnsafeMutableRawPointer, rowLength: Int, adds: Bool) {
+    /// Our own product was measured beside OpenBLAS 0.3.21, in GFLOP/s at one thread. Zen 4: 1024 x 1536 x 384 108 and 99, 6144 x 64 x 192 110
+    /// and 74; Zen 3: 1024 x 1536 x 384 91 and 87, 4096 x 512 x 128 of the transpose 78 and 63, 256 x 128 x 64 77 and 65.
+    private static func compute(_ a: Matrix, _ b: Matrix, _ c: UnsafeMutableRawPointer, rowLength: Int, adds: Bool, bias: UnsafeRawPointer?) {
         let (m, n, k) = (Int32(a.rows), Int32(b.columns), Int32(a.columns))
         guard m > 0, n > 0 else { return }
         // A matrix whose columns are dense is the transpose of one whose rows are.
@@ -121,19 +122,23 @@ struct Product {
         let lda = Int32(aTransposed ? Swift.max(a.columnStride, a.rows) : Swift.max(a.rowStride, a.columns))
         let ldb = Int32(bTransposed ? Swift.max(b.columnStride, b.rows) : Swift.max(b.rowStride, b.columns))
         let (ta, tb) = (aTransposed ? CblasTrans : CblasNoTrans, bTransposed ? CblasTrans : CblasNoTrans)
-        if a.isDouble {
-            cblas_dgemm(
-                CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Double.self), lda,
-                b.start.assumingMemoryBound(to: Double.self), ldb, adds ? 1 : 0, c.assumingMemoryBound(to: Double.self), Int32(rowLength))
-        } else if ownIsFaster, m >= 24, n >= 32 {
+        if !a.isDouble, keel_product_is_fast(Int64(m), Int64(n)) != 0 {
             keel_product_f32(
                 Int64(m), Int64(n), Int64(k), c.assumingMemoryBound(to: Float.self), Int64(rowLength), a.start.assumingMemoryBound(to: Float.self),
                 Int64(aTransposed ? 1 : lda), Int64(aTransposed ? lda : 1), b.start.assumingMemoryBound(to: Float.self),
-                Int64(bTransposed ? 1 : ldb), Int64(bTransposed ? ldb : 1), adds ? 1 : 0)
+                Int64(bTransposed ? 1 : ldb), Int64(bTransposed ? ldb : 1), bias?.assumingMemoryBound(to: Float.self), adds ? 1 : 0)
+            return
+        }
+        if let bias { for row in 0..<a.rows { (c + row * rowLength * a.width).copyMemory(from: bias, byteCount: b.columns * a.width) } }
+        let scale = adds || bias != nil ? 1 : 0
+        if a.isDouble {
+            cblas_dgemm(
+                CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Double.self), lda,
+                b.start.assumingMemoryBound(to: Double.self), ldb, Double(scale), c.assumingMemoryBound(to: Double.self), Int32(rowLength))
         } else {
             cblas_sgemm(
                 CblasRowMajor, ta, tb, m, n, k, 1, a.start.assumingMemoryBound(to: Float.self), lda,
-                b.start.assumingMemoryBound(to: Float.self), ldb, adds ? 1 : 0, c.assumingMemoryBound(to: Float.self), Int32(rowLength))
+                b.start.assumingMemoryBound(to: Float.self), ldb, Float(scale), c.assumingMemoryBound(to: Float.self), Int32(rowLength))
         }
     }
 }

@@ -24,6 +24,8 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
         inputCount = 2
     }
 
+    @_semantics("optimize.sil.specialize.generic.never")
+    @inline(never)
     init(_ primitive: P, _ inputs: Operands) {
         self.primitive = primitive
         super.init(isLeaf: false)
@@ -44,6 +46,8 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
     /// Keeps the only output, which has no node yet: with its node, it would keep itself alive.
     @inline(__always) func keep(output: Tensor) { onlyOutput = output }
 
+    @_semantics("optimize.sil.specialize.generic.never")
+    @inline(never)
     func keep(outputs: [Tensor], count: Int, _ reads: Reads) {
         self.count = count
         guard reads.readsOutputs else { return }
@@ -60,36 +64,25 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
     }
 
     override func runGradient(createsGraph: Bool) throws(TensorError) {
-        if P.gradientReads.readsInputs {
-            for i in 0..<inputCount {
-                if let saved = saved(i), saved.storage.version != slot(i).version {
-                    throw TensorError(.changedInPlace(primitive: P.name, input: i))
-                }
-            }
-        }
+        if P.gradientReads.readsInputs { try checkInputsAreUnchanged() }
         let context = GradientContext(node: self, createsGraph: createsGraph)
-        if createsGraph, let inputs = try standIns(), let outputs = try primitive.decomposed(inputs) {
-            var seeds: [(Tensor, Tensor)] = []
-            for (i, output) in outputs.enumerated() {
-                if let dy = context.gradientOfOutput(i) { seeds.append((output, dy)) }
-            }
-            let wanted = (0..<inputCount).filter { context.wants($0) }
-            let found = try gradients(of: seeds, withRespectTo: wanted.map { Source(inputs[$0]) }, createsGraph: true, stopsThere: true)
-            for (i, gradient) in zip(wanted, found) where gradient != nil { try context.set(i, gradient!) }
-            return
-        }
+        if createsGraph, try runDecomposed(context) { return }
         try primitive.gradient(context)
     }
 
-    /// The kept inputs, each behind an identity, at which an inner pass through the decomposition stops: so it leaves alone what
-    /// the outer pass notes on the nodes further back, and derivatives of second order still find their way there.
-    func standIns() throws(TensorError) -> [Tensor]? {
-        var inputs: [Tensor] = []
-        for i in 0..<inputCount {
-            guard let saved = saved(i) else { return nil }
-            inputs.append(saved.node == nil ? saved : try apply(Identity(), saved))
+    /// The gradient of second order and beyond: through the simpler primitives, if it has a decomposition.
+    @_semantics("optimize.sil.specialize.generic.never")
+    @inline(never)
+    private func runDecomposed(_ context: borrowing GradientContext) throws(TensorError) -> Bool {
+        guard let inputs = try standIns(), let outputs = try primitive.decomposed(inputs) else { return false }
+        var seeds: [(Tensor, Tensor)] = []
+        for (i, output) in outputs.enumerated() {
+            if let dy = context.gradientOfOutput(i) { seeds.append((output, dy)) }
         }
-        return inputs
+        let wanted = (0..<inputCount).filter { context.wants($0) }
+        let found = try gradients(of: seeds, withRespectTo: wanted.map { Source(inputs[$0]) }, createsGraph: true, stopsThere: true)
+        for (i, gradient) in zip(wanted, found) where gradient != nil { try context.set(i, gradient!) }
+        return true
     }
 
     override func tangents(_ inputs: [Tensor?]) throws(TensorError) -> [Tensor?] { try forwardTangents(inputs) }
@@ -100,5 +93,24 @@ final class PrimitiveNode<P: Primitive>: Node, @unchecked Sendable {
         kept = nil
         inputCount = 0
         isReleased = true
+    }
+}
+
+extension Node {
+    fileprivate final func checkInputsAreUnchanged() throws(TensorError) {
+        for i in 0..<inputCount {
+            if let saved = saved(i), saved.storage.version != slot(i).version { throw TensorError(.changedInPlace(primitive: name, input: i)) }
+        }
+    }
+
+    /// The kept inputs, each behind an identity, at which an inner pass through the decomposition stops: so it leaves alone what
+    /// the outer pass notes on the nodes further back, and derivatives of second order still find their way there.
+    fileprivate final func standIns() throws(TensorError) -> [Tensor]? {
+        var inputs: [Tensor] = []
+        for i in 0..<inputCount {
+            guard let saved = saved(i) else { return nil }
+            inputs.append(saved.node == nil ? saved : try apply(Identity(), saved))
+        }
+        return inputs
     }
 }

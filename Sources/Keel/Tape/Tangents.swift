@@ -1,6 +1,8 @@
 // How a primitive that ran gives its outputs' tangents.
 
 extension PrimitiveNode {
+    @_semantics("optimize.sil.specialize.generic.never")
+    @inline(never)
     func forwardTangents(_ given: [Tensor?]) throws(TensorError) -> [Tensor?] {
         if P.isLinear { return try throughItself(given) }
         if let found = try primitive.tangents(TangentContext(node: self, given: given)) { return found }

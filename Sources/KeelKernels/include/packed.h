@@ -15,10 +15,11 @@ void keel_pack_f32(int64_t k, int64_t n, float *packed, const float *b, int64_t 
 /// On the calling thread alone.
 void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *packed, int64_t packed_rows, int32_t adds);
 
-/// c [m, n] = a [m, k] · b [k, n], added to what is there if `adds`; `a` and `b` have any strides. On the calling thread alone.
-void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, int32_t adds);
+/// c [m, n] = a [m, k] · b [k, n], added to what is there if `adds`, or to `bias` [n] in each row unless that is null; `a` and `b` have any
+/// strides. On the calling thread alone.
+void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, const float *bias, int32_t adds);
 
-/// Whether this processor has the 512-bit registers with which `keel_product_f32` was measured to beat OpenBLAS.
-int32_t keel_product_is_wide(void);
+/// Whether `keel_product_f32` was measured to beat OpenBLAS at such a product on this processor.
+int32_t keel_product_is_fast(int64_t m, int64_t n);
 
 #endif
