@@ -22,7 +22,7 @@ enum Operators {
     private static let table: [Key: [Operator]] = Dictionary(
         grouping: elementwise + logical + wholeNumbers + products + convolutions + poolings + normalisations + reductions + arranging + indexing
             + constants + activations + ordering + recurrent + quantisation + control + sequences + pictures + regions + signal + losses
-            + attention + text + trees + classical,
+            + attention + text + trees + supportVectors + linearModels + features,
         by: { Key(domain: $0.domain, name: $0.name) })
 
     static func find(_ node: ONNX.Node, _ opset: Int) -> Operator? {
