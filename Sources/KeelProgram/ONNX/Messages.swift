@@ -113,19 +113,19 @@ extension ONNX.Model {
             case 1: irVersion = try reader.int64(type)
             case 2: producer = try reader.string(type)
             case 7: graph = try ONNX.Graph(try reader.message(type, "graph"), file)
-            case 8: opsets.append(try ONNX.OperatorSet(try reader.message(type, "opset_import")))
+            case 8: try reader.append(to: &opsets, type, "opset_import", file)
             case 20:
                 hasTraining = true
                 try reader.skip(type)
-            case 25: functions.append(try ONNX.Function(try reader.message(type, "functions[\(functions.count)]"), file))
+            case 25: try reader.append(to: &functions, type, "functions", file)
             default: try reader.skip(type)
             }
         }
     }
 }
 
-extension ONNX.OperatorSet {
-    init(_ reader: consuming ProtobufReader) throws(ONNXError) {
+extension ONNX.OperatorSet: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
             case 1: domain = try reader.string(type)
@@ -137,36 +137,34 @@ extension ONNX.OperatorSet {
     }
 }
 
-extension ONNX.Graph {
-    init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
+extension ONNX.Graph: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
-            case 1: nodes.append(try ONNX.Node(try reader.message(type, "node[\(nodes.count)]"), file))
+            case 1: try reader.append(to: &nodes, type, "node", file)
             case 2: name = try reader.string(type)
-            case 5: initializers.append(try ONNX.TensorData(try reader.message(type, "initializer[\(initializers.count)]"), file))
-            case 11: inputs.append(try ONNX.ValueInfo(try reader.message(type, "input[\(inputs.count)]")))
-            case 12: outputs.append(try ONNX.ValueInfo(try reader.message(type, "output[\(outputs.count)]")))
-            case 15:
-                sparseInitializers.append(
-                    try ONNX.SparseTensor(try reader.message(type, "sparse_initializer[\(sparseInitializers.count)]"), file))
+            case 5: try reader.append(to: &initializers, type, "initializer", file)
+            case 11: try reader.append(to: &inputs, type, "input", file)
+            case 12: try reader.append(to: &outputs, type, "output", file)
+            case 15: try reader.append(to: &sparseInitializers, type, "sparse_initializer", file)
             default: try reader.skip(type)
             }
         }
     }
 }
 
-extension ONNX.Function {
-    init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
+extension ONNX.Function: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
             case 1: name = try reader.string(type)
-            case 4: inputs.append(try reader.string(type))
-            case 5: outputs.append(try reader.string(type))
-            case 6: attributes.append(try reader.string(type))
-            case 7: nodes.append(try ONNX.Node(try reader.message(type, "node[\(nodes.count)]"), file))
-            case 9: opsets.append(try ONNX.OperatorSet(try reader.message(type, "opset_import")))
+            case 4: try reader.append(to: &inputs, type)
+            case 5: try reader.append(to: &outputs, type)
+            case 6: try reader.append(to: &attributes, type)
+            case 7: try reader.append(to: &nodes, type, "node", file)
+            case 9: try reader.append(to: &opsets, type, "opset_import", file)
             case 10: domain = try reader.string(type)
-            case 11: defaults.append(try ONNX.Attribute(try reader.message(type, "attribute_proto[\(defaults.count)]"), file))
+            case 11: try reader.append(to: &defaults, type, "attribute_proto", file)
             case 13: overload = try reader.string(type)
             default: try reader.skip(type)
             }
@@ -175,15 +173,15 @@ extension ONNX.Function {
     }
 }
 
-extension ONNX.Node {
-    init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
+extension ONNX.Node: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
-            case 1: inputs.append(try reader.string(type))
-            case 2: outputs.append(try reader.string(type))
+            case 1: try reader.append(to: &inputs, type)
+            case 2: try reader.append(to: &outputs, type)
             case 3: name = try reader.string(type)
             case 4: self.type = try reader.string(type)
-            case 5: attributes.append(try ONNX.Attribute(try reader.message(type, "attribute[\(attributes.count)]"), file))
+            case 5: try reader.append(to: &attributes, type, "attribute", file)
             case 7: domain = try reader.string(type)
             case 8: overload = try reader.string(type)
             default: try reader.skip(type)
@@ -199,8 +197,8 @@ extension ONNX.Node {
     }
 }
 
-extension ONNX.Attribute {
-    init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
+extension ONNX.Attribute: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
             case 1: name = try reader.string(type)
@@ -211,9 +209,9 @@ extension ONNX.Attribute {
             case 6: graph = try ONNX.Graph(try reader.message(type, "g"), file)
             case 7: try reader.append(to: &floats, type)
             case 8: try reader.append(to: &ints, type)
-            case 9: strings.append(Array(reader.bytes[try reader.range(type)]))
-            case 10: tensors.append(try ONNX.TensorData(try reader.message(type, "tensors[\(tensors.count)]"), file))
-            case 11: graphs.append(try ONNX.Graph(try reader.message(type, "graphs[\(graphs.count)]"), file))
+            case 9: try reader.append(to: &strings, type)
+            case 10: try reader.append(to: &tensors, type, "tensors", file)
+            case 11: try reader.append(to: &graphs, type, "graphs", file)
             case 20: self.type = try reader.int64(type)
             case 21: reference = try reader.string(type)
             case 22: sparseTensor = try ONNX.SparseTensor(try reader.message(type, "sparse_tensor"), file)
@@ -223,7 +221,7 @@ extension ONNX.Attribute {
     }
 }
 
-extension ONNX.TensorData {
+extension ONNX.TensorData: ProtobufMessage {
     package init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
         place = reader.place
         self.file = file
@@ -236,7 +234,7 @@ extension ONNX.TensorData {
                 try reader.skip(type)
             case 4: try reader.append(to: &floats, type)
             case 5: try reader.append(to: &int32s, type)
-            case 6: strings.append(Array(reader.bytes[try reader.range(type)]))
+            case 6: try reader.append(to: &strings, type)
             case 7: try reader.append(to: &int64s, type)
             case 8: name = try reader.string(type)
             case 9: raw = try reader.range(type)
@@ -262,8 +260,8 @@ extension ONNX.TensorData {
     package var label: String { name.isEmpty ? place : name }
 }
 
-extension ONNX.SparseTensor {
-    init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
+extension ONNX.SparseTensor: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
             case 1: values = try ONNX.TensorData(try reader.message(type, "values"), file)
@@ -275,8 +273,8 @@ extension ONNX.SparseTensor {
     }
 }
 
-extension ONNX.ValueInfo {
-    init(_ reader: consuming ProtobufReader) throws(ONNXError) {
+extension ONNX.ValueInfo: ProtobufMessage {
+    package init(_ reader: consuming ProtobufReader, _: MappedBytes) throws(ONNXError) {
         while let (field, type) = try reader.field() {
             switch field {
             case 1: name = try reader.string(type)

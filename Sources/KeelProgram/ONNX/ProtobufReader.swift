@@ -1,3 +1,8 @@
+/// What one protobuf message of a file says.
+package protocol ProtobufMessage {
+    init(_ reader: consuming ProtobufReader, _ file: MappedBytes) throws(ONNXError)
+}
+
 /// The fields of one protobuf message, read where they lie.
 ///
 /// Every length is checked against what is left of the message around it. Groups, which nothing has written since protobuf 2, are refused.
@@ -102,7 +107,16 @@ package struct ProtobufReader {
         return ProtobufReader(bytes, range.lowerBound, range.upperBound, inner, depth + 1, budget)
     }
 
-    /// Numbers of a repeated field, packed or one by one.
+    // One more of a repeated field; of numbers, more may come at once, packed.
+
+    package mutating func append<M: ProtobufMessage>(to messages: inout [M], _ type: WireType, _ name: String, _ file: MappedBytes) throws(ONNXError) {
+        messages.append(try M(try message(type, "\(name)[\(messages.count)]"), file))
+    }
+
+    package mutating func append(to texts: inout [String], _ type: WireType) throws(ONNXError) { texts.append(try string(type)) }
+
+    package mutating func append(to texts: inout [[UInt8]], _ type: WireType) throws(ONNXError) { texts.append(Array(bytes[try range(type)])) }
+
     package mutating func append(to numbers: inout [Int64], _ type: WireType) throws(ONNXError) {
         guard type == .bytes else { return numbers.append(try int64(type)) }
         try packed { reader throws(ONNXError) in numbers.append(Int64(bitPattern: try reader.varint())) }
