@@ -17,7 +17,8 @@ import tempfile
 
 STEPS = 20
 NORM = [(r"\.running_var$", ".running_variance"), (r"norm(\d?)\.weight$", r"norm\1.scale")]
-TWO = [(r"\.0\.0\.", ".first.conv."), (r"\.0\.1\.", ".first.norm."), (r"\.1\.0\.", ".second.conv."), (r"\.1\.1\.", ".second.norm.")]
+# The last two numbers of a name; before them stands the level's.
+TWO = [(rf"\.{i}\.{j}\.(\w+)$", rf".{conv}.{part}.\1") for i, conv in enumerate(("first", "second")) for j, part in enumerate(("conv", "norm"))]
 LSTM = [(r"lstm\.(\w+?)_l(\d+)_reverse$", r"lstm.\2.backward.\1"), (r"lstm\.(\w+?)_l(\d+)$", r"lstm.\2.forward.\1"),
         (r"\.weight_ih$", ".input"), (r"\.weight_hh$", ".recurrent"), (r"\.bias_ih$", ".inputBias"), (r"\.bias_hh$", ".recurrentBias")]
 
