@@ -34,11 +34,19 @@ public final class ONNXModel: Sendable {
     public struct Port: Sendable, Hashable {
         public let name: String
         public let kind: ElementKind?
-        /// Nil where the rank isn't said; a size is nil where it is open, and then may have a name.
-        public let sizes: [(size: Int?, name: String?)]?
+        /// Nil where the rank isn't said.
+        public let sizes: [Size]?
 
-        public static func == (a: Port, b: Port) -> Bool { a.name == b.name && a.kind == b.kind }
-        public func hash(into hasher: inout Hasher) { hasher.combine(name) }
+        /// How long an axis is; nil where that is open, and then it may have a name.
+        public struct Size: Sendable, Hashable {
+            public let size: Int?
+            public let name: String?
+
+            public init(size: Int?, name: String?) {
+                self.size = size
+                self.name = name
+            }
+        }
     }
 
     /// An operator of a model that can't be computed, and why.
@@ -169,9 +177,9 @@ extension ONNXModel.Port {
         self.kind = ElementKind(rawValue: kind)
         sizes = dimensions?.map { dimension in
             switch dimension {
-            case .size(let size): (Int(size), nil)
-            case .parameter(let name): (nil, name)
-            case .unknown: (nil, nil)
+            case .size(let size): Size(size: Int(size), name: nil)
+            case .parameter(let name): Size(size: nil, name: name)
+            case .unknown: Size(size: nil, name: nil)
             }
         }
     }

@@ -194,3 +194,13 @@ private let badModels: [String: String] = [
     let expected = badModels[row.file] ?? (row.expect == "accept" ? "accepted" : "")
     #expect(text.contains(expected) && (text == "accepted") == (row.expect == "accept"), "\(row): \(text)")
 }
+
+@Test func portsThatDifferInASizeAreNotEqual() throws {
+    func port(_ dims: [Int]?) throws -> ONNXModel.Port {
+        try ONNXModel(Message.model(.graph([.node("Identity", ["x"], ["y"])], [.value("x", 1, dims)], [.value("y")])).bytes).inputs[0]
+    }
+    let open = try port([-1, 2])
+    #expect(open.sizes == [ONNXModel.Port.Size(size: nil, name: "n"), ONNXModel.Port.Size(size: 2, name: nil)])
+    #expect(try open == port([-1, 2]))
+    #expect(try Set([open, port([3, 2]), port([-1, 4]), port([-1]), port(nil), port([-1, 2])]).count == 5)
+}
