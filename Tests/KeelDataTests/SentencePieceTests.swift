@@ -3,7 +3,9 @@ import KeelData
 import KeelDecoders
 import Testing
 
-private let modelNames = ["unigram", "unigram-bytes", "bpe", "bpe-bytes", "bpe-bare"]
+private let modelNames = [
+    "unigram", "unigram-bytes", "bpe", "bpe-bytes", "bpe-bare", "word", "word-bare", "char", "char-bytes",
+]
 
 private func goldenModel(_ name: String) throws -> (model: [UInt8], encoded: [[String: Any]]) {
     let models: [String: [String: Any]] = try Golden("sentencepiece").entry("models")
@@ -52,7 +54,7 @@ func sentencePiecesEqualTheGoldenOnes(name: String) throws {
         ([0x0A, 5, 0x0A, 1, 0x61, 0x18, 9], "byte 7: no kind of piece is 9"),
         ([0x0F], "byte 1: there is no wire type 7"),
         ([0x08, 0x80], "byte 2: a number is cut off"),
-        ([0x12, 2, 0x18, 4], "byte 4: models of kind 4 aren't read"),
+        ([0x12, 2, 0x18, 5], "byte 4: models of kind 5 aren't read"),
         ([0x12, 3, 0xC0, 1, 1], "byte 5: blanks at the ends of words aren't read"),
         ([0x1A, 2, 0x28, 0], "byte 4: unescaped blanks aren't read"),
         ([0x1A, 7, 0x12, 5, 4, 0, 0, 0, 0], "byte 4: the map of characters is damaged"),

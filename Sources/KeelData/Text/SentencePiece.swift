@@ -1,7 +1,9 @@
 /// SentencePiece: a text is normalised as the model's file says, its blanks become `▁`, and it is cut into the
-/// likeliest pieces (unigram), or characters are joined pair by pair (BPE). Words need no blanks between them.
+/// likeliest pieces (unigram), characters are joined pair by pair (BPE), or each word or each character is one piece.
+/// Words need no blanks between them, but for models of words.
 ///
-/// - Source: Kudo and Richardson, *SentencePiece*, 2018; Kudo, *Subword regularization*, 2018 (unigram).
+/// - Source: Kudo and Richardson, *SentencePiece*, 2018; Kudo, *Subword regularization*, 2018 (unigram); word_model.cc
+///   and char_model.cc of the SentencePiece project.
 public struct SentencePiece: Tokenizer {
     private let model: SentencePieceModel
     /// Pieces that text may become.
@@ -15,9 +17,9 @@ public struct SentencePiece: Tokenizer {
 
     private static let blank = Array("▁".utf8)
 
-    /// - Parameter model: the bytes of a `.model` file of kind unigram or BPE.
-    /// - Errors: `TokenizerError` for a damaged file, other kinds, and options that aren't read: blanks at the ends of
-    ///   words or unescaped, and BPE with unused pieces.
+    /// - Parameter model: the bytes of a `.model` file.
+    /// - Errors: `TokenizerError` for a damaged file, and options that aren't read: blanks at the ends of words or
+    ///   unescaped, and BPE with unused pieces.
     public init(model bytes: [UInt8]) throws(TokenizerError) {
         let model = try SentencePieceModel(bytes)
         var (trie, userDefined, ids) = (PieceTrie(), PieceTrie(), [[UInt8]: Int]())
@@ -61,7 +63,13 @@ public struct SentencePiece: Tokenizer {
 
     public func encode(_ text: String) -> TokenSequence {
         let normal = normalized(Array(text.utf8))
-        let pieces = model.kind == .unigram ? likeliest(normal) : joined(normal)
+        let pieces =
+            switch model.kind {
+            case .unigram: likeliest(normal)
+            case .bpe: joined(normal)
+            case .word: words(normal.bytes).map { (piece($0), $0.count) }
+            case .character: fixedOrCharacters(normal.bytes).map { (piece($0), $0.count) }
+            }
         var result = TokenSequence()
         var start = 0
         var wasUnknown = false
@@ -174,20 +182,48 @@ public struct SentencePiece: Tokenizer {
         return path.reversed()
     }
 
-    /// Joins characters; symbols that aren't pieces have numbers from the pieces' count up.
-    private func joined(_ text: Normal) -> [(id: Int, count: Int)] {
-        var symbols: [Int] = [], texts: [[UInt8]] = []
+    /// Each part that begins with a blank, up to the next one.
+    private func words(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
+        var result: [ArraySlice<UInt8>] = []
+        for character in characters(bytes[...]) {
+            if result.isEmpty || character == SentencePiece.blank[...] {
+                result.append(character)
+            } else {
+                result[result.count - 1] = bytes[result[result.count - 1].startIndex..<character.endIndex]
+            }
+        }
+        return result
+    }
+
+    /// Characters, but pieces that aren't cut whole.
+    private func fixedOrCharacters(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
+        var result: [ArraySlice<UInt8>] = []
         var at = 0
-        while at < text.bytes.count {
-            let fixed = userDefined.longest(in: text.bytes, from: at)
-            let end = fixed?.end ?? min(text.bytes.count, at + width(text.bytes[at]))
-            // A fixed symbol, too, has a number of its own, so that nothing joins it.
-            let id = fixed == nil ? trie.id(of: text.bytes[at..<end]) : nil
-            symbols.append(id ?? model.pieces.count + texts.count)
-            texts.append(Array(text.bytes[at..<end]))
+        while at < bytes.count {
+            let end = userDefined.longest(in: bytes, from: at)?.end ?? min(bytes.count, at + width(bytes[at]))
+            result.append(bytes[at..<end])
             at = end
         }
+        return result
+    }
+
+    /// The piece that a part of a text is as a whole.
+    private func piece(_ text: ArraySlice<UInt8>) -> Int {
+        guard let id = ids[Array(text)] else { return unknown }
+        switch model.pieces[id].kind {
+        case .normal, .userDefined, .unused: return id
+        case .unknown, .control, .byte: return unknown
+        }
+    }
+
+    /// Joins characters; symbols that aren't pieces have numbers from the pieces' count up.
+    private func joined(_ text: Normal) -> [(id: Int, count: Int)] {
+        let texts = fixedOrCharacters(text.bytes).map { Array($0) }
         let count = model.pieces.count
+        // A fixed symbol, too, has a number of its own, so that nothing joins it.
+        let symbols = texts.enumerated().map { place, text in
+            (userDefined.id(of: text) == nil ? trie.id(of: text) : nil) ?? count + place
+        }
         func bytes(_ symbol: Int) -> [UInt8] { symbol < count ? model.pieces[symbol].text : texts[symbol - count] }
         let fixed = Set(symbols.indices.filter { userDefined.id(of: texts[$0]) != nil }.map { symbols[$0] })
         let merged = mergedPairs(symbols) { (left, right) -> (rank: Float, id: Int)? in

@@ -3,7 +3,7 @@
 /// - Source: sentencepiece_model.proto of the SentencePiece project.
 struct SentencePieceModel: Sendable {
     enum Kind: Int {
-        case unigram = 1, bpe = 2
+        case unigram = 1, bpe, word, character
     }
     enum PieceKind: Int {
         case normal = 1, unknown, control, userDefined, unused, byte

@@ -16,7 +16,11 @@ for name, options in [("unigram", dict(model_type="unigram", vocab_size=95, norm
                       ("unigram-bytes", dict(model_type="unigram", vocab_size=345, byte_fallback=True, user_defined_symbols=["<sep>"], normalization_rule_name="identity")),
                       ("bpe", dict(model_type="bpe", vocab_size=170, user_defined_symbols=["<sep>"], normalization_rule_tsv="rules.tsv")),
                       ("bpe-bytes", dict(model_type="bpe", vocab_size=420, byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False)),
-                      ("bpe-bare", dict(model_type="bpe", vocab_size=160, add_dummy_prefix=False, normalization_rule_tsv="rules.tsv"))]:
+                      ("bpe-bare", dict(model_type="bpe", vocab_size=160, add_dummy_prefix=False, normalization_rule_tsv="rules.tsv")),
+                      ("word", dict(model_type="word", vocab_size=40, user_defined_symbols=["<sep>"], normalization_rule_tsv="rules.tsv")),
+                      ("word-bare", dict(model_type="word", vocab_size=300, byte_fallback=True, add_dummy_prefix=False, remove_extra_whitespaces=False, normalization_rule_name="identity")),
+                      ("char", dict(model_type="char", vocab_size=60, user_defined_symbols=["<sep>", "▁x"], normalization_rule_tsv="rules.tsv")),
+                      ("char-bytes", dict(model_type="char", vocab_size=310, byte_fallback=True, remove_extra_whitespaces=False, normalization_rule_name="identity"))]:
     f = io.BytesIO(); sp.SentencePieceTrainer.train(sentence_iterator=iter(shared.corpus), model_writer=f, character_coverage=0.98, minloglevel=2, num_threads=1, **options)
     p = sp.SentencePieceProcessor(model_proto=f.getvalue())
     rows = [dict(ids=(ids := p.encode(t)), text=p.decode(ids)) for t in out["texts"]]
