@@ -109,7 +109,12 @@ func aSoundFileCutAnywhereIsRefused(name: String) throws {
 }
 
 /// What the filter promises: 1e-4 of ripple where it passes, 90 dB (3e-5) where it stops; float32 sums add 1e-6.
-@Test(arguments: [(44100, 16000), (16000, 44100), (48000, 44100), (8000, 48000), (44100, 44100)])
+@Test(
+    arguments: [
+        (44100, 16000), (16000, 44100), (48000, 44100), (8000, 48000), (44100, 44100),
+        // Filters between those of the table.
+        (383_999, 16000), (16000, 44101), (44101, 44100), (192_000, 11_025),
+    ])
 func aToneStaysWhatItIsOrVanishes(rate: Int, to: Int) {
     func tone(_ hertz: Double, _ rate: Int, _ count: Int) -> [Float] {
         (0..<count).map { Float(sin(2 * .pi * hertz * Double($0) / Double(rate))) }
@@ -121,9 +126,17 @@ func aToneStaysWhatItIsOrVanishes(rate: Int, to: Int) {
         let middle = found.count / 4..<found.count * 3 / 4
         #expect(middle.allSatisfy { abs(found.channels[0][$0] - expected[$0]) < 1e-4 }, "\(share)")
     }
-    guard to < rate else { return }
+    guard to < rate, 1.02 * nyquist < Double(rate) / 2 else { return }
     let found = Waveform(rate: rate, channels: [tone(1.02 * nyquist, rate, rate / 10)]).resampled(to: to).channels[0]
     #expect(found[found.count / 4..<found.count * 3 / 4].allSatisfy { abs($0) < 3e-5 })
+}
+
+/// Rates without a common divisor have as many filters as an output second has samples: 16,000 of 3,236 numbers for the
+/// first pair, 200 MB.
+@Test(arguments: [(383_999, 16_000), (16_000, 383_999), (383_999, 384_000), (383_999, 4_000), (44_100, 16_000), (44_101, 44_100)])
+func aResamplersTableIsBounded(from: Int, to: Int) {
+    let place = 2 * Int((64 / 0.95 * max(1, Double(from) / Double(to))).rounded(.up)) + 2
+    #expect(Resampler(from: from, to: to).tableCount <= 135_200 + 2 * place)
 }
 
 /// Float32 transforms leave noise 120 dB below the loudest bin; the floor is 90 dB below it, so that powers are off by

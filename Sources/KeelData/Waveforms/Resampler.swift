@@ -5,15 +5,22 @@ internal import KeelDataKernels
 /// window (β = 9.6), cut off at 0.95 of the lower of both Nyquist frequencies. What lies beyond that frequency is 90 dB
 /// down, what lies below 0.9 of it is unchanged. Beyond the ends there is silence.
 ///
-/// Holds a table of about `128 * max(from, to) / gcd(from, to)` floats, so make one for many waveforms.
+/// Holds a table of the filter for each place that an output can have between two inputs or, where these are many, for
+/// so many that straight lines between them are off by 4e-7 of the filter's peak at most. With `135 * from / to` floats
+/// a place (138 at least) that makes 135,000, and twice those of a place, at most; make one for many waveforms.
 /// - Source: Smith and Gossett, *A flexible sampling-rate conversion method*, 1984; Kaiser, *Nonrecursive digital
 ///   filter design using the I0-sinh window function*, 1974.
 public struct Resampler: Sendable {
     /// In Hz.
     public let from, to: Int
     private let up, down, reach: Int
-    /// Each phase's weights, `up` rows of `2 * reach + 2`.
+    /// Into how many steps the way from one input to the next is cut.
+    private let phases: Int
+    /// Each phase's weights: rows of `2 * reach + 2`, the last one that of the next input unless phases are exact.
     private let filters: [Float]
+
+    /// Phases for each zero crossing of the filter.
+    private static let finest = 1024.0
 
     /// - Precondition: both rates are positive.
     public init(from: Int, to: Int) {
@@ -24,12 +31,14 @@ public struct Resampler: Sendable {
         (up, down) = (to / divisor, from / divisor)
         let cutoff = 0.95 * min(1, Double(up) / Double(down)), width = 64 / cutoff
         reach = Int(width.rounded(.up))
+        phases = min(up, Int((Self.finest * cutoff).rounded(.up)))
         var filters: [Float] = []
         if from != to {
-            filters.reserveCapacity(up * (2 * reach + 2))
-            for phase in 0..<up {
+            let rows = phases == up ? up : phases + 1
+            filters.reserveCapacity(rows * (2 * reach + 2))
+            for phase in 0..<rows {
                 for tap in 0..<2 * reach + 2 {
-                    let distance = Double(tap - reach) - Double(phase) / Double(up)
+                    let distance = Double(tap - reach) - Double(phase) / Double(phases)
                     filters.append(Float(windowedSinc(distance, cutoff: cutoff, width: width, beta: 9.6)))
                 }
             }
@@ -47,13 +56,16 @@ public struct Resampler: Sendable {
         let channels = waveform.channels.map { samples in
             [Float](unsafeUninitializedCapacity: count) { out, initialized in
                 keel_resample(
-                    samples, Int64(samples.count), filters, Int64(up), Int64(down), Int64(reach), out.baseAddress,
-                    Int64(count))
+                    samples, Int64(samples.count), filters, Int64(phases), Int64(up), Int64(down), Int64(reach),
+                    out.baseAddress, Int64(count))
                 initialized = count
             }
         }
         return Waveform(rate: to, channels: channels)
     }
+
+    /// Numbers in the table.
+    package var tableCount: Int { filters.count }
 }
 
 extension Waveform {

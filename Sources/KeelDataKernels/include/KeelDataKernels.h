@@ -70,7 +70,8 @@ keel_sound *keel_sound_open(const uint8_t *bytes, size_t count, keel_sound_info 
 int64_t keel_sound_read(keel_sound *sound, float *samples, int64_t frames, char *message);
 void keel_sound_close(keel_sound *sound);
 
-/// Writes `out[j] = sum over k of samples[j * down / up - reach + k] * filters[j * down % up][k]`, where `filters` has
-/// `up` rows of `2 * reach + 2`; beyond both ends there is silence.
-void keel_resample(const float *samples, int64_t count, const float *filters, int64_t up, int64_t down, int64_t reach,
-                   float *out, int64_t out_count);
+/// Writes `out[j] = sum over k of samples[j * down / up - reach + k] * filters[place][k]`, where `filters` has rows of
+/// `2 * reach + 2` and `place = (j * down % up) * phases / up` may lie between two of them; beyond both ends there is silence.
+/// There are `phases` rows if that is `up`, and one more otherwise.
+void keel_resample(const float *samples, int64_t count, const float *filters, int64_t phases, int64_t up, int64_t down,
+                   int64_t reach, float *out, int64_t out_count);
