@@ -161,7 +161,7 @@ func aResamplersTableIsBounded(from: Int, to: Int) {
 
 @Test func bandsOfASpectrogramAreMaskedAsTheGoldenScriptDoes() throws {
     let augmentation = SpectrogramAugmentation(
-        frequencyMasks: 2, largestFrequencyMask: 4, timeMasks: 2, largestTimeMask: 6, largestTimeShare: 0.4)
+        largestTimeWarp: 0, frequencyMasks: 2, largestFrequencyMask: 4, timeMasks: 2, largestTimeMask: 6, largestTimeShare: 0.4)
     let spectrogram = try Tensor((0..<9 * 14).map { Float($0) }, [9, 14])
     let expected = try Golden("waveforms").entry("augmented", as: [[[NSNumber]]].self)
     for (stream, rows) in expected.enumerated() {
@@ -172,4 +172,31 @@ func aResamplersTableIsBounded(from: Int, to: Int) {
     }
     var generator = Philox(seed: 3)
     #expect(throws: TensorError.self) { try augmentation.augmented(Tensor([Float(1), 2]), using: &generator) }
+}
+
+/// Numbers of up to 130,000, the expected ones with six decimals: half a unit of float32's last place is 4e-3.
+@Test(arguments: [(0, 2), (1, 9), (2, 4), (3, 7)])
+func timeIsWarpedAsTheGoldenScriptDoes(stream: Int, most: Int) throws {
+    let augmentation = SpectrogramAugmentation(
+        largestTimeWarp: most, frequencyMasks: 2, largestFrequencyMask: 4, timeMasks: 2, largestTimeMask: 6,
+        largestTimeShare: 0.4)
+    let expected = try Golden("waveforms").entry("warped", as: [[[NSNumber]]].self)[stream].map { $0.map(\.floatValue) }
+    let (mels, frames) = (expected.count, expected[0].count)
+    var generator = Philox(seed: 3, stream: UInt64(stream))
+    let found = try augmentation.augmented(Tensor((0..<mels * frames).map { Float($0 * $0) }, [mels, frames]), using: &generator)
+    #expect(zip(try found.elements(), expected.flatMap(\.self)).allSatisfy { abs($0 - $1) < 1e-2 })
+    #expect(generator.position == 10)
+}
+
+/// Bands of no width and a warp change nothing but the places of frames: the ends stay, and time goes forwards.
+@Test(arguments: 0..<20)
+func aWarpKeepsEndsAndOrder(seed: UInt64) throws {
+    let augmentation = SpectrogramAugmentation(largestTimeWarp: 1000, frequencyMasks: 0, timeMasks: 0)
+    var generator = Philox(seed: seed)
+    let frames = [1, 2, 3, 4, 5, 50, 301][Int(seed) % 7]
+    let found = try augmentation.augmented(Tensor((0..<frames).map { Float($0) }, [1, frames]), using: &generator).elements()
+    #expect(found.first == 0 && found.last == Float(frames - 1))
+    #expect(zip(found, found.dropFirst()).allSatisfy { $0 <= $1 })
+    var empty = Philox(seed: seed)
+    #expect(try augmentation.augmented(.zeros([4, 0]), using: &empty).shape == [4, 0])
 }

@@ -53,12 +53,20 @@ tips = 700 * (10 ** (np.linspace(mel(0), mel(8000), 22) / 2595) - 1); hertz = np
 filters = np.stack([np.maximum(0, np.minimum((hertz - tips[m]) / (tips[m + 1] - tips[m]), (tips[m + 2] - hertz) / (tips[m + 2] - tips[m + 1]))) for m in range(20)])
 logmel = np.round(np.log(np.maximum(filters @ power, 1e-6)), 6).tolist()
 
-def augmented(r, mels=9, frames=14):
+def warped(s, r, most):
+    frames = s.shape[1]; most = min(most, frames // 4); place, way = r.unit(), r.unit()
+    if most == 0: return s
+    old = most + place * (frames - 1 - 2 * most); new = old + (2 * way - 1) * most
+    return np.stack([np.interp(np.interp(np.arange(frames), [0, new, frames - 1], [0, old, frames - 1]), np.arange(frames), row) for row in s])
+
+def augmented(r, mels=9, frames=14, warp=0):
     s = np.arange(mels * frames, dtype="f8").reshape(mels, frames); mean = s.mean()
+    if warp: s = warped(s * s, r, warp); mean = (np.arange(mels * frames, dtype="f8") ** 2).mean()
     def band(count, most): w = min(int(r.unit() * (min(most, count) + 1)), count); start = int(r.unit() * (count - w + 1)); return slice(start, start + w)
     for _ in range(2): s[band(mels, 4)] = mean
     for _ in range(2): s[:, band(frames, min(6, int(0.4 * frames)))] = mean
     return s.tolist()
 
-out = dict(files=files, adpcm=adpcm, source=np.round(x, 6).tolist(), resampled=rates, logmel=logmel, augmented=[augmented(Random(3, stream)) for stream in range(5)])
+out = dict(files=files, adpcm=adpcm, source=np.round(x, 6).tolist(), resampled=rates, logmel=logmel, augmented=[augmented(Random(3, stream)) for stream in range(5)],
+           warped=[np.round(augmented(Random(3, stream), frames=frames, warp=warp), 6).tolist() for stream, (frames, warp) in enumerate([(14, 2), (14, 9), (3, 4), (40, 7)])])
 pathlib.Path(__file__).with_suffix(".json").write_text(json.dumps(out))
