@@ -117,7 +117,7 @@ let package = Package(
             name: "KeelProgramTests", dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelTestSupport", "KeelBenchNetworks", "BadInputs"],
             exclude: ["ONNX/Cases"]),
         .testTarget(
-            name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
+            name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelProgram", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
         .executableTarget(
             name: "keel-tests", dependencies: ["KeelTests", "KeelNNTests", "KeelDataTests"], path: "Tests/KeelRunner"),
         .target(name: "KeelPlainProcessor", path: "Tests/KeelPlainProcessor"),
