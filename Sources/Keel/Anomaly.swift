@@ -1,7 +1,7 @@
 import KeelKernels
 
 /// Runs `body`, forwards and backwards, and throws where the first primitive makes a NaN or an infinity of finite numbers, or its
-/// gradient does: the error names it, and its call stack is that of the call which made it.
+/// gradient does: the error names it and the line that called it; its call stack is that of this call.
 ///
 /// It looks at every number that is made and notes every call, so it takes several times as long. An infinity that is meant, as of a mask,
 /// is thrown all the same where a primitive makes it; one that is given as a number isn't.

@@ -40,7 +40,7 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
     public let reason: Reason
     /// The layer in which it happened, such as `encoder.conv1`, as far as the names of the parameters involved tell.
     public internal(set) var layerPath: String?
-    /// Whether it was made while a program was traced, or by a program of what was traced: then the description names the line.
+    /// Whether it was made while a program was traced, or by a program of what was traced.
     private var isOfProgram: Bool
     /// Addresses of the calls that led here; its description has them as text.
     public internal(set) var callStack: CallStack
@@ -66,7 +66,13 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
 
     public var description: String {
         let text = layerPath.map { "\(message) (in layer \($0))" } ?? message
-        return isOfProgram ? callStack.callersLine.map { "\(text) (at \($0))" } ?? text : text
+        return namesLine ? callStack.callersLine.map { "\(text) (at \($0))" } ?? text : text
+    }
+
+    /// Whether the line isn't where the error is thrown, or is what is looked for.
+    private var namesLine: Bool {
+        if case .notFinite = reason { return true }
+        return isOfProgram
     }
 
     private var message: String {
