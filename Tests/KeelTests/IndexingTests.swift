@@ -207,3 +207,15 @@ func indexingRefusalsSayWhatWouldBeRight(_ i: Int) {
     let error = #expect(throws: TensorError.self) { try call() }
     #expect(error?.description == text)
 }
+
+/// Products of [10, 100], [100, 5] and [5, 50]: the first two first, 5,000 and 2,500 multiplications, of which the result has the most numbers.
+@Test func whatASumOfProductsTakesIsKnownBefore() throws {
+    let chain = try Einsum("ab,bc,cd->ad").cost(of: [[10, 100], [100, 5], [5, 50]])
+    #expect(chain.multiplications == 7500 && chain.largest == 500)
+    // Nothing is summed over: all of it is there at once.
+    let outer = try Einsum("...a,...b->...ab").cost(of: [[2, 3], [4, 2, 5]])
+    #expect(outer.multiplications == 120 && outer.largest == 120)
+    let inner = try Einsum("a,a->").cost(of: [[7], [7]])
+    #expect(inner.multiplications == 7 && inner.largest == 1)
+    #expect(throws: TensorError.self) { try Einsum("a,a->").cost(of: [[7]]) }
+}

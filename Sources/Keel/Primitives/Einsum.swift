@@ -66,9 +66,7 @@ public struct Einsum: Hashable, Sendable {
     public func callAsFunction(_ tensors: Tensor...) throws(TensorError) -> Tensor { try self(tensors) }
 
     public func callAsFunction(_ tensors: [Tensor]) throws(TensorError) -> Tensor {
-        guard tensors.count == terms.count else {
-            throw .argument(primitive: "Einsum", name: "number of tensors", given: tensors.count, allowed: "\(terms.count) for '\(equation)'")
-        }
+        guard tensors.count == terms.count else { throw countDiffers(tensors.count) }
         var factors: [Factor] = [], widest = 0
         for (tensor, term) in zip(tensors, terms) {
             let (factor, axes) = try named(tensor, term)
@@ -100,6 +98,42 @@ public struct Einsum: Hashable, Sendable {
             labels.insert(label, at: 0)
         }
         return labels == target ? tensor : try tensor.permuted(target.map { Self.place(of: $0, in: labels) })
+    }
+
+    /// What running it on tensors of such shapes takes: the multiplications of all its products, and the numbers of the largest one on its way.
+    ///
+    /// - Throws: `TensorError.argument` for another number of shapes.
+    package func cost(of shapes: [Shape]) throws(TensorError) -> (multiplications: Double, largest: Double) {
+        guard shapes.count == terms.count else { throw countDiffers(shapes.count) }
+        var factors: [Set<Label>] = [], sizes: [Label: Dimension] = [:], widest = 0
+        for (shape, term) in zip(shapes, terms) {
+            let axes = max(shape.rank - term.count + 1, 0), labels = term.flatMap { $0 == Self.ellipsis ? Self.ellipsisLabels(axes) : [$0] }
+            for (label, size) in zip(labels, shape.sizes ?? []) { sizes[label] = Dimension(max(sizes[label]?.number ?? 1, size)) }
+            if term.contains(Self.ellipsis) { widest = max(widest, axes) }
+            factors.append(Set(labels))
+        }
+        let target = Set(result.flatMap { $0 == Self.ellipsis ? Self.ellipsisLabels(widest) : [$0] })
+        for i in factors.indices { factors[i].formIntersection(factors.indices.filter { $0 != i }.reduce(target) { $0.union(factors[$1]) }) }
+        let (pairs, cost) = Self.order(factors, target, sizes)
+        var largest = Self.count(target, sizes)
+        for (i, j) in pairs {
+            let (right, left) = (factors.remove(at: j), factors.remove(at: i)), both = left.union(right)
+            let kept = both.intersection(factors.reduce(target) { $0.union($1) })
+            // Without a letter to sum over that both have, or with too many others, all of it is made at once.
+            let isMatrixProduct = kept.count < both.count && kept.intersection(left).intersection(right).count + 2 <= Shape.maximumRank
+            largest = max(largest, Self.count(isMatrixProduct ? kept : both, sizes))
+            factors.append(kept)
+        }
+        return (cost, largest)
+    }
+
+    /// How many numbers there are to these letters. A size that isn't known yet counts as a middling one.
+    private static func count(_ labels: Set<Label>, _ sizes: [Label: Dimension]) -> Double {
+        labels.reduce(1) { $0 * Double(sizes[$1]?.number ?? 64) }
+    }
+
+    private func countDiffers(_ count: Int) -> TensorError {
+        .argument(primitive: "Einsum", name: "number of tensors", given: count, allowed: "\(terms.count) for '\(equation)'")
     }
 
     private static func ellipsisLabels(_ count: Int) -> [Label] { (0..<count).map { $0 - count } }
@@ -159,8 +193,7 @@ public struct Einsum: Hashable, Sendable {
         _ factors: [Set<Label>], _ target: Set<Label>, _ sizes: [Label: Dimension]
     ) -> (pairs: [(Int, Int)], cost: Double) {
         guard factors.count > 1 else { return ([], 0) }
-        // A size that isn't known yet counts as a middling one.
-        func count(_ labels: Set<Label>) -> Double { labels.reduce(1) { $0 * Double(sizes[$1]?.number ?? 64) } }
+        func count(_ labels: Set<Label>) -> Double { Self.count(labels, sizes) }
         var best: (pairs: [(Int, Int)], cost: Double, whole: Double) = ([], .infinity, .infinity)
         for i in factors.indices {
             for j in factors.indices where j > i {

@@ -46,6 +46,10 @@ final class ModelRun {
         guard steps <= model.limits.steps else {
             throw ONNXError.limit(place: "node \(node.label)", "the execution took more than \(model.limits.steps) nodes")
         }
+        try checkTime(at: node)
+    }
+
+    func checkTime(at node: ONNX.Node) throws {
         if clock.now > deadline {
             throw ONNXError.limit(place: "node \(node.label)", "the execution took longer than \(model.limits.time)")
         }

@@ -140,6 +140,13 @@ struct OperatorCall {
         }
     }
 
+    /// Counts steps of a loop that no bound of `work` covers, and looks at the clock now and then.
+    func count(_ steps: Int = 1, into total: inout Int) throws {
+        let before = total
+        total &+= steps
+        if before >> 16 != total >> 16 { try execution.checkTime(at: node) }
+    }
+
     /// The shape that tensors stretch to.
     func broadcast(_ tensors: [Tensor]) throws -> Shape {
         let sizes = try stretched(tensors.map { try $0.sizes() })

@@ -229,12 +229,45 @@ private let hostileNodes: [(String, Message, String)] = [
     ("ConvTranspose", [.zeros("a", [1, 1, 64, 64]), .zeros("b", [1, 1, 32, 32])], [], "would take 4194304 operations"),
     ("MaxPool", [.zeros("a", [1, 1, 64, 64])], [.attribute("kernel_shape", ints: [32, 32])], "would take 1115136 operations"),
     ("NonMaxSuppression", [.zeros("a", [1, 512, 4]), .zeros("b", [1, 1, 512]), .ints("c", [1], [512])], [], "would take 262144 operations"),
+    ("Einsum", [.zeros("a", [64, 64]), .zeros("b", [64, 64])], [.attribute("equation", text: "ij,jk->ik")], "would take 262144 operations"),
+    (
+        "Resize", [.zeros("a", [1, 1, 64, 64]), .zeros("b", [0]), .zeros("c", [0]), .ints("d", [4], [1, 1, 64, 4096])],
+        [.attribute("mode", text: "cubic")], "would take 16777216 operations"
+    ),
 ] as [(String, [Message], [Message], String)]) func workIsBounded(type: String, constants: [Message], attributes: [Message], message: String) {
     var limits = ONNXLimits()
     #expect(error(single(type, constants, attributes), limits: limits).hasPrefix("["))
     limits.work = 1 << 17
     let text = error(single(type, constants, attributes), limits: limits)
     #expect(text.contains(message + ", the limit is 131072"), "\(type): \(text)")
+}
+
+/// One node each, of more than a millisecond.
+@Test func timeIsLookedAtWithinTreesAndSupportVectors() {
+    let leaf = [
+        Message.attribute("nodes_treeids", ints: [0]), .attribute("nodes_nodeids", ints: [0]), .attribute("nodes_featureids", ints: [0]),
+        .attribute("nodes_values", floats: [0]), .attribute("nodes_modes", texts: ["LEAF"]), .attribute("nodes_truenodeids", ints: [0]),
+        .attribute("nodes_falsenodeids", ints: [0]), .attribute("n_targets", int: 1), .attribute("target_treeids", ints: [0]),
+        .attribute("target_nodeids", ints: [0]), .attribute("target_ids", ints: [0]), .attribute("target_weights", floats: [1]),
+    ]
+    let vectors = [
+        Message.attribute("coefficients", floats: [Float](repeating: 1, count: 64)), .attribute("support_vectors", floats: [Float](repeating: 1, count: 64)),
+        .attribute("n_supports", int: 64), .attribute("rho", floats: [0]),
+    ]
+    var limits = ONNXLimits()
+    limits.time = .milliseconds(1)
+    for (type, rows, attributes) in [("TreeEnsembleRegressor", 300_000, leaf), ("SVMRegressor", 5_000, vectors)] {
+        let model = single(type, [.zeros("a", [rows, 1])], attributes, ml: 3)
+        #expect(error(model) == "[\(rows), 1]")
+        #expect(error(model, limits: limits).contains("took longer than"), "\(type)")
+    }
+}
+
+@Test func aSumOfVeryManyProductsIsRefused() {
+    let terms = [String](repeating: "i", count: 33).joined(separator: ",")
+    let node = Message.node("Einsum", [String](repeating: "a", count: 33), ["y"], [.attribute("equation", text: terms + "->")])
+    let text = error(.model(.graph([node], [], [y], initializers: [.zeros("a", [2])])))
+    #expect(text.contains("33 factors, allowed are 32"), "\(text)")
 }
 
 /// Limits hold inside of one node, too.

@@ -9,6 +9,7 @@ extension OperatorCall {
             throw wrong("\(coefficients.count) coefficients and \(intercepts.count) intercepts for \(targets) targets of \(features) features")
         }
         try reserve([count, targets, 2], .float64)
+        try reserve(work: [count, targets, features])
         let product = try Tensor(rows, [count, features]).matmul(Tensor(coefficients, [targets, features]).transposed())
         return try (intercepts.isEmpty ? product : product + Tensor(intercepts)).elements(Double.self)
     }

@@ -49,8 +49,12 @@ extension Operators {
             let equation = try call.required(call.string("equation"), "equation")
             let tensors = try call.tensors(), kind = try call.kind(0)
             let isFloat = tensors.allSatisfy { $0.dtype.isFloat }
-            try call.reserve([call.einsumCount(equation, tensors)], .float64)
-            let made = try Einsum(equation)(isFloat ? tensors : tensors.map { try $0.cast(to: .float64) })
+            // Beyond that, choosing an order takes longer than any product.
+            guard tensors.count <= 32 else { throw call.unsupported("\(tensors.count) factors, allowed are 32") }
+            let einsum = try Einsum(equation), cost = try einsum.cost(of: tensors.map(\.shape))
+            try call.reserve([Int(min(cost.largest, 0x1p58))], .float64)
+            try call.reserve(work: [Int(min(cost.multiplications, 0x1p62))])
+            let made = try einsum(isFloat ? tensors : tensors.map { try $0.cast(to: .float64) })
             return try call.result(isFloat ? made : made.cast(to: .int64), kind)
         },
         Operator("Det", 11) { call in try call.result(call.tensor(0).determinant(), call.kind(0)) },
@@ -62,27 +66,6 @@ extension Operators {
 }
 
 extension OperatorCall {
-    /// How many numbers the result of an equation holds at most; its letters and shapes are checked when it is computed.
-    fileprivate func einsumCount(_ equation: String, _ tensors: [Tensor]) throws -> Int {
-        let sides = equation.filter { !$0.isWhitespace }.split(separator: "->", omittingEmptySubsequences: false)
-        guard let terms = sides.first?.split(separator: ",", omittingEmptySubsequences: false), terms.count == tensors.count else { return 0 }
-        var sizes: [Character: Int] = [:], rest = 1
-        for (term, tensor) in zip(terms, tensors) {
-            let letters = term.filter { $0 != "." }, own = try tensor.sizes(), more = own.count - letters.count
-            let before = term.prefix { $0 != "." }.count
-            for (place, letter) in letters.enumerated() {
-                let axis = place < before || more < 0 ? place : place + more
-                if axis < own.count { sizes[letter] = max(sizes[letter] ?? 1, own[axis]) }
-            }
-            if more > 0 { rest = max(rest, own[min(before, own.count)..<min(before + more, own.count)].reduce(1) { $0 * max($1, 1) }) }
-        }
-        let wanted = sides.count > 1 ? Set(sides[1].filter { $0 != "." }) : Set(sizes.keys)
-        return wanted.reduce(min(rest, 1 << 40)) { count, letter in
-            let (product, overflow) = count.multipliedReportingOverflow(by: max(sizes[letter] ?? 1, 1))
-            return overflow ? Int.max : product
-        }
-    }
-
     /// A quantised matrix less its zero point, as int32. One zero point a row of the first factor or a column of the second is allowed.
     func centred(_ i: Int, zeroPoint: Int, rows: Bool) throws -> Tensor {
         let x = try tensor(i).cast(to: .int32)

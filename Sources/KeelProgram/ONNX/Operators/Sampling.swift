@@ -241,6 +241,7 @@ extension OperatorCall {
                 y = try y.gathered(Tensor(places.map { resizing.nearest($0, rounding) }, [target]), axis: axis)
             } else {
                 try reserve([target, size], .float64)
+                try reserve(work: [y.count, target])
                 let weights = resizing.weights(places, isCubic: mode == "cubic", cubic: float("cubic_coeff_a", -0.75), antialias: flag("antialias"), excludesOutside: flag("exclude_outside"))
                 let matrix = try Tensor(weights, [target, size]).cast(to: y.dtype)
                 y = try matrix.matmul(y.transposed(axis, -1).withAxis(-1)).withoutAxis(-1).transposed(axis, -1)

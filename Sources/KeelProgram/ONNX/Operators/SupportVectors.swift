@@ -26,10 +26,11 @@ private struct SupportVectors {
         } + [total]
     }
 
-    func decide(_ products: [Double]) -> (label: Int, scores: [Double]) {
+    func decide(_ products: [Double], _ call: OperatorCall, _ steps: inout Int) throws -> (label: Int, scores: [Double]) {
         var votes = [Int](repeating: 0, count: classes), scores: [Double] = []
         for i in 0..<classes {
             for j in (i + 1)..<max(i + 1, classes) {
+                try call.count(1 + starts[i + 1] - starts[i] + starts[j + 1] - starts[j], into: &steps)
                 var sum = offsets[scores.count]
                 for k in starts[i]..<starts[i + 1] { sum += coefficients[(j - 1) * total + k] * products[k] }
                 for k in starts[j]..<starts[j + 1] { sum += coefficients[i * total + k] * products[k] }
@@ -38,11 +39,11 @@ private struct SupportVectors {
             }
         }
         let winner = votes.indices.max { votes[$0] < votes[$1] } ?? 0
-        return (winner, a.isEmpty ? scores : coupled(scores))
+        return (winner, a.isEmpty ? scores : try coupled(scores, call, &steps))
     }
 
     /// The probabilities that agree best with those of all pairs.
-    private func coupled(_ scores: [Double]) -> [Double] {
+    private func coupled(_ scores: [Double], _ call: OperatorCall, _ steps: inout Int) throws -> [Double] {
         let k = classes
         var r = [[Double]](repeating: [Double](repeating: 0, count: k), count: k), pair = 0
         for i in 0..<k {
@@ -68,6 +69,7 @@ private struct SupportVectors {
             }
             if qp.allSatisfy({ abs($0 - pqp) < 0.005 / Double(k) }) { break }
             for t in 0..<k {
+                try call.count(2 * k, into: &steps)
                 let step = (pqp - qp[t]) / q[t][t]
                 let growth = 1 + step
                 p[t] += step
@@ -89,8 +91,10 @@ extension OperatorCall {
         guard parameters.isEmpty || parameters.count == 3, features > 0, vectors.count % features == 0 else { throw wrong("its support vectors don't fit \(features) features") }
         try reserve([rows.count / features, vectors.count / features], .float64)
         let gamma = parameters.first ?? 0, shift = parameters.count > 1 ? parameters[1] : 0, degree = parameters.count > 2 ? parameters[2] : 0
+        var steps = 0
         return try stride(from: 0, to: rows.count, by: features).map { row in
             try stride(from: 0, to: vectors.count, by: features).map { vector in
+                try count(features, into: &steps)
                 var dot = 0.0, distance = 0.0
                 for i in 0..<features {
                     let (a, b) = (rows[row + i], vectors[vector + i])
@@ -141,7 +145,8 @@ extension Operators {
             let products = try call.kernelProducts(rows, vectors, features: features)
             guard products.allSatisfy({ $0.count == sizes.reduce(0, +) }) else { throw call.wrong("\(vectors.count) numbers for support vectors of \(features) features") }
             try call.reserve([count, offsets.count, 2], .float64)
-            let answers = products.map(machine.decide)
+            var steps = 0
+            let answers = try products.map { try machine.decide($0, call, &steps) }
             let width = answers.first?.scores.count ?? labels.count
             let isOneScore = width == 1 && labels.count == 2
             let scores = isOneScore ? answers.flatMap { PostTransform.none == transform ? [-$0.scores[0], $0.scores[0]] : transform.applied([-$0.scores[0], $0.scores[0]], width: 2) }

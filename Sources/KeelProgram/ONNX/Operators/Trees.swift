@@ -39,17 +39,20 @@ struct TreeEnsemble {
     var aggregate = Aggregate.sum
 
     /// The targets' numbers of each row, and which of them a leaf gave something to. Rows `[n, features]`, row-major.
-    func scores(_ rows: [Double], features: Int) throws -> [(score: Double, isGiven: Bool)] {
+    func scores(_ rows: [Double], features: Int, _ call: OperatorCall) throws -> [(score: Double, isGiven: Bool)] {
         let count = features > 0 ? rows.count / features : 0
         guard nodes.allSatisfy({ (0..<features).contains($0.feature) }) else { throw ONNXError.graph("a tree asks for a feature that isn't among \(features)") }
         var result = [(score: Double, isGiven: Bool)](repeating: (0, false), count: count * targets)
+        var steps = 0
         for row in 0..<count {
             for root in roots {
                 var place = root
                 while place >= 0 {
+                    try call.count(into: &steps)
                     let node = nodes[place]
                     place = node.isTrue(rows[row * features + node.feature]) ? node.ifTrue : node.ifFalse
                 }
+                try call.count(leaves[-1 - place].count, into: &steps)
                 for (target, weight) in leaves[-1 - place] {
                     let at = row * targets + target
                     switch (aggregate, result[at].isGiven) {
@@ -217,7 +220,7 @@ extension Operators {
     static let trees: [Operator] = [
         Operator("TreeEnsemble", 5, domain: "ai.onnx.ml") { call in
             let kind = try call.kind(0), (rows, count, features) = try call.rows(targets: call.int("n_targets", 1)), ensemble = try TreeEnsemble(new: call)
-            let scores = try ensemble.scores(rows, features: features).map(\.score)
+            let scores = try ensemble.scores(rows, features: features, call).map(\.score)
             let transformed = try PostTransform(number: call.int("post_transform", 0), call).applied(scores, width: ensemble.targets)
             return [.tensor(try kind.settled(Tensor(transformed, [count, ensemble.targets])), kind)]
         },
@@ -226,7 +229,7 @@ extension Operators {
             let ensemble = try TreeEnsemble(old: call, prefix: "target", targets: targets)
             let base = try call.numbers("base_values_as_tensor") ?? (call.floats("base_values") ?? []).map(Double.init)
             guard base.isEmpty || base.count == targets else { throw call.wrong("\(base.count) base values for \(targets) targets") }
-            let scores = try ensemble.scores(rows, features: features).enumerated().map { i, score in score.score + (base.isEmpty ? 0 : base[i % targets]) }
+            let scores = try ensemble.scores(rows, features: features, call).enumerated().map { i, score in score.score + (base.isEmpty ? 0 : base[i % targets]) }
             let transformed = try PostTransform(call).applied(scores, width: targets)
             return [.tensor(try Tensor(transformed, [count, targets]).cast(to: .float32), .float32)]
         },
@@ -234,7 +237,7 @@ extension Operators {
             let labels = try ClassLabels(call), (rows, _, features) = try call.rows(targets: labels.count)
             let ensemble = try TreeEnsemble(old: call, prefix: "class", targets: max(labels.count, 1))
             let base = try call.numbers("base_values_as_tensor") ?? (call.floats("base_values") ?? []).map(Double.init)
-            var scores = try ensemble.scores(rows, features: features)
+            var scores = try ensemble.scores(rows, features: features, call)
             let classes = Set(ensemble.leaves.flatMap { $0.map(\.target) })
             if labels.count == 2, classes.count == 1 {
                 // One score a row, of the second class whatever it is called.
