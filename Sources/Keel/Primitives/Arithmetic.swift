@@ -186,6 +186,7 @@ extension Tensor {
     public static func + (a: Double, b: Tensor) throws(TensorError) -> Tensor { try apply(Scale(factor: 1, offset: a), b) }
     public static func - (a: Double, b: Tensor) throws(TensorError) -> Tensor { try apply(Scale(factor: -1, offset: a), b) }
     public static func * (a: Double, b: Tensor) throws(TensorError) -> Tensor { try apply(Scale(factor: a, offset: 0), b) }
+    public static func / (a: Double, b: Tensor) throws(TensorError) -> Tensor { a == 1 ? try b.reciprocal() : try b.reciprocal() * a }
 
     public func negated() throws(TensorError) -> Tensor { try apply(Negate(), self) }
     /// `self ^ exponent`, broadcast.
@@ -197,4 +198,6 @@ extension Tensor {
     public func maximum(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Maximum(), self, other) }
     /// Number by number, the smaller of the two, broadcast.
     public func minimum(_ other: Tensor) throws(TensorError) -> Tensor { try apply(Minimum(), self, other) }
+    public func maximum(_ number: Double) throws(TensorError) -> Tensor { try maximum(Tensor.full(number, Shape(), dtype, on: device)) }
+    public func minimum(_ number: Double) throws(TensorError) -> Tensor { try minimum(Tensor.full(number, Shape(), dtype, on: device)) }
 }

@@ -99,6 +99,17 @@ extension Tensor {
     public func or(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.or, other) }
     public func xor(_ other: Tensor) throws(TensorError) -> Tensor { try compared(.xor, other) }
 
+    // With one number; tensors of whole numbers are looked at as float64.
+    public func equals(_ number: Double) throws(TensorError) -> Tensor { try compared(.equal, number) }
+    public func isLess(than number: Double) throws(TensorError) -> Tensor { try compared(.less, number) }
+    public func isAtMost(_ number: Double) throws(TensorError) -> Tensor { try compared(.lessOrEqual, number) }
+    public func isGreater(than number: Double) throws(TensorError) -> Tensor { try compared(.greater, number) }
+    public func isAtLeast(_ number: Double) throws(TensorError) -> Tensor { try compared(.greaterOrEqual, number) }
+
+    private func compared(_ question: Compare.Question, _ number: Double) throws(TensorError) -> Tensor {
+        try compared(question, Tensor.full(number, Shape(), dtype.isFloat ? dtype : .float64, on: device))
+    }
+
     private func compared(_ question: Compare.Question, _ other: Tensor) throws(TensorError) -> Tensor {
         let (a, b) = try promoted(with: other)
         return try apply(Compare(question: question), a, b)
