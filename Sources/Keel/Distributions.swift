@@ -20,6 +20,28 @@ extension Tensor {
         return try (uniformDoubles(shape, using: &generator).log() * (-1 / rate)).cast(to: dtype)
     }
 
+    /// Whole numbers of a range, each as likely as the others.
+    ///
+    /// - Throws: `TensorError.argument` for an empty range, one of more than 2^53 numbers, or one that the dtype can't hold.
+    public static func integers(
+        _ shape: Shape, in range: Range<Int>, _ dtype: DType = .int64, using generator: inout Philox
+    ) throws(TensorError) -> Tensor {
+        let (count, overflow) = range.upperBound.subtractingReportingOverflow(range.lowerBound)
+        let held: ClosedRange<Int>? =
+            switch dtype {
+            case .int64: Int.min...Int.max
+            case .int32: Int(Int32.min)...Int(Int32.max)
+            case .uint8: 0...255
+            case .bool, .bfloat16, .float16, .float32, .float64: nil
+            }
+        guard let held else { throw .dtype(primitive: "Integers", expected: "whole numbers", dtype) }
+        guard !overflow, 1...1 << 53 ~= count, held.contains(range.lowerBound), held.contains(range.upperBound - 1) else {
+            throw .argument(primitive: "Integers", name: "range", given: range, allowed: "1 to 2^53 numbers of \(held)")
+        }
+        let places = try (uniformDoubles(shape, using: &generator) * Double(count)).floor().minimum(Double(count - 1))
+        return try (places.cast(to: .int64) + Tensor(Int64(range.lowerBound))).cast(to: dtype)
+    }
+
     /// The numbers from 0 up to `count` in a random order, as int64.
     public static func permutation(_ count: Int, using generator: inout Philox) throws(TensorError) -> Tensor {
         guard count >= 0 else { throw .argument(primitive: "Permutation", name: "count", given: count, allowed: "0 and more") }

@@ -29,6 +29,30 @@ func truncatedNormalNumbersHaveTheirDistribution(_ limits: ClosedRange<Double>) 
     #expect(distance(x) { (normalShare($0) - from) / (to - from) } < limit)
 }
 
+/// Ten counts of 10,000 expected each: the sum of squared deviations over their expectation is above 42.6 once in 400,000 seeds.
+@Test(arguments: [DType.int64, .int32, .uint8])
+func wholeNumbersAreEquallyLikely(_ dtype: DType) throws {
+    var generator = Philox(seed: 12)
+    let lower = dtype == .uint8 ? 246 : -4, x = try Tensor.integers([many], in: lower..<lower + 10, dtype, using: &generator)
+    #expect(x.dtype == dtype)
+    var counts = [Int](repeating: 0, count: 10)
+    for number in try x.cast(to: .int64).elements(Int.self) { counts[number - lower] += 1 }
+    let expected = Double(many) / 10
+    #expect(counts.reduce(0) { $0 + (Double($1) - expected) * (Double($1) - expected) / expected } < 42.6)
+    #expect(try Tensor.integers([3], in: 7..<8, using: &generator).elements(Int.self) == [7, 7, 7])
+    #expect(try Tensor.integers([0, 2], in: 0..<2, using: &generator).shape == [0, 2])
+}
+
+@Test(arguments: [(3..<3, DType.int64), (Int.min..<Int.max, .int64), (0..<257, .uint8), (-1..<3, .uint8), (0..<1 << 31 + 1, .int32)])
+func aRangeThatNoDtypeHoldsIsRefused(_ range: Range<Int>, _ dtype: DType) {
+    var generator = Philox(seed: 1)
+    let error = #expect(throws: TensorError.self) { try Tensor.integers([2], in: range, dtype, using: &generator) }
+    #expect(error?.description.contains("Integers: range is \(range)") == true)
+    #expect(throws: TensorError(.dtype(primitive: "Integers", expected: "whole numbers", .float32))) {
+        try Tensor.integers([2], in: 0..<2, .float32, using: &generator)
+    }
+}
+
 @Test func exponentialNumbersHaveTheirDistribution() throws {
     var generator = Philox(seed: 2)
     let x = try doubles(.exponential([many], rate: 2.5, .float64, using: &generator))
