@@ -91,7 +91,7 @@ let indexingCases: [PrimitiveCase] = [
         let (values, count) = try bent($0[0]).selected(where: mask(shape, for: $0[0]), limit: 12)
         return try values * count.cast(to: $0[0].dtype)
     },
-    PrimitiveCase(names: ["NonZero"], shapes: [[[4, 5]], [[9]], [[300]], [[0]]], rejects: [([[]], "a mask of the first sizes")]) {
+    PrimitiveCase(names: ["NonZero"], shapes: [[[4, 5]], [[9]], [[300]], [[0]], [[1]]], rejects: [([[]], "a mask of the first sizes")]) {
         let m = try mask($0[0].shape, for: $0[0])
         let (x, places) = (try bent($0[0]).selected(where: m), try m.nonZero())
         return try x + places.sum([0]).cast(to: x.dtype) + x.filled(with: 3, where: x.isLess(than: Tensor.zeros([], x.dtype, on: x.device)))

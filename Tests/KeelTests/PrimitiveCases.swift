@@ -51,7 +51,7 @@ let primitiveCases: [PrimitiveCase] = [
     .binary(["Max"]) { try $0.maximum($1) },
     .binary(["Min"]) { try $0.minimum($1) },
     .unary(["Scale"]) { try $0 * 3 + 1 },
-    PrimitiveCase(names: ["Move"], shapes: [[[7]], [[2, 3]], [[0, 2]]]) {
+    PrimitiveCase(names: ["Move"], shapes: [[[7]], [[2, 3]], [[0, 2]], [[1]], [[40, 50]]]) {
         try $0[0].transposed(0, -1).moved(to: Reference.shared).moved(to: CPU.shared).moved(to: $0[0].device)
     },
     .unary(["Neg"]) { try $0.negated() },
@@ -69,7 +69,7 @@ let primitiveCases: [PrimitiveCase] = [
     .unary(["Sigmoid", "SigmoidGradient"]) { try $0.sigmoid() },
     .unary(["Silu", "SiluGradient"]) { try $0.silu() },
     .unary(["Gelu", "GeluGradient"]) { try $0.gelu() },
-    PrimitiveCase(names: ["Compare"], shapes: [[[7], [7]], [[2, 3], [3]], [[0], [1]]], isDifferentiable: false) {
+    PrimitiveCase(names: ["Compare"], shapes: [[[7], [7]], [[2, 3], [3]], [[0], [1]], [[40, 50], [50]]], isDifferentiable: false) {
         try $0[0].isLess(than: $0[1]).cast(to: .float32)
     },
     .binary(["Where"]) { a, b in try a.isLess(than: b).select(a * 2, b) },
@@ -78,6 +78,7 @@ let primitiveCases: [PrimitiveCase] = [
     },
     PrimitiveCase(names: ["Reshape"], shapes: [[[3, 4]], [[12]]], rejects: [([[5]], "elements")]) { try $0[0].reshaped(Shape([2, 6])) },
     PrimitiveCase(names: ["Expand"], shapes: [[[3, 1]], [[1]], [[]]], rejects: [([[2]], "broadcast")]) { try $0[0].expanded(to: [2, 3, 4]) },
+    PrimitiveCase(names: ["Expand"], shapes: [[[300, 1]], [[1, 70]], [[300, 70]]]) { try $0[0].expanded(to: [2, 300, 70]) },
     PrimitiveCase(names: ["Slice", "Unslice"], shapes: [[[3, 7]], [[2, 5]]], rejects: [([[2, 2]], "range")]) {
         try $0[0].sliced(1, from: 1, to: 5, step: 2)
     },
@@ -87,11 +88,11 @@ let primitiveCases: [PrimitiveCase] = [
     },
     .unary(["Cast"]) { try $0.cast(to: .float64).cast(to: $0.dtype) },
     PrimitiveCase(names: ["ReduceSum"], shapes: [[[2, 3, 4]], [[1, 1, 1]], [[0, 3, 2]], [[3, 70, 5]]]) { try $0[0].sum([0, 2]) },
-    PrimitiveCase(names: ["ReduceMean", "DivideBySize"], shapes: [[[2, 3, 4]], [[5, 3, 80]], [[0, 3]]]) { try $0[0].mean([-1], keepingAxes: true) },
-    PrimitiveCase(names: ["ReduceMax"], shapes: [[[2, 3, 4]], [[3, 100, 7]]], rejects: [([[2, 0, 3]], "an element")]) { try $0[0].max([1]) },
-    PrimitiveCase(names: ["ReduceMin"], shapes: [[[2, 3, 4]], [[3, 7, 100]]], rejects: [([[2, 3, 0]], "an element")]) { try $0[0].min([2], keepingAxes: true) },
+    PrimitiveCase(names: ["ReduceMean", "DivideBySize"], shapes: [[[2, 3, 4]], [[5, 3, 80]], [[0, 3]], [[3, 1]]]) { try $0[0].mean([-1], keepingAxes: true) },
+    PrimitiveCase(names: ["ReduceMax"], shapes: [[[2, 3, 4]], [[3, 100, 7]], [[1, 1, 1]]], rejects: [([[2, 0, 3]], "an element")]) { try $0[0].max([1]) },
+    PrimitiveCase(names: ["ReduceMin"], shapes: [[[2, 3, 4]], [[3, 7, 100]], [[1, 1, 1]]], rejects: [([[2, 3, 0]], "an element")]) { try $0[0].min([2], keepingAxes: true) },
     PrimitiveCase(names: ["Norm"], shapes: [[[7]], [[2, 3]], [[3, 300]], [[0]], [[]]]) { try $0[0].norm() },
-    PrimitiveCase(names: ["ArgMax"], shapes: [[[2, 3, 4]], [[1]]], isDifferentiable: false, rejects: [([[0]], "an element")]) {
+    PrimitiveCase(names: ["ArgMax"], shapes: [[[2, 3, 4]], [[1]], [[40, 300]]], isDifferentiable: false, rejects: [([[0]], "an element")]) {
         try $0[0].argMax().cast(to: .float32) + $0[0].argMin().cast(to: .float32)
     },
     PrimitiveCase(
@@ -213,11 +214,11 @@ let primitiveCases: [PrimitiveCase] = [
     ) { try $0[0].layerNormalised(scale: $0[1], bias: $0[2], epsilon: 1e-3) },
     PrimitiveCase(names: ["Softmax", "SoftmaxGradient"], shapes: [[[3, 5]], [[1]], [[0, 4]], [[2, 3, 100]]]) { try $0[0].softmax() },
     PrimitiveCase(names: ["LogSoftmax", "LogSoftmaxGradient"], shapes: [[[3, 5]], [[1]], [[2, 3, 100]], [[3, 0]]]) { try $0[0].logSoftmax(0) },
-    PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[5, 3]], [[9, 2]], [[5, 0]], [[5]]], rejects: [([[2, 3]], "index 4")]) {
+    PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[5, 3]], [[9, 2]], [[5, 0]], [[5]], [[5, 1]], [[70, 300]]], rejects: [([[2, 3]], "index 4")]) {
         try $0[0].gathered(Tensor([Int64(4), 0, -1, 4], [2, 2]).moved(to: $0[0].device))
     },
     PrimitiveCase(names: ["Gather", "ScatterAdd"], shapes: [[[2, 5, 3]]]) { try $0[0].gathered(Tensor([Int32(1), 1, 3]).moved(to: $0[0].device), axis: 1) },
-    PrimitiveCase(names: ["OneHot"], shapes: [[[6]], [[0]]], isDifferentiable: false) { try labels($0[0].count, below: 4).moved(to: $0[0].device).oneHot(4) },
+    PrimitiveCase(names: ["OneHot"], shapes: [[[6]], [[0]], [[1]], [[300]]], isDifferentiable: false) { try labels($0[0].count, below: 4).moved(to: $0[0].device).oneHot(4) },
     PrimitiveCase(
         names: ["SoftmaxCrossEntropyLoss", "SoftmaxCrossEntropyGradient"], shapes: [[[6, 4]], [[1, 2]], [[30, 100]]],
         rejects: [([[6]], "logits")]
@@ -233,10 +234,10 @@ let primitiveCases: [PrimitiveCase] = [
         let losses = try $0[0].softmaxCrossEntropy(some, classWeights: weights, labelSmoothing: 0.2, ignoring: -1, reduction: .none)
         return try losses.flattened() + $0[0].softmaxCrossEntropy(some, labelSmoothing: 0.1, ignoring: -1, reduction: .sum)
     },
-    PrimitiveCase(names: ["LogisticLoss"], shapes: [[[7], [7]], [[2, 3], [3]], [[1], [1]]], range: 0.1...0.9) {
+    PrimitiveCase(names: ["LogisticLoss"], shapes: [[[7], [7]], [[2, 3], [3]], [[1], [1]], [[40, 30], [30]]], range: 0.1...0.9) {
         try $0[0].binaryCrossEntropy($0[1])
     },
-    PrimitiveCase(names: ["Dropout"], shapes: [[[300]], [[2, 5]], [[0]]]) {
+    PrimitiveCase(names: ["Dropout"], shapes: [[[300]], [[2, 5]], [[0]], [[1]]]) {
         try $0[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: $0[0].device), draw: 2)
     },
 ] + sequenceCases + visionCases + indexingCases + recurrentCases + functionCases + linearAlgebraCases + signalCases

@@ -21,6 +21,35 @@ private let updates: Set<String> = [
     #expect(Set(primitiveCases.flatMap(\.names)).subtracting(tried.flatMap(\.names)).filter { !$0.hasPrefix("SoftmaxCrossEntropy") } == [])
 }
 
+/// Sizes of 1 broadcast and end loops at once; many numbers fill registers, cache lines and threads.
+@Test func everyRowIsTriedWithASizeOfOneAndWithManyNumbers() {
+    func names(_ isTried: (Shape) -> Bool) -> Set<String> {
+        Set(primitiveCases.filter { $0.shapes.contains { $0.contains(where: isTried) } }.flatMap(\.names))
+    }
+    let all = Set(primitiveCases.flatMap(\.names))
+    #expect(all.subtracting(names { $0.rank == 0 || ($0.sizes ?? []).contains(1) }) == [])
+    #expect(all.subtracting(names { ($0.sizes ?? []).reduce(1, *) >= 64 }) == [])
+}
+
+/// Those of one input that want numbers of some kind.
+private let unaryCases = primitiveCases.filter { $0.shapes == PrimitiveCase.unaryShapes && $0.names != ["Cast"] }
+
+@Test(arguments: unaryCases)
+func whatIsNoNumberIsRefused(_ row: PrimitiveCase) {
+    let error = #expect(throws: TensorError.self) { try row.function([Tensor([true, false])]) }
+    let allowed = ["floats", "numbers"].map { "\(row.names[0]): needs \($0), was given bool" }
+    #expect(allowed.contains(error?.description ?? ""), "\(String(describing: error))")
+}
+
+/// Each has an input that it refuses, and a test of the words in which it does; but for gradients, which get what their primitives made.
+@Test func everyPrimitiveRefusesWhatDoesNotFit() {
+    let rows = (primitiveCases.filter { !$0.rejects.isEmpty } + unaryCases).flatMap(\.names)
+    let calls = (rejections + visionRejections).map { String($0.text.prefix { $0 != ":" }) }
+    let takeWhateverThereIs: Set = ["Move", "Contiguous", "Cast", "DivideBySize"]
+    let rest = Set(primitives.map { $0.name }).subtracting(rows).subtracting(calls).subtracting(takeWhateverThereIs)
+    #expect(rest.filter { !$0.hasSuffix("Gradient") } == [])
+}
+
 /// `values` on a device as strided views: each a transpose of its transpose's copy.
 private func scattered(_ tensors: [Tensor]) throws -> [Tensor] {
     try tensors.map { $0.rank < 2 ? $0 : try $0.transposed().contiguous().transposed() }

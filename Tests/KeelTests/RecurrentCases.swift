@@ -69,6 +69,10 @@ let recurrentCases: [PrimitiveCase] = [
     PrimitiveCase(names: ["CTCLoss"], shapes: [[[3, 9, 4]]], rejects: [([[2, 9, 4]], "targets [2, labels]")]) {
         try ctc($0[0], blank: 3, inputLengths: [9, 0, 4], .none)
     },
+    PrimitiveCase(names: ["CTCLoss"], shapes: [[[1, 1, 2]], [[1, 300, 5]]]) {
+        let one = try Tensor([Int64(1)]).moved(to: $0[0].device)
+        return try $0[0].logSoftmax().ctcLoss(one.withAxis(0), targetLengths: one, reduction: .none)
+    },
     PrimitiveCase(names: ["CTCLoss"], shapes: [[[0, 4, 3]]]) {
         try $0[0].logSoftmax().ctcLoss(
             Tensor.zeros([0, 2], .int64).moved(to: $0[0].device), targetLengths: Tensor.zeros([0], .int64).moved(to: $0[0].device), reduction: .none)
@@ -87,7 +91,7 @@ let recurrentCases: [PrimitiveCase] = [
     PrimitiveCase(names: ["CRFLogPartition"], shapes: [[[4, 5, 3], [3, 3], [3], [3]], [[4, 5, 17], [17, 17], [17], [17]]]) {
         try chain($0, lengths: [5, 0, 1, 3])
     },
-    PrimitiveCase(names: ["Viterbi"], shapes: [[[2, 4, 3], [3, 3], [3], [3]], [[0, 4, 2], [2, 2], [2], [2]], [[5, 30, 20], [20, 20], [20], [20]]], isDifferentiable: false) {
+    PrimitiveCase(names: ["Viterbi"], shapes: [[[2, 4, 3], [3, 3], [3], [3]], [[0, 4, 2], [2, 2], [2], [2]], [[1, 4, 1], [1, 1], [1], [1]], [[5, 30, 20], [20, 20], [20], [20]]], isDifferentiable: false) {
         let lengths = try (0..<$0[0].shape.size(0)).map { Int64($0 == 1 ? 2 : 4) }
         return try $0[0].crfDecoded(transitions: $0[1], start: $0[2], end: $0[3], lengths: Tensor(lengths).moved(to: $0[0].device)).cast(to: .float32)
     },

@@ -15,7 +15,7 @@ struct Rejection: Sendable, CustomStringConvertible {
 
 private func zeros(_ sizes: Int..., dtype: DType = .float32) throws -> Tensor { try .zeros(Shape(sizes), dtype) }
 
-private let rejections: [Rejection] = [
+let rejections: [Rejection] = [
     // Shapes that don't go together.
     Rejection("Add: [2] and [3] don't broadcast: aligned at the end, each pair of axes must be equal or have a 1") { _ = try zeros(2) + zeros(3) },
     Rejection("Compare: [2] and [3] don't broadcast: aligned at the end, each pair of axes must be equal or have a 1") {
@@ -62,6 +62,9 @@ private let rejections: [Rejection] = [
     Rejection("LayerNormalization: needs a last axis of one number at least, was given [3, 0]") {
         _ = try zeros(3, 0).layerNormalised(scale: zeros(0), bias: zeros(0))
     },
+    Rejection("Viterbi: needs transitions [3, 3], was given [2, 3]") {
+        _ = try zeros(1, 4, 3).crfDecoded(transitions: zeros(2, 3), start: zeros(3), end: zeros(3))
+    },
     Rejection("SoftmaxCrossEntropyLoss: needs logits [rows, classes], was given [6]") { _ = try zeros(6).softmaxCrossEntropy(zeros(6, dtype: .int64)) },
     Rejection("SoftmaxCrossEntropyLoss: needs labels [6], was given [5]") { _ = try zeros(6, 2).softmaxCrossEntropy(zeros(5, dtype: .int64)) },
     Rejection("SoftmaxCrossEntropyLoss: needs float32 weights [2], was given [3]") {
@@ -100,7 +103,10 @@ private let rejections: [Rejection] = [
     },
     Rejection("Gather: needs int64 or int32 indices, was given float16") { _ = try zeros(2).gathered(zeros(2, dtype: .float16)) },
 
+    Rejection("Norm: needs floats, was given int64") { _ = try zeros(2, dtype: .int64).norm() },
+
     // Axes, indices and arguments.
+    Rejection("CumulativeExtreme: [2] has no axis 1") { _ = try zeros(2).cumulativeMax(1) },
     Rejection("ReduceSum: [2, 3] has no axis 2") { _ = try zeros(2, 3).sum([2]) },
     Rejection("Softmax: [2, 3] has no axis -3") { _ = try zeros(2, 3).softmax(-3) },
     Rejection("Transpose: order is [0, 0], allowed is each axis of [2, 3] once") { _ = try zeros(2, 3).permuted([0, 0]) },
@@ -174,6 +180,23 @@ private let rejections: [Rejection] = [
     Rejection("ScaleInPlace: needs float32 and a float32 factor, was given float64") { try zeros(2, dtype: .float64).scaleInPlace(by: zeros()) },
     Rejection("SGDStep: needs flat [2], was given [3]") {
         try update(SGDStep(momentum: 0, decay: 0, rateFactor: 1, isNesterov: false), [zeros(2), zeros(3), zeros(2), zeros()])
+    },
+    Rejection("Accumulate: needs float32[3], was given [2]") { try zeros(2).parameter(named: "w", gradient: zeros(3)).sum().backward() },
+    Rejection("RunningStatistic: needs float32[2], was given [3]") { try zeros(2).updateRunning(towards: zeros(3), momentum: 0.1) },
+    Rejection("AdagradStep: needs flat [2], was given [3]") {
+        try update(AdagradStep(epsilon: 1e-8, decay: 0, rateFactor: 1), [zeros(2), zeros(3), zeros(2), zeros()])
+    },
+    Rejection("RMSpropStep: needs flat [2], was given [1, 2]") {
+        let step = RMSpropStep(smoothing: 0.9, momentum: 0, epsilon: 1e-8, decay: 0, rateFactor: 1, isCentred: false)
+        try update(step, [zeros(2), zeros(2), zeros(1, 2), zeros()])
+    },
+    Rejection("LAMBStep: needs a scalar int64, was given []") {
+        let step = LAMBStep(beta1: 0.9, beta2: 0.9, epsilon: 1e-8, decay: 0, rateFactor: 1)
+        try update(step, [zeros(2), zeros(2), zeros(2), zeros(2), zeros(), zeros()])
+    },
+    Rejection("LazyAdamStep: needs int32 marks [4], was given [3]") {
+        let step = LazyAdamStep(beta1: 0.9, beta2: 0.9, epsilon: 1e-8, rateFactor: 1), table = try zeros(4, 2), number = try zeros(dtype: .int64)
+        try update(step, [table, zeros(4, 2), zeros(4, 2), zeros(3, dtype: .int32), zeros(1, dtype: .int64), zeros(1, 2), zeros(), number])
     },
     Rejection("AdamStep: needs a scalar int64, was given []") {
         let step = AdamStep(beta1: 0.9, beta2: 0.9, epsilon: 1e-8, decay: 0, rateFactor: 1, isDecoupled: true)

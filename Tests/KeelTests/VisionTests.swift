@@ -3,7 +3,7 @@ import Testing
 
 private func zeros(_ sizes: Int..., dtype: DType = .float32) throws -> Tensor { try .zeros(Shape(sizes), dtype) }
 
-private let rejections: [Rejection] = [
+let visionRejections: [Rejection] = [
     Rejection("GroupNormalization: groups is 4, allowed is a divisor of the 6 channels") { _ = try zeros(2, 6, 3).groupNormalised(groups: 4, scale: zeros(6), bias: zeros(6)) },
     Rejection("GroupNormalization: groups is 0, allowed is a divisor of the 6 channels") { _ = try zeros(2, 6, 3).groupNormalised(groups: 0, scale: zeros(6), bias: zeros(6)) },
     Rejection("GroupNormalization: float32 and float64 don't mix; cast one of them") {
@@ -51,7 +51,7 @@ private let rejections: [Rejection] = [
     },
 ]
 
-@Test(arguments: rejections)
+@Test(arguments: visionRejections)
 func aWrongVisionCallIsRefusedWithTheReason(_ rejection: Rejection) throws {
     let error = #expect(throws: TensorError.self) { try rejection.call() }
     #expect(error?.description == rejection.text)
