@@ -69,3 +69,29 @@ private func value(_ metric: some Metric, _ marks: [[Float]], _ labels: [Int]) t
     var score = F1Score(classes: 2)
     #expect(throws: TensorError(.labelOutOfRange(row: 0, label: 2, classes: 2))) { try score.update(.zeros([1, 2]), Tensor([Int64(2)])) }
 }
+
+@Test func aConfusionMatrixCountsWhatWasTakenForWhat() throws {
+    // Class 3 is neither there nor predicted.
+    let marks = try Tensor([3, 1, 0, 0, 0, 2, 1, 0, 0, 4, 2, 0, 1, 0, 5, 0, 9, 0, 0, 0].map { Float($0) }, [5, 4])
+    var matrix = ConfusionMatrix(classes: 4, ignoring: 255)
+    #expect(matrix.value.isNaN && matrix.meanRecall.isNaN)
+    try matrix.update(marks.sliced(0, to: 2), Tensor([Int64(0), 2]))
+    try matrix.update(marks.sliced(0, from: 2), Tensor([Int32(1), 2, 255]))
+    #expect(matrix.counts == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
+    #expect(matrix.value == 0.75)
+    #expect(matrix.precision(of: 1) == 0.5 && matrix.recall(of: 2) == 0.5 && matrix.overlap(of: 1) == 0.5)
+    #expect(matrix.precision(of: 3).isNaN && matrix.recall(of: 3).isNaN && matrix.overlap(of: 3).isNaN)
+    #expect(abs(matrix.meanRecall - 2.5 / 3) < 1e-12 && abs(matrix.meanOverlap - 2.0 / 3) < 1e-12)
+}
+
+@Test func pixelsAreCountedLikeRows() throws {
+    var generator = Philox(seed: 3)
+    let maps = try Tensor.normal([2, 3, 4, 5], using: &generator), classes = try Tensor.integers([2, 4, 5], in: 0..<3, using: &generator)
+    var pixels = ConfusionMatrix(classes: 3), rows = pixels
+    try pixels.update(maps, classes)
+    try rows.update(maps.permuted([0, 2, 3, 1]).reshaped([40, 3]), classes.flattened())
+    #expect(pixels.counts == rows.counts && pixels.counts.joined().reduce(0, +) == 40)
+    #expect(throws: TensorError(.labelOutOfRange(row: 1, label: 3, classes: 3))) { try rows.update(.zeros([2, 3]), Tensor([Int64(0), 3])) }
+    #expect(throws: TensorError.self) { try rows.update(.zeros([2, 4]), Tensor([Int64(0), 1])) }
+    #expect(throws: TensorError.self) { try rows.update(.zeros([2, 3]), Tensor([Int64(0)])) }
+}
