@@ -19,8 +19,9 @@ public struct Conv1D: Layer {
         _ inChannels: Int, _ outChannels: Int, kernel: Int, stride: Int = 1, padding: (before: Int, after: Int) = (0, 0), dilation: Int = 1,
         groups: Int = 1, hasBias: Bool = true, using generator: inout Philox
     ) throws(TensorError) {
+        try checkConvolution("Conv1D", inChannels, outChannels, kernel: [kernel], groups: groups)
         let fan = inChannels / groups * kernel
-        weight = try .normal([outChannels, inChannels / groups, kernel], deviation: (2 / Float(max(fan, 1))).squareRoot(), using: &generator)
+        weight = try .normal([outChannels, inChannels / groups, kernel], deviation: (2 / Float(fan)).squareRoot(), using: &generator)
         bias = hasBias ? try .zeros([outChannels]) : nil
         self.stride = stride
         self.padding = padding

@@ -84,3 +84,35 @@ private func names(_ layer: some Layer) throws -> [String] { try layer.state().m
     }
     #expect(losses[59] < losses[0] / 10, "\(losses[0]) → \(losses[59])")
 }
+
+@Test func convolutionsHaveSizesOfTheirOwnAlongEachAxis() throws {
+    var generator = Philox(seed: 1)
+    let sliding = Sliding(stride: (1, 2), padding: (top: 0, left: 3, bottom: 0, right: 3))
+    let conv = try Conv2D(2, 4, kernel: (1, 7), sliding: sliding, groups: 2, using: &generator)
+    #expect(conv.weight.shape == [4, 1, 1, 7])
+    let x = try Tensor.normal([3, 2, 5, 8], using: &generator), y = try conv(x, in: .prediction)
+    #expect(y.shape == [3, 4, 5, 4])
+    #expect(try y.elements() == x.conv2D(conv.weight, bias: conv.bias, sliding: sliding, groups: 2).elements())
+    let back = try ConvTranspose2D(4, 2, kernel: (1, 7), sliding: sliding, outputPadding: (0, 1), using: &generator)
+    #expect(try back(y, in: .prediction).shape == x.shape)
+    let line = try ConvTranspose1D(2, 6, kernel: 4, stride: 3, padding: (1, 0), outputPadding: 2, dilation: 2, groups: 2, using: &generator)
+    #expect(line.weight.shape == [2, 3, 4])
+    let sequence = try x.sliced(2, to: 1).withoutAxis(2), longer = try line(sequence, in: .prediction)
+    #expect(longer.shape == [3, 6, 7 * 3 - 1 + 2 * 3 + 1 + 2])
+    #expect(
+        try longer.elements()
+            == sequence.convTranspose1D(line.weight, bias: line.bias, stride: 3, padding: (1, 0), outputPadding: 2, dilation: 2, groups: 2).elements())
+}
+
+@Test func convolutionsThatDoNotFitAreRefused() throws {
+    var generator = Philox(seed: 1)
+    func expect(_ layer: String, _ name: String, _ given: String, _ allowed: String, _ make: () throws -> any Layer) {
+        #expect(throws: TensorError(.argument(primitive: layer, name: name, given: given, allowed: allowed))) { try make() }
+    }
+    expect("Conv2D", "groups", "0", "a divisor of 4 and of 6") { try Conv2D(4, 6, kernel: 3, groups: 0, using: &generator) }
+    expect("Conv2D", "groups", "4", "a divisor of 4 and of 6") { try Conv2D(4, 6, kernel: 3, groups: 4, using: &generator) }
+    expect("Conv1D", "kernel", "[0]", "1 and more") { try Conv1D(4, 6, kernel: 0, using: &generator) }
+    expect("ConvTranspose2D", "channels", "-1 and 6", "1 and more") { try ConvTranspose2D(-1, 6, kernel: 2, using: &generator) }
+    expect("ConvTranspose1D", "groups", "3", "a divisor of 4 and of 6") { try ConvTranspose1D(4, 6, kernel: 2, groups: 3, using: &generator) }
+    #expect(throws: TensorError.self) { try Conv2D(1 << 30, 1 << 30, kernel: 3, using: &generator) }
+}
