@@ -55,3 +55,36 @@ func aDecoderGoesOnFromItsCaches(isPreNorm: Bool) throws {
     #expect(try layer(.zeros([0, 4]), in: .prediction).shape == [0, 4])
     #expect(try Context.prediction.auxiliaryLoss() == nil)
 }
+
+/// With next to nothing dropped, the matrix of probabilities gives what attention without one gives: sums in another order, and so do their
+/// gradients. A query that sees nothing gets zeros.
+@Test(arguments: [false, true], [false, true])
+func attentionThatDropsIsTheSameAttention(isCausal: Bool, isRotary: Bool) throws {
+    func layer(_ dropout: Double) throws -> MultiHeadAttention {
+        var generator = Philox(seed: 1)
+        return try MultiHeadAttention(
+            8, heads: 2, isCausal: isCausal, rotary: isRotary ? RotaryEncoding() : nil, dropout: dropout, using: &generator)
+    }
+    let plain = try layer(0), dropping = try layer(1e-12), training = try Context.training(seed: 1, step: 1)
+    let x = try numbers([2, 5, 8], 2).requiringGradient(), memory = try numbers([2, 3, 8], 3).requiringGradient()
+    let padding = try Tensor([true, true, true, false, false, false, false, false, false, false], [2, 5])
+    func all(_ layer: MultiHeadAttention, _ context: Context) throws -> [Tensor] {
+        [
+            try layer(x, in: context), try layer(x, mask: padding, in: context),
+            try layer(x, mask: Tensor((0..<25).map { $0 % 3 != 1 }, [1, 5, 5]), in: context), try layer(x, to: memory, in: context),
+        ]
+    }
+    for (found, expected) in zip(try all(dropping, training), try all(plain, training)) {
+        try expectClose(found, expected)
+        let (a, b) = (try found.squared().sum().gradients(of: [x])[0], try expected.squared().sum().gradients(of: [x])[0])
+        #expect(try zip(a.elements(), b.elements()).allSatisfy { abs($0 - $1) <= 1e-4 })
+    }
+    // Predicting, nothing is dropped.
+    let half = try layer(0.5)
+    let predicted = try plain(x, in: .prediction).elements(), first = try half(x, in: .training(seed: 1, step: 1)).elements()
+    #expect(try half(x, in: .prediction).elements() == predicted)
+    #expect(first != predicted)
+    #expect(try half(x, in: .training(seed: 1, step: 1)).elements() == first)
+    #expect(try half(x, in: .training(seed: 1, step: 2)).elements() != first)
+    #expect(throws: TensorError.self) { try layer(1) }
+}

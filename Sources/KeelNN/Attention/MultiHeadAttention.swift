@@ -4,6 +4,7 @@ public import Keel
 ///
 /// - Shapes: `x [batch, time, features]`, `memory [batch, keys, features]` → `[batch, time, features]`; `mask` bool, true where a key is seen, `[batch,
 ///   keys]` for padding, or `[batch or 1, time or 1, keys]`.
+/// - Dropout: of the probabilities with which keys are seen, in training only. The matrix of them then is in memory, which it isn't otherwise.
 /// - Source: Vaswani et al., 2017, section 3.2.2.
 public struct MultiHeadAttention: Layer {
     /// `qkv` maps to `3 * features`, queries first, then keys, then values.
@@ -13,9 +14,10 @@ public struct MultiHeadAttention: Layer {
     public let isCausal: Bool
     /// Turns queries and keys by their positions, where a sequence attends to itself.
     public let rotary: RotaryEncoding?
+    public let dropout: Double
 
     public init(
-        _ features: Int, heads: Int, isCausal: Bool = false, rotary: RotaryEncoding? = nil, using generator: inout Philox
+        _ features: Int, heads: Int, isCausal: Bool = false, rotary: RotaryEncoding? = nil, dropout: Double = 0, using generator: inout Philox
     ) throws(TensorError) {
         guard heads >= 1, features % heads == 0 else {
             throw TensorError(.argument(primitive: "MultiHeadAttention", name: "heads", given: "\(heads)", allowed: "a divisor of \(features)"))
@@ -25,6 +27,7 @@ public struct MultiHeadAttention: Layer {
         self.heads = heads
         self.isCausal = isCausal
         self.rotary = rotary
+        self.dropout = try checkedRate(dropout, in: "MultiHeadAttention")
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try self(x, mask: nil, in: context) }
@@ -32,10 +35,12 @@ public struct MultiHeadAttention: Layer {
     /// The sequence attends to itself.
     public func callAsFunction(_ x: Tensor, mask: Tensor?, in context: Context) throws(TensorError) -> Tensor {
         let packed = try qkv(x, in: context)
-        guard let rotary else { return try projection(packed.selfAttention(heads: heads, mask: mask, isCausal: isCausal), in: context) }
-        let parts = try packed.split(into: 3, axis: -1)
-        let (q, k) = (try rotary(parts[0], heads: heads), try rotary(parts[1], heads: heads))
-        return try projection(q.attention(to: k, values: parts[2], heads: heads, mask: mask, isCausal: isCausal), in: context)
+        if rotary == nil, !drops(in: context) {
+            return try projection(packed.selfAttention(heads: heads, mask: mask, isCausal: isCausal), in: context)
+        }
+        var parts = try packed.split(into: 3, axis: -1)
+        if let rotary { (parts[0], parts[1]) = (try rotary(parts[0], heads: heads), try rotary(parts[1], heads: heads)) }
+        return try projection(attention(parts[0], parts[1], parts[2], mask, isCausal: isCausal, context), in: context)
     }
 
     /// The sequence attends to another one.
@@ -43,7 +48,7 @@ public struct MultiHeadAttention: Layer {
         let features = try projection.weight.shape.size(0)
         let q = try x.affine(qkv.weight.sliced(0, to: features), bias: qkv.bias?.sliced(0, to: features))
         let kv = try memory.affine(qkv.weight.sliced(0, from: features), bias: qkv.bias?.sliced(0, from: features)).split(into: 2, axis: -1)
-        return try projection(q.attention(to: kv[0], values: kv[1], heads: heads, mask: mask), in: context)
+        return try projection(attention(q, kv[0], kv[1], mask, isCausal: false, context), in: context)
     }
 
     /// The next steps of a sequence whose earlier ones lie in the cache, and are seen; for decoding step by step, with causal attention.
@@ -56,7 +61,27 @@ public struct MultiHeadAttention: Layer {
             parts[1] = try rotary(parts[1], heads: heads, from: cache.count)
         }
         let (keys, values) = try cache.append(keys: parts[1], values: parts[2])
-        return try projection(parts[0].attention(to: keys, values: values, heads: heads, isCausal: true), in: context)
+        return try projection(attention(parts[0], keys, values, nil, isCausal: true, context), in: context)
+    }
+
+    private func drops(in context: Context) -> Bool { context.isTraining && dropout > 0 }
+
+    /// What the queries see, some of it dropped in training.
+    private func attention(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ mask: Tensor?, isCausal: Bool, _ context: Context
+    ) throws(TensorError) -> Tensor {
+        guard drops(in: context) else { return try q.attention(to: k, values: v, heads: heads, mask: mask, isCausal: isCausal) }
+        let queries = try q.shape.size(1), keys = try k.shape.size(1), width = try q.shape.size(2) / heads
+        func split(_ x: Tensor) throws(TensorError) -> Tensor {
+            try x.reshaped([x.shape.size(0), x.shape.size(1), heads, width]).permuted([0, 2, 1, 3])
+        }
+        var seen = try Tensor.lowerTriangularMask(queries, columns: keys, diagonal: isCausal ? keys - queries : keys, on: q.device)
+        if let mask { seen = try seen.and((mask.rank == 2 ? mask.withAxis(1) : mask).withAxis(1)) }
+        let scores = try split(q).matmul(split(k).transposed()) * (1 / Double(width).squareRoot())
+        // Far below any score, and finite: a query that sees nothing then has no NaN, and gets zeros.
+        let lowest = try Tensor.full(q.dtype == .float16 ? -6e4 : -1e30, Shape(), q.dtype, on: q.device)
+        let shares = try seen.select(scores, lowest).softmax().filled(with: 0, where: seen.not())
+        return try context.dropped(shares, rate: dropout).matmul(split(v)).permuted([0, 2, 1, 3]).reshaped(q.shape)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {

@@ -4,7 +4,7 @@ public import Keel
 /// between them, each beside a shortcut; post-norm or pre-norm as `TransformerEncoderLayer`.
 ///
 /// - Shapes: `x [batch, time, features]`, `memory [batch, keys, features]` → `[batch, time, features]`; masks as in `MultiHeadAttention`.
-/// - Dropout: after each of the three, in training only.
+/// - Dropout: after each of the three, and, if asked for, of both attentions' probabilities; in training only.
 /// - Source: Vaswani et al., 2017, section 3.1.
 public struct TransformerDecoderLayer: Module {
     public var attention, crossAttention: MultiHeadAttention
@@ -13,15 +13,18 @@ public struct TransformerDecoderLayer: Module {
     public let isPreNorm: Bool
     public let dropout: Double
 
-    public init(_ features: Int, heads: Int, inner: Int, isPreNorm: Bool = false, dropout: Double = 0, using generator: inout Philox) throws(TensorError) {
-        attention = try MultiHeadAttention(features, heads: heads, isCausal: true, using: &generator)
-        crossAttention = try MultiHeadAttention(features, heads: heads, using: &generator)
+    public init(
+        _ features: Int, heads: Int, inner: Int, isPreNorm: Bool = false, dropout: Double = 0, attentionDropout: Double = 0,
+        using generator: inout Philox
+    ) throws(TensorError) {
+        attention = try MultiHeadAttention(features, heads: heads, isCausal: true, dropout: attentionDropout, using: &generator)
+        crossAttention = try MultiHeadAttention(features, heads: heads, dropout: attentionDropout, using: &generator)
         feedForward = try FeedForward(features, inner: inner, using: &generator)
         norm1 = try LayerNorm(features)
         norm2 = try LayerNorm(features)
         norm3 = try LayerNorm(features)
         self.isPreNorm = isPreNorm
-        self.dropout = dropout
+        self.dropout = try checkedRate(dropout, in: "TransformerDecoderLayer")
     }
 
     /// - Parameters:
@@ -71,12 +74,15 @@ public struct TransformerDecoder: Module {
     public var norm: LayerNorm?
 
     public init(
-        _ features: Int, heads: Int, inner: Int, layers count: Int, isPreNorm: Bool = false, dropout: Double = 0, using generator: inout Philox
+        _ features: Int, heads: Int, inner: Int, layers count: Int, isPreNorm: Bool = false, dropout: Double = 0, attentionDropout: Double = 0,
+        using generator: inout Philox
     ) throws(TensorError) {
         layers = []
         for _ in 0..<count {
             layers.append(
-                try TransformerDecoderLayer(features, heads: heads, inner: inner, isPreNorm: isPreNorm, dropout: dropout, using: &generator))
+                try TransformerDecoderLayer(
+                    features, heads: heads, inner: inner, isPreNorm: isPreNorm, dropout: dropout, attentionDropout: attentionDropout,
+                    using: &generator))
         }
         norm = isPreNorm ? try LayerNorm(features) : nil
     }

@@ -9,13 +9,14 @@ public struct TransformerEncoder: Layer {
 
     public init(
         _ features: Int, heads: Int, inner: Int, layers count: Int, isPreNorm: Bool = false, isCausal: Bool = false, dropout: Double = 0,
-        using generator: inout Philox
+        attentionDropout: Double = 0, using generator: inout Philox
     ) throws(TensorError) {
         layers = []
         for _ in 0..<count {
             layers.append(
                 try TransformerEncoderLayer(
-                    features, heads: heads, inner: inner, isPreNorm: isPreNorm, isCausal: isCausal, dropout: dropout, using: &generator))
+                    features, heads: heads, inner: inner, isPreNorm: isPreNorm, isCausal: isCausal, dropout: dropout,
+                    attentionDropout: attentionDropout, using: &generator))
         }
         norm = isPreNorm ? try LayerNorm(features) : nil
     }

@@ -5,7 +5,7 @@ public import Keel
 /// Post-norm, `x = norm(x + f(x))`, as it was published; or pre-norm, `x = x + f(norm(x))`, which trains without a warm-up.
 ///
 /// - Shapes: `x [batch, time, features]` → the same; `mask` as in `Tensor.attention`.
-/// - Dropout: after the attention and after the second map, in training only.
+/// - Dropout: after the attention and after the second map, and, if asked for, of the attention's probabilities; in training only.
 /// - Source: Vaswani et al., 2017, section 3.1; pre-norm: Xiong et al., 2020.
 public struct TransformerEncoderLayer: Layer {
     public var attention: MultiHeadAttention
@@ -15,15 +15,16 @@ public struct TransformerEncoderLayer: Layer {
     public let dropout: Double
 
     public init(
-        _ features: Int, heads: Int, inner: Int, isPreNorm: Bool = false, isCausal: Bool = false, dropout: Double = 0, using generator: inout Philox
+        _ features: Int, heads: Int, inner: Int, isPreNorm: Bool = false, isCausal: Bool = false, dropout: Double = 0, attentionDropout: Double = 0,
+        using generator: inout Philox
     ) throws(TensorError) {
-        attention = try MultiHeadAttention(features, heads: heads, isCausal: isCausal, using: &generator)
+        attention = try MultiHeadAttention(features, heads: heads, isCausal: isCausal, dropout: attentionDropout, using: &generator)
         up = try Linear(features, inner, using: &generator)
         down = try Linear(inner, features, using: &generator)
         norm1 = try LayerNorm(features)
         norm2 = try LayerNorm(features)
         self.isPreNorm = isPreNorm
-        self.dropout = dropout
+        self.dropout = try checkedRate(dropout, in: "TransformerEncoderLayer")
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try self(x, mask: nil, in: context) }
