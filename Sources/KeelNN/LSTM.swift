@@ -11,24 +11,28 @@ public struct LSTM: Layer {
     /// For each layer its directions: forwards, and backwards if there is one.
     public var layers: [[RecurrentWeights]]
     public let hidden: Int
+    /// The share that is dropped, in training, of what each layer but the last gives.
+    public let dropout: Double
 
     public init(
-        _ inFeatures: Int, _ hidden: Int, layers: Int = 1, isBidirectional: Bool = false, using generator: inout Philox
+        _ inFeatures: Int, _ hidden: Int, layers: Int = 1, isBidirectional: Bool = false, dropout: Double = 0, using generator: inout Philox
     ) throws(TensorError) {
         self.layers = try RecurrentWeights.layers(
             layers, of: "LSTM", gates: 4, inFeatures, hidden, isBidirectional: isBidirectional, using: &generator)
         self.hidden = hidden
+        self.dropout = try checkedRate(dropout, in: "LSTM")
     }
 
-    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try run(x).y }
+    public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try run(x, in: context).y }
 
     /// The same, with the first states and the sequences' lengths, and giving the last states.
     ///
     /// - Parameters:
     ///   - states: for each layer `h` and `c [directions, batch, hidden]`; zeros if nil.
     ///   - lengths: `[batch]` int64; past a sequence's end the output is 0 and the state stays.
+    ///   - context: only layers with dropout need one.
     public func run(
-        _ x: Tensor, states: [(h: Tensor, c: Tensor)]? = nil, lengths: Tensor? = nil
+        _ x: Tensor, states: [(h: Tensor, c: Tensor)]? = nil, lengths: Tensor? = nil, in context: Context? = nil
     ) throws(TensorError) -> (y: Tensor, states: [(h: Tensor, c: Tensor)]) {
         guard states == nil || states?.count == layers.count else {
             throw TensorError(.argument(primitive: "LSTM", name: "states", given: "\(states?.count ?? 0)", allowed: "one a layer, \(layers.count)"))
@@ -37,11 +41,19 @@ public struct LSTM: Layer {
         for (place, layer) in layers.enumerated() {
             var directions: [(input: Tensor, recurrent: Tensor, bias: Tensor)] = []
             for direction in layer { directions.append((direction.input, direction.recurrent, try direction.inputBias + direction.recurrentBias)) }
-            let made = try y.lstm(directions, state: states?[place], lengths: lengths)
+            let made = try dropped(y, before: place, context).lstm(directions, state: states?[place], lengths: lengths)
             y = made.y
             last.append((made.h, made.c))
         }
         return (y, last)
+    }
+
+    private func dropped(_ y: Tensor, before layer: Int, _ context: Context?) throws(TensorError) -> Tensor {
+        guard layer > 0, dropout > 0 else { return y }
+        guard let context else {
+            throw TensorError(.argument(primitive: "LSTM", name: "context", given: "none", allowed: "one, where layers drop numbers"))
+        }
+        return try context.dropped(y, rate: dropout)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) { try layers.forEachState(body) }

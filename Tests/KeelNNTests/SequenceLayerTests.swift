@@ -198,3 +198,38 @@ private func step(_ net: Words, _ parameters: ParameterStore, _ optimizer: some 
     let store = try ParameterStore(&net) { _, shape in ParameterGroup(isSparse: shape == [50, 6]) }
     #expect(throws: TensorError.self) { try SGD(store, learningRate: 0.1) }
 }
+
+/// Between layers, in training, and nowhere else.
+private func expectDropping<L: Layer>(_ make: (_ dropout: Double, _ layers: Int) throws -> L) throws {
+    let x = try numbers([2, 4, 5]), once = try Context.training(seed: 1, step: 1), again = try Context.training(seed: 1, step: 1)
+    let plain = try make(0, 2)(x, in: .prediction).elements(), dropping = try make(0.5, 2)
+    #expect(try dropping(x, in: .prediction).elements() == plain)
+    let first = try dropping(x, in: once).elements()
+    #expect(first != plain)
+    #expect(try dropping(x, in: again).elements() == first)
+    #expect(try dropping(x, in: .training(seed: 1, step: 2)).elements() != first)
+    #expect(try make(1e-12, 2)(x, in: again).elements() == plain)
+    #expect(try make(0.5, 1)(x, in: again).elements() == make(0, 1)(x, in: .prediction).elements())
+    #expect(throws: TensorError.self) { try make(1, 2) }
+}
+
+@Test func recurrentLayersDropBetweenThem() throws {
+    func lstm(_ dropout: Double, _ layers: Int) throws -> LSTM {
+        var generator = Philox(seed: 3)
+        return try LSTM(5, 6, layers: layers, isBidirectional: true, dropout: dropout, using: &generator)
+    }
+    func gru(_ dropout: Double, _ layers: Int) throws -> GRU {
+        var generator = Philox(seed: 3)
+        return try GRU(5, 6, layers: layers, dropout: dropout, using: &generator)
+    }
+    try expectDropping(lstm)
+    try expectDropping(gru)
+    // What isn't said isn't guessed.
+    let x = try numbers([2, 4, 5])
+    #expect(throws: TensorError(.argument(primitive: "LSTM", name: "context", given: "none", allowed: "one, where layers drop numbers"))) {
+        try lstm(0.5, 2).run(x)
+    }
+    #expect(throws: TensorError.self) { try gru(0.5, 2).run(x) }
+    #expect(try lstm(0.5, 2).run(x, in: .prediction).y.elements() == lstm(0, 2).run(x).y.elements())
+    #expect(try gru(0.5, 1).run(x).y.elements() == gru(0, 1).run(x).y.elements())
+}
