@@ -7,9 +7,9 @@ public struct ONNXLimits: Sendable {
     public var bytes = 4 << 30
     /// Nodes that an execution computes, those of loops counted each time.
     public var steps = 20_000_000
-    /// Looked at between nodes and passes of loops, and within nodes of trees and support vectors; within others `work` bounds what begins.
+    /// Looked at between nodes and passes of loops, and within nodes whose loops are Swift's (trees, support vectors, words); within others `work` bounds what begins.
     public var time = Duration.seconds(600)
-    /// Multiplications, or numbers looked at, of one convolution, pooling, matrix product, sum of products, resizing or suppression.
+    /// Multiplications, or numbers looked at, of one convolution, pooling, matrix product, sum of products, resizing, suppression or alignment.
     public var work = 1 << 45
     /// How deep graphs and functions lie in each other.
     public var depth = 32

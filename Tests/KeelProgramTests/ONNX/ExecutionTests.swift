@@ -231,6 +231,10 @@ private let hostileNodes: [(String, Message, String)] = [
     ("NonMaxSuppression", [.zeros("a", [1, 512, 4]), .zeros("b", [1, 1, 512]), .ints("c", [1], [512])], [], "would take 262144 operations"),
     ("Einsum", [.zeros("a", [64, 64]), .zeros("b", [64, 64])], [.attribute("equation", text: "ij,jk->ik")], "would take 262144 operations"),
     (
+        "RoiAlign", [.zeros("a", [1, 1, 4, 4]), .zeros("b", [64, 4]), .ints("c", [64], [Int](repeating: 0, count: 64))],
+        [.attribute("coordinate_transformation_mode", text: "half_pixel")], "would take 262144 operations"
+    ),
+    (
         "Resize", [.zeros("a", [1, 1, 64, 64]), .zeros("b", [0]), .zeros("c", [0]), .ints("d", [4], [1, 1, 64, 4096])],
         [.attribute("mode", text: "cubic")], "would take 16777216 operations"
     ),
@@ -261,6 +265,20 @@ private let hostileNodes: [(String, Message, String)] = [
         #expect(error(model) == "[\(rows), 1]")
         #expect(error(model, limits: limits).contains("took longer than"), "\(type)")
     }
+}
+
+/// Grams longer than the text, and skips beyond its end, aren't looked for one by one.
+@Test func wordsThatAreTooFarApartTakeNoTime() {
+    let counts = [Int](repeating: 0, count: 1 << 20)
+    let grams = [
+        Message.attribute("min_gram_length", int: 1), .attribute("max_gram_length", int: 1 << 20), .attribute("max_skip_count", int: 1 << 20),
+        .attribute("ngram_counts", ints: counts), .attribute("ngram_indexes", ints: []), .attribute("pool_int64s", ints: []), .attribute("mode", text: "TF"),
+    ]
+    #expect(error(single("TfIdfVectorizer", [.ints("a", [3], [1, 2, 3])], grams)) == "[0]")
+    var limits = ONNXLimits()
+    limits.time = .milliseconds(1)
+    let text = Message.ints("a", [3000], [Int](repeating: 1, count: 3000))
+    #expect(error(single("TfIdfVectorizer", [text], grams), limits: limits).contains("took longer than"))
 }
 
 @Test func aSumOfVeryManyProductsIsRefused() {

@@ -9,7 +9,9 @@ extension Operators {
             let scale = call.float("spatial_scale", 1)
             guard x.rank == 4, boxes.rank == 2, try boxes.size(at: 1) == 4 else { throw call.wrong("takes [n, c, h, w] and boxes [regions, 4], was given \(x.shape) and \(boxes.shape)") }
             guard (1...1 << 15).contains(size.height), (1...1 << 15).contains(size.width), (0...64).contains(samples) else { throw call.wrong("\(samples) samples in \(size)") }
-            try call.reserve([boxes.size(at: 0), x.size(at: 1), size.height, size.width], x.dtype)
+            let bins = [try boxes.size(at: 0), try x.size(at: 1), size.height, size.width], side = samples == 0 ? 64 : samples
+            try call.reserve(bins, x.dtype)
+            try call.reserve(work: bins + [side, side])
             guard call.string("mode", "avg") == "avg" else {
                 return try call.result(call.largestInRegions(x, boxes, pictures, size, scale, samples, isHalfPixel), call.kind(0))
             }
@@ -56,13 +58,14 @@ extension OperatorCall {
         let numbers = try x.cast(to: .float64).elements(Double.self), corners = try boxes.cast(to: .float64).elements(Double.self)
         let places = try pictures.elements(Int.self)
         guard places.count == regions, places.allSatisfy({ (0..<sizes[0]).contains($0) }), h > 0, w > 0 else { throw wrong("regions of pictures that aren't there") }
-        var result = [Double](repeating: 0, count: regions * c * size.height * size.width)
+        var result = [Double](repeating: 0, count: regions * c * size.height * size.width), steps = 0
         for region in 0..<regions {
             let shift = isHalfPixel ? 0.5 : 0, box = corners[(region * 4)..<(region * 4 + 4)].map { $0 * scale - shift }
             let least = isHalfPixel ? 0.0 : 1.0
             let height = max(box[3] - box[1], least) / Double(size.height), width = max(box[2] - box[0], least) / Double(size.width)
             let rows = samples > 0 ? samples : Int(min(64, max(1, height.rounded(.up)))), columns = samples > 0 ? samples : Int(min(64, max(1, width.rounded(.up))))
             for bin in 0..<(size.height * size.width) {
+                try count(rows * columns * c, into: &steps)
                 var best = [Double?](repeating: nil, count: c)
                 for i in 0..<(rows * columns) {
                     let y = box[1] + height * (Double(bin / size.width) + (Double(i / columns) + 0.5) / Double(rows))

@@ -42,12 +42,14 @@ extension Operators {
             let rows = shape.rank == 2 ? try shape.size(0) : 1, length = rows > 0 ? items.count / rows : 0
             let result = try call.reserve(shape.rank == 2 ? [rows, width] : [width], .float32)
             var counts = [Float](repeating: 0, count: rows * width)
+            var steps = 0
             for row in 0..<rows {
                 let own = Array(items[(row * length)..<((row + 1) * length)])
-                for size in least...most {
+                for size in least..<max(least, min(most, length) + 1) {
                     // Skips say nothing of a single item.
-                    for step in 1...(size == 1 ? 1 : skips + 1) where (size - 1) * step < length {
+                    for step in 1...(size == 1 ? 1 : min(skips + 1, (length - 1) / (size - 1))) {
                         for start in 0..<(length - (size - 1) * step) {
+                            try call.count(size, into: &steps)
                             if let gram = column[(0..<size).map { own[start + $0 * step] }] { counts[row * width + columns[gram]] += 1 }
                         }
                     }
