@@ -120,7 +120,7 @@ extension Tensor {
     }
 
     /// Uniform numbers of (0, 1) with 53 bits.
-    private static func uniformDoubles(_ shape: Shape, using generator: inout Philox) throws(TensorError) -> Tensor {
+    static func uniformDoubles(_ shape: Shape, using generator: inout Philox) throws(TensorError) -> Tensor {
         let result = try Tensor(undefined: TensorSpec(shape, .float64), on: CPU.shared), first = generator.takeBlocks(result.count)
         keel_draw_uniform(generator.seed, generator.stream, first, Int64(result.count), result.pointer(Double.self))
         return result

@@ -34,20 +34,35 @@ public struct Philox: RandomNumberGenerator, Sendable, Hashable {
 }
 
 extension Tensor {
-    /// Float32 numbers, each as likely as any other in `range` (the upper end excluded).
-    public static func uniform(_ shape: Shape, in range: ClosedRange<Float> = 0...1, using generator: inout Philox) throws(TensorError) -> Tensor {
+    /// Floats, each as likely as any other in `range`, its upper end excluded (half floats may round to it). Float64 ones have 53 random bits,
+    /// others are rounded from the same float32 numbers.
+    public static func uniform(
+        _ shape: Shape, in range: ClosedRange<Float> = 0...1, _ dtype: DType = .float32, using generator: inout Philox
+    ) throws(TensorError) -> Tensor {
+        guard dtype.isFloat else { throw .dtype(primitive: "Uniform", expected: "floats", dtype) }
+        if dtype == .float64 {
+            let lower = Double(range.lowerBound)
+            return try uniformDoubles(shape, using: &generator) * (Double(range.upperBound) - lower) + lower
+        }
         let result = try Tensor(undefined: TensorSpec(shape, .float32), on: CPU.shared)
         let first = generator.take(result.count)
         keel_philox_uniform_f32(
             generator.seed, generator.stream, first, Int64(result.count), range.lowerBound, range.upperBound, result.pointer(Float.self))
-        return result
+        return try result.cast(to: dtype)
     }
 
-    /// Normally distributed float32 numbers.
-    public static func normal(_ shape: Shape, mean: Float = 0, deviation: Float = 1, using generator: inout Philox) throws(TensorError) -> Tensor {
+    /// Normally distributed floats, with as many random bits as those of `uniform`.
+    public static func normal(
+        _ shape: Shape, mean: Float = 0, deviation: Float = 1, _ dtype: DType = .float32, using generator: inout Philox
+    ) throws(TensorError) -> Tensor {
+        guard dtype.isFloat else { throw .dtype(primitive: "Normal", expected: "floats", dtype) }
+        if dtype == .float64 {
+            // What lies further away is less likely than 53 bits can tell.
+            return try truncatedNormal(shape, mean: Double(mean), deviation: Double(deviation), within: -9...9, .float64, using: &generator)
+        }
         let result = try Tensor(undefined: TensorSpec(shape, .float32), on: CPU.shared)
         let first = generator.take(result.count)
         keel_philox_normal_f32(generator.seed, generator.stream, first, Int64(result.count), mean, deviation, result.pointer(Float.self))
-        return result
+        return try result.cast(to: dtype)
     }
 }

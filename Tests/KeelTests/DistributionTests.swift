@@ -29,6 +29,26 @@ func truncatedNormalNumbersHaveTheirDistribution(_ limits: ClosedRange<Double>) 
     #expect(distance(x) { (normalShare($0) - from) / (to - from) } < limit)
 }
 
+/// With all their bits: none of the numbers is a float32 one.
+@Test func doublesHaveTheirDistributions() throws {
+    var generator = Philox(seed: 13)
+    let even = try Tensor.uniform([many], in: -1...3, .float64, using: &generator)
+    let normal = try Tensor.normal([many], mean: 2, deviation: 3, .float64, using: &generator)
+    #expect(even.dtype == .float64 && normal.dtype == .float64)
+    #expect(try distance(doubles(even)) { ($0 + 1) / 4 } < limit)
+    #expect(try distance(doubles(normal)) { normalShare(($0 - 2) / 3) } < limit)
+    for x in [even, normal] { #expect(try doubles(x).prefix(100).allSatisfy { Double(Float($0)) != $0 }) }
+}
+
+@Test(arguments: [DType.bfloat16, .float16])
+func halfFloatsAreRoundedFromTheSameNumbers(_ dtype: DType) throws {
+    var one = Philox(seed: 14), other = Philox(seed: 14)
+    #expect(try Tensor.uniform([50], dtype, using: &one).cast(to: .float32).elements() == Tensor.uniform([50], using: &other).cast(to: dtype).cast(to: .float32).elements())
+    #expect(try Tensor.normal([50], dtype, using: &one).cast(to: .float32).elements() == Tensor.normal([50], using: &other).cast(to: dtype).cast(to: .float32).elements())
+    #expect(throws: TensorError(.dtype(primitive: "Normal", expected: "floats", .int64))) { try Tensor.normal([2], .int64, using: &one) }
+    #expect(throws: TensorError(.dtype(primitive: "Uniform", expected: "floats", .bool))) { try Tensor.uniform([2], .bool, using: &one) }
+}
+
 /// Ten counts of 10,000 expected each: the sum of squared deviations over their expectation is above 42.6 once in 400,000 seeds.
 @Test(arguments: [DType.int64, .int32, .uint8])
 func wholeNumbersAreEquallyLikely(_ dtype: DType) throws {
