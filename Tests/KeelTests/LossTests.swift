@@ -121,3 +121,23 @@ private func refusal(_ body: () throws -> Tensor) -> String? { #expect(throws: T
     #expect(refusal { try x.softmaxCrossEntropy(probabilities: other) } == "softmaxCrossEntropy: needs targets [3, 4], was given [4, 3]")
     #expect(refusal { try x.vectorNorm(0.5) } == "vectorNorm: power is 0.5, allowed is 1 and more")
 }
+
+/// What lies along another axis than the last counts as if it had been moved there.
+@Test func classesOfPixelsLieAlongTheirAxis() throws {
+    var generator = Philox(seed: 8)
+    let maps = try Tensor.normal([2, 3, 4, 5], using: &generator).requiringGradient()
+    let labels = try Tensor.integers([2, 4, 5], in: 0..<3, using: &generator), weights = try Tensor([Float(1), 2, 0.5])
+    for reduction in LossReduction.allCases {
+        let found = try maps.softmaxCrossEntropy(labels, axis: 1, classWeights: weights, labelSmoothing: 0.1, ignoring: 2, reduction: reduction)
+        let expected = try maps.permuted([0, 2, 3, 1]).softmaxCrossEntropy(labels, classWeights: weights, labelSmoothing: 0.1, ignoring: 2, reduction: reduction)
+        #expect(found.shape == (reduction == .none ? [2, 4, 5] : []))
+        #expect(try found.elements() == expected.elements())
+        #expect(try found.sum().gradients(of: [maps])[0].elements() == expected.sum().gradients(of: [maps])[0].elements())
+    }
+    let shares = try Tensor.uniform([2, 3, 4, 5], using: &generator)
+    let found = try maps.softmaxCrossEntropy(probabilities: shares, axis: -3).item()
+    // Sums in another order.
+    let expected = try maps.permuted([0, 2, 3, 1]).softmaxCrossEntropy(probabilities: shares.permuted([0, 2, 3, 1])).item()
+    #expect(abs(found - expected) < 1e-5)
+    #expect(throws: TensorError(.axisOutOfRange(primitive: "SoftmaxCrossEntropyLoss", axis: 4, maps.shape))) { try maps.softmaxCrossEntropy(labels, axis: 4) }
+}

@@ -170,6 +170,7 @@ extension Tensor {
     /// - Shapes: self `[..., classes]`, `labels [...]` int64 or int32 in `0..<classes`, `classWeights [classes]` → `[...]` for `.none`, else a scalar.
     /// - Unit: nats a row; guessing uniformly scores `ln(classes)`.
     /// - Parameters:
+    ///   - axis: where the classes lie: 1 for pictures, `[n, classes, h, w]` with `labels [n, h, w]`.
     ///   - classWeights: how much the target's part in each class counts; the mean is then `Σ loss / Σ w` of the rows' labels.
     ///   - labelSmoothing: the share of the target that is spread evenly over all classes.
     ///   - ignoring: a label, in range or not, whose rows cost nothing and don't count; the mean of no rows is NaN.
@@ -178,20 +179,23 @@ extension Tensor {
     /// - Errors: `TensorError.labelOutOfRange` with the row and the label.
     /// - Source: Goodfellow, Bengio and Courville, *Deep Learning*, 2016, section 6.2.2.3; smoothing: Szegedy et al., 2016.
     public func softmaxCrossEntropy(
-        _ labels: Tensor, classWeights: Tensor? = nil, labelSmoothing: Double = 0, ignoring: Int? = nil, reduction: LossReduction = .mean
+        _ labels: Tensor, axis: Int = -1, classWeights: Tensor? = nil, labelSmoothing: Double = 0, ignoring: Int? = nil,
+        reduction: LossReduction = .mean
     ) throws(TensorError) -> Tensor {
-        let loss = SoftmaxCrossEntropy(smoothing: labelSmoothing, ignored: ignoring, reduction: reduction)
-        return if let classWeights { try apply(loss, self, labels, classWeights) } else { try apply(loss, self, labels) }
+        let loss = SoftmaxCrossEntropy(smoothing: labelSmoothing, ignored: ignoring, reduction: reduction), last = rank - 1
+        let place = axis == -1 ? last : try shape.place(of: axis, in: SoftmaxCrossEntropy.name)
+        let logits = place == last ? self : try permuted((0..<rank).filter { $0 != place } + [place])
+        return if let classWeights { try apply(loss, logits, labels, classWeights) } else { try apply(loss, logits, labels) }
     }
 
     /// Cross-entropy between logits and probabilities: for mixed pictures, and for learning from another network.
     ///
-    /// - Shapes: self `[..., classes]`, `probabilities` alike → `[...]` for `.none`, else a scalar.
+    /// - Shapes: self `[..., classes]`, or with them along `axis`, `probabilities` alike → `[...]` for `.none`, else a scalar.
     /// - Unit: nats a row.
     /// - Errors: `TensorError.shape`.
-    public func softmaxCrossEntropy(probabilities: Tensor, reduction: LossReduction = .mean) throws(TensorError) -> Tensor {
+    public func softmaxCrossEntropy(probabilities: Tensor, axis: Int = -1, reduction: LossReduction = .mean) throws(TensorError) -> Tensor {
         try checkAlike(probabilities, "softmaxCrossEntropy")
-        return try reduction.of((probabilities * logSoftmax()).sum([-1]).negated())
+        return try reduction.of((probabilities * logSoftmax(axis)).sum([axis]).negated())
     }
 
     /// Logistic loss between logits and targets in 0...1, of any one shape.
