@@ -1,6 +1,6 @@
 public import Keel
 
-/// A picture `factor` times as high and wide: `[n, c, h, w]` → `[n, c, factor·h, factor·w]`.
+/// A picture `factor` times as high and wide, `[n, c, h, w]` → `[n, c, factor·h, factor·w]`, or a sequence as much longer.
 public struct Upsample: Layer {
     public let factor: Int
     public let interpolation: Interpolation

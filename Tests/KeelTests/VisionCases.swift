@@ -105,6 +105,12 @@ let visionCases: [PrimitiveCase] = [
         }
         return try Tensor.concatenated(parts + [x[0].upsampled(by: 2).resized(to: (3, 11), .nearest, coordinates: .asymmetric)], axis: 2)
     },
+    PrimitiveCase(
+        names: ["Resize", "ResizeGradient"], shapes: [[[2, 3, 5]], [[1, 1, 1]], [[1, 2, 70]]], rejects: [([[2, 3]], "sequence [n, c, l]")]
+    ) {
+        let x = $0[0], parts = [try x.resized(to: 11), try x.resized(to: 11, .nearest, coordinates: .asymmetric), try x.resized(to: 3), try x.upsampled(by: 3)]
+        return try Tensor.concatenated(parts, axis: 2)
+    },
     PrimitiveCase(names: ["Conv", "Resize"], shapes: [[[2, 3, 5, 4], [20, 3, 3, 3]]], isTwiceDifferentiable: false, tolerance: 1e-4) {
         let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
         return try x.upsampled(by: 2) * x.resized(to: (10, 8)) + x.convTranspose2D($0[1].resized(to: (4, 4)).expanded(to: [20, 3, 4, 4]), sliding: Sliding(stride: 2, padding: 1)).sum([1], keepingAxes: true)

@@ -166,13 +166,21 @@ extension Tensor {
         try apply(Resize(size: Pair(height: size.height, width: size.width), interpolation: interpolation, coordinates: coordinates), self)
     }
 
-    /// The picture `factor` times as high and wide, with numbers in the middle of pixels.
+    /// The sequence in another length: `[n, c, l]` → `[n, c, length]`, as a picture of height 1.
+    public func resized(
+        to length: Int, _ interpolation: Interpolation = .linear, coordinates: Interpolation.Coordinates = .halfPixel
+    ) throws(TensorError) -> Tensor {
+        try asPicture(Resize.name) { x throws(TensorError) in try x.resized(to: (1, length), interpolation, coordinates: coordinates) }
+    }
+
+    /// The picture `factor` times as high and wide, or the sequence `factor` times as long, with numbers in the middle of pixels.
     ///
-    /// - Shapes: self `[n, c, h, w]` → `[n, c, factor·h, factor·w]`.
+    /// - Shapes: self `[n, c, h, w]` → `[n, c, factor·h, factor·w]`; `[n, c, l]` → `[n, c, factor·l]`.
     /// - Errors: as `resized`; `TensorError.symbolicDimension` for a picture whose size isn't known.
     public func upsampled(by factor: Int, _ interpolation: Interpolation = .nearest(.roundPreferFloor)) throws(TensorError) -> Tensor {
-        guard rank == 4 else { throw .rank(primitive: Resize.name, expected: "a picture [n, c, h, w]", shape) }
+        guard rank == 3 || rank == 4 else { throw .rank(primitive: Resize.name, expected: "a picture [n, c, h, w]", shape) }
         guard factor >= 1 else { throw .argument(primitive: Resize.name, name: "factor", given: factor, allowed: "1 and more") }
+        if rank == 3 { return try resized(to: try shape.size(2) * factor, interpolation) }
         return try resized(to: (try shape.size(2) * factor, try shape.size(3) * factor), interpolation)
     }
 }
