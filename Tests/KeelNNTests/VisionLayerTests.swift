@@ -116,3 +116,13 @@ private func names(_ layer: some Layer) throws -> [String] { try layer.state().m
     expect("ConvTranspose1D", "groups", "3", "a divisor of 4 and of 6") { try ConvTranspose1D(4, 6, kernel: 2, groups: 3, using: &generator) }
     #expect(throws: TensorError.self) { try Conv2D(1 << 30, 1 << 30, kernel: 3, using: &generator) }
 }
+
+@Test func aSequenceOfLayersFlattensPictures() throws {
+    var generator = Philox(seed: 1)
+    let layers: [any Layer] = [
+        try Conv2D(1, 4, kernel: 3, padding: 1, using: &generator), Activation.relu, MaxPool(2), Flatten(),
+        try Linear(4 * 4 * 3, 5, using: &generator),
+    ]
+    #expect(try Sequential(layers)(.zeros([2, 1, 8, 6]), in: .prediction).shape == [2, 5])
+    #expect(try Flatten(from: 2)(.zeros([2, 3, 4, 5]), in: .prediction).shape == [2, 3, 20])
+}
