@@ -4,6 +4,7 @@
 // Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, micro,
 // own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
 // `other_cores` how many cores others kept busy meanwhile: above about 0.2, distrust the wall times.
+// `tensors_mb` is the most that tensors took at a time since the start, in MiB.
 // `memory_mb` is the most memory that was resident minus what was before data and network were made, in MiB; only the first workload has it,
 // because later ones reuse memory that earlier ones let go.
 //
@@ -51,6 +52,7 @@ enum KeelBench {
             ? Measurement(ofCallsOf: step.run, repeats: options.repeats) : Measurement(of: step.run, repeats: options.repeats)
         measured.add(to: &line)
         if let growth = memory?.growth { line.add("memory_mb", growth) }
+        line.add("tensors_mb", Double(MemoryPool.host.peakBytes) / 1_048_576)
         line.add("throughput", workload.work / measured.median * 1e3)
         line.add("unit", workload.unit)
         line.add("total_s", Clock.wall() - start)

@@ -12,16 +12,16 @@ final class Training {
 
     /// - Parameter loss: of the network and the tensors of a batch.
     init<N: Layer>(
-        _ network: N, batches: [[Tensor]], tables: [String] = [], optimizer: (ParameterStore) throws -> any Optimizer,
+        _ network: consuming N, batches: [[Tensor]], tables: [String] = [], optimizer: (ParameterStore) throws -> any Optimizer,
         loss: @escaping (N, [Tensor], Context) throws -> Tensor
     ) throws {
-        var network = network
         parameters = try ParameterStore(&network) { name, _ in ParameterGroup(isSparse: tables.contains(name)) }
         self.optimizer = try optimizer(parameters)
         self.batches = batches
         let context = try Context.training(seed: 1, step: 0)
-        self.loss = { try loss(network, $0, context) }
-        load = { try network.load(from: $0) }
+        var trained = network
+        self.loss = { try loss(trained, $0, context) }
+        load = { try trained.load(from: $0) }
     }
 
     /// Clear gradients, forward, loss, backward, update.

@@ -28,7 +28,7 @@ func ids(below limit: Int, _ count: Int) throws -> Tensor {
 
 /// The step of a network that is trained on one batch.
 func trainingStep(
-    _ network: some Layer, _ x: Tensor, _ target: Tensor, loss: @escaping (Tensor, Tensor) throws -> Tensor = { try $0.softmaxCrossEntropy($1) },
+    _ network: consuming some Layer, _ x: Tensor, _ target: Tensor, loss: @escaping (Tensor, Tensor) throws -> Tensor = { try $0.softmaxCrossEntropy($1) },
     _ optimizer: (ParameterStore) throws -> any Optimizer
 ) throws -> Step {
     Step(try Training(network, batches: [[x, target]], optimizer: optimizer) { network, batch, context in try loss(network(batch[0], in: context), batch[1]) })

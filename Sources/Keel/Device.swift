@@ -29,7 +29,7 @@ public final class CPU: Device {
     @inline(__always)
     public func allocate(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, token: Int) { try MemoryPool.host.allocate(bytes) }
     @inline(__always)
-    public func deallocate(_ memory: UnsafeMutableRawPointer, token: Int) { MemoryPool.host.deallocate(memory, sizeClass: token) }
+    public func deallocate(_ memory: UnsafeMutableRawPointer, token: Int) { MemoryPool.host.deallocate(memory, token: token) }
     public func copyIn(_ destination: UnsafeMutableRawPointer, from host: UnsafeRawPointer, bytes: Int) {
         destination.copyMemory(from: host, byteCount: bytes)
     }
@@ -51,7 +51,7 @@ public final class Reference: Device {
     private init() {}
 
     public func allocate(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, token: Int) { try MemoryPool.host.allocate(bytes) }
-    public func deallocate(_ memory: UnsafeMutableRawPointer, token: Int) { MemoryPool.host.deallocate(memory, sizeClass: token) }
+    public func deallocate(_ memory: UnsafeMutableRawPointer, token: Int) { MemoryPool.host.deallocate(memory, token: token) }
     public func copyIn(_ destination: UnsafeMutableRawPointer, from host: UnsafeRawPointer, bytes: Int) {
         destination.copyMemory(from: host, byteCount: bytes)
     }

@@ -228,7 +228,7 @@ private func execute<P: Primitive>(
         state.profile?.end(P.name, inputs, outputs)
         state.kernelsRunning -= 1
         if state.kernelsRunning == 0, !state.heldBack.isEmpty {
-            for (block, token) in state.heldBack { MemoryPool.host.deallocate(block, sizeClass: token) }
+            for (block, token) in state.heldBack { MemoryPool.host.deallocate(block, token: token) }
             state.heldBack.removeAll(keepingCapacity: true)
         }
     }

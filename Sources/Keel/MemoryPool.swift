@@ -5,27 +5,33 @@ import Synchronization
 import Glibc
 #endif
 
-/// The memory of tensors on the host: 64-byte aligned blocks of a few sizes, kept for reuse when freed, and accounted for.
+/// The memory of tensors on the host: 64-byte aligned blocks, kept for reuse when freed, and accounted for.
 ///
-/// A size class is a power of two or 1.25, 1.5 or 1.75 of one, so a block is less than a quarter too large. Blocks of 4 MiB and
-/// more are aligned to huge pages and ask for them.
+/// Small blocks are of a few sizes, size classes: a power of two or 1.25, 1.5 or 1.75 of one, so a block is less than a quarter too large.
+/// Blocks from 256 KiB on are `LargeBlocks`.
 public final class MemoryPool: Sendable {
     /// The pool of the devices that live in the host's memory.
     public static let host = MemoryPool()
 
-    private static let classes = 176
+    private static let classes = sizeClass(LargeBlocks.least) + 1
 
     private struct State {
         /// First free block of each class; a free block begins with the next one's address. Addresses, 0 for none.
         let free: UnsafeMutablePointer<UInt>
+        var large = LargeBlocks()
         var used = 0
         var peak = 0
         var cached = 0
+
+        mutating func use(_ bytes: Int) {
+            used += bytes
+            peak = max(peak, used)
+        }
     }
 
     private let state: Mutex<State>
 
-    private init() {
+    package init() {
         let free = UnsafeMutablePointer<UInt>.allocate(capacity: Self.classes)
         free.initialize(repeating: 0, count: Self.classes)
         state = Mutex(State(free: free))
@@ -54,6 +60,7 @@ public final class MemoryPool: Sendable {
                 }
                 state.free[size] = 0
             }
+            state.large.release()
             state.cached = 0
             return blocks
         }
@@ -63,34 +70,57 @@ public final class MemoryPool: Sendable {
         #endif
     }
 
-    /// A block for `bytes` bytes, and its size class. Its content is undefined.
-    func allocate(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, Int) {
-        let size = Self.sizeClass(bytes)
-        guard size < Self.classes else { throw TensorError(.outOfMemory(bytes: bytes)) }  // 2^50 bytes: more than processors address
-        let capacity = Self.capacity(size)
+    /// A block for `bytes` bytes, and what `deallocate` wants to know of it: its size class, or the bytes of a large one. Its content is undefined.
+    package func allocate(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, token: Int) {
+        guard bytes < LargeBlocks.least else { return try allocateLarge(bytes) }
+        let size = Self.sizeClass(bytes), capacity = Self.capacity(size)
         let cached = state.withLock { state in
             let block = state.free[size]
             if block != 0 {
                 state.free[size] = Self.next(block)
                 state.cached -= capacity
             }
-            state.used += capacity
-            if state.used > state.peak { state.peak = state.used }
+            state.use(capacity)
             return block
         }
         if let block = UnsafeMutableRawPointer(bitPattern: cached) { return (block, size) }
-        if let block = Self.fresh(capacity) { return (block, size) }
-        releaseCached()
-        if let block = Self.fresh(capacity) { return (block, size) }
-        state.withLock { $0.used -= capacity }
-        throw TensorError(.outOfMemory(bytes: bytes))
+        var block: UnsafeMutableRawPointer?
+        if posix_memalign(&block, 64, capacity) != 0 {
+            releaseCached()
+            guard posix_memalign(&block, 64, capacity) == 0 else { throw outOfMemory(bytes, capacity) }
+        }
+        guard let block else { throw outOfMemory(bytes, capacity) }
+        return (block, size)
     }
 
-    func deallocate(_ block: UnsafeMutableRawPointer, sizeClass size: Int) {
-        let capacity = Self.capacity(size)
+    private func allocateLarge(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, token: Int) {
+        guard bytes < 1 << 50 else { throw TensorError(.outOfMemory(bytes: bytes)) }  // more than processors address
+        let capacity = LargeBlocks.capacity(bytes)
+        let block = state.withLock { state in
+            state.use(capacity)
+            guard let found = state.large.allocate(capacity) else { return UInt(0) }
+            state.cached -= found.resident
+            return found.block
+        }
+        guard let block = UnsafeMutableRawPointer(bitPattern: block) else { throw outOfMemory(bytes, capacity) }
+        return (block, capacity)
+    }
+
+    /// - Parameter capacity: what was counted as used.
+    private func outOfMemory(_ bytes: Int, _ capacity: Int) -> TensorError {
+        state.withLock { $0.used -= capacity }
+        return TensorError(.outOfMemory(bytes: bytes))
+    }
+
+    package func deallocate(_ block: UnsafeMutableRawPointer, token: Int) {
+        let isLarge = token >= LargeBlocks.least, capacity = isLarge ? token : Self.capacity(token)
         state.withLock { state in
-            block.storeBytes(of: state.free[size], as: UInt.self)
-            state.free[size] = UInt(bitPattern: block)
+            if isLarge {
+                state.large.deallocate(UInt(bitPattern: block), capacity)
+            } else {
+                block.storeBytes(of: state.free[token], as: UInt.self)
+                state.free[token] = UInt(bitPattern: block)
+            }
             state.used -= capacity
             state.cached += capacity
         }
@@ -98,16 +128,6 @@ public final class MemoryPool: Sendable {
 
     private static func next(_ block: UInt) -> UInt {
         UnsafeMutableRawPointer(bitPattern: block).map { $0.load(as: UInt.self) } ?? 0
-    }
-
-    private static func fresh(_ capacity: Int) -> UnsafeMutableRawPointer? {
-        let huge = capacity >= 4 << 20
-        var block: UnsafeMutableRawPointer?
-        guard posix_memalign(&block, huge ? 2 << 20 : 64, capacity) == 0 else { return nil }
-        #if canImport(Glibc)
-        if huge { madvise(block, capacity, MADV_HUGEPAGE) }
-        #endif
-        return block
     }
 
     /// Class 0 is 64 bytes; from there on four classes a doubling.

@@ -107,7 +107,7 @@ final class Storage: @unchecked Sendable {
         if state.kernelsRunning > 0 {
             state.heldBack.append((base, token))
         } else {
-            MemoryPool.host.deallocate(base, sizeClass: token)
+            MemoryPool.host.deallocate(base, token: token)
         }
     }
 }
