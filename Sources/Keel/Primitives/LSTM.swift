@@ -6,7 +6,7 @@ import KeelKernels
 ///   `bias [4 * hidden]`; then, if `hasState`, `h` and `c [directions, batch, hidden]`; then, if `hasLengths`, `lengths [batch]` int64 →
 ///   `y [batch, time, directions * hidden]`, last `h` and `c [directions, batch, hidden]`. Residuals: the gates after their functions, and
 ///   the state before each step, laid out as `recurrent.h` has it.
-/// - Gradient: `LSTMGradient` for what goes back through the steps; then one product a weight over all steps at once.
+/// - Gradient: `LSTMGradient` for what goes back through the steps; then one product a direction over all steps at once.
 /// - Errors: `TensorError.rank`, `.shape`, `.dtype`, `.dtypesDiffer`; no step at all is a `.shape`.
 /// - Source: Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000; gates in the order input, forget, cell, output.
 struct LSTM: Primitive {
@@ -150,10 +150,12 @@ struct LSTM: Primitive {
         var dx: Tensor?
         for d in 0..<directions {
             let slopes = try found[0].at(d).reshaped([rows, 4 * padded])
-            if g.wants(1 + 3 * d) { try g.set(1 + 3 * d, try slopes.transposed().matmul(steps).unfoldedGates(hidden)) }
-            if g.wants(2 + 3 * d) {
-                let product = try slopes.transposed().matmul(beforeH.at(d).reshaped([rows, padded]))
-                try g.set(2 + 3 * d, try product.sliced(1, to: hidden).unfoldedGates(hidden))
+            if g.wants(1 + 3 * d) || g.wants(2 + 3 * d) {
+                // One product, which goes through the slopes once.
+                let before = try beforeH.at(d).reshaped([rows, padded]).sliced(1, to: hidden)
+                let both = try slopes.transposed().matmul(.concatenated([steps, before], axis: 1)).unfoldedGates(hidden)
+                if g.wants(1 + 3 * d) { try g.set(1 + 3 * d, try both.sliced(1, to: features)) }
+                if g.wants(2 + 3 * d) { try g.set(2 + 3 * d, try both.sliced(1, from: features, to: features + hidden)) }
             }
             if g.wants(3 + 3 * d) { try g.set(3 + 3 * d, try found[3].at(d).unfoldedGates(hidden)) }
             if g.wants(0) {
