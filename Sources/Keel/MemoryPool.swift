@@ -96,13 +96,18 @@ public final class MemoryPool: Sendable {
     private func allocateLarge(_ bytes: Int) throws(TensorError) -> (UnsafeMutableRawPointer, token: Int) {
         guard bytes < 1 << 50 else { throw TensorError(.outOfMemory(bytes: bytes)) }  // more than processors address
         let capacity = LargeBlocks.capacity(bytes)
-        let block = state.withLock { state in
-            state.use(capacity)
-            guard let found = state.large.allocate(capacity) else { return UInt(0) }
-            state.cached -= found.resident
-            return found.block
+        func block() -> UnsafeMutableRawPointer? {
+            let found = state.withLock { state in
+                let found = state.large.allocate(capacity)
+                state.cached -= found?.resident ?? 0
+                return found?.block ?? 0
+            }
+            return UnsafeMutableRawPointer(bitPattern: found)
         }
-        guard let block = UnsafeMutableRawPointer(bitPattern: block) else { throw outOfMemory(bytes, capacity) }
+        state.withLock { $0.use(capacity) }
+        if let block = block() { return (block, capacity) }
+        releaseCached()
+        guard let block = block() else { throw outOfMemory(bytes, capacity) }
         return (block, capacity)
     }
 

@@ -40,19 +40,11 @@ public struct GRU: Layer {
         var y = x, last: [Tensor] = []
         for (place, layer) in layers.enumerated() {
             let directions = layer.map { (input: $0.input, recurrent: $0.recurrent, inputBias: $0.inputBias, recurrentBias: $0.recurrentBias) }
-            let made = try dropped(y, before: place, context).gru(directions, state: states?[place], lengths: lengths)
+            let made = try RecurrentWeights.read(y, by: place, of: "GRU", dropout: dropout, in: context).gru(directions, state: states?[place], lengths: lengths)
             y = made.y
             last.append(made.h)
         }
         return (y, last)
-    }
-
-    private func dropped(_ y: Tensor, before layer: Int, _ context: Context?) throws(TensorError) -> Tensor {
-        guard layer > 0, dropout > 0 else { return y }
-        guard let context else {
-            throw TensorError(.argument(primitive: "GRU", name: "context", given: "none", allowed: "one, where layers drop numbers"))
-        }
-        return try context.dropped(y, rate: dropout)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) { try layers.forEachState(body) }

@@ -41,19 +41,11 @@ public struct LSTM: Layer {
         for (place, layer) in layers.enumerated() {
             var directions: [(input: Tensor, recurrent: Tensor, bias: Tensor)] = []
             for direction in layer { directions.append((direction.input, direction.recurrent, try direction.inputBias + direction.recurrentBias)) }
-            let made = try dropped(y, before: place, context).lstm(directions, state: states?[place], lengths: lengths)
+            let made = try RecurrentWeights.read(y, by: place, of: "LSTM", dropout: dropout, in: context).lstm(directions, state: states?[place], lengths: lengths)
             y = made.y
             last.append((made.h, made.c))
         }
         return (y, last)
-    }
-
-    private func dropped(_ y: Tensor, before layer: Int, _ context: Context?) throws(TensorError) -> Tensor {
-        guard layer > 0, dropout > 0 else { return y }
-        guard let context else {
-            throw TensorError(.argument(primitive: "LSTM", name: "context", given: "none", allowed: "one, where layers drop numbers"))
-        }
-        return try context.dropped(y, rate: dropout)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) { try layers.forEachState(body) }

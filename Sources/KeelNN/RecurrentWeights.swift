@@ -32,6 +32,15 @@ public struct RecurrentWeights: Sendable {
         }
         return layers
     }
+
+    /// What a layer reads of the one before it: in training, without the share that is dropped.
+    static func read(_ y: Tensor, by layer: Int, of cell: String, dropout: Double, in context: Context?) throws(TensorError) -> Tensor {
+        guard layer > 0, dropout > 0 else { return y }
+        guard let context else {
+            throw TensorError(.argument(primitive: cell, name: "context", given: "none", allowed: "one, where layers drop numbers"))
+        }
+        return try context.dropped(y, rate: dropout)
+    }
 }
 
 extension [[RecurrentWeights]] {
