@@ -41,11 +41,20 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
     /// `⌊self / divisor⌋`, where that is an expression too.
     ///
     /// - Throws: `TensorError.symbolicDimension` where a symbol's factor isn't a multiple of the divisor.
-    func divided(by divisor: Int) throws(TensorError) -> Dimension {
+    package func divided(by divisor: Int) throws(TensorError) -> Dimension {
         if bits >= 0 { return Dimension(bits / divisor) }
         guard let result = Expressions.shared.divided(self, by: divisor) else { throw .symbolicDimension(self) }
         return result
     }
+
+    /// `self / divisor`; nil where the divisor is 0, or no factor of this expression.
+    package func divided(exactlyBy divisor: Dimension) -> Dimension? {
+        if bits >= 0, divisor.bits >= 0 { return divisor.bits > 0 && bits % divisor.bits == 0 ? Dimension(bits / divisor.bits) : nil }
+        return Expressions.shared.divided(self, exactlyBy: divisor)
+    }
+
+    /// A number that it isn't less than, whatever its symbols stand for; nil where it may be arbitrarily small.
+    package var lowerBound: Int? { bits >= 0 ? bits : Expressions.shared.lowerBound(of: self) }
 
     /// The names of the symbols in it.
     package var symbols: Set<String> { bits >= 0 ? [] : Expressions.shared.symbols(of: self) }
@@ -132,6 +141,49 @@ private final class Expressions: Sendable {
             }
             return Self.dimension(Expression(terms: terms), in: &table)
         }
+    }
+
+    /// By long division: each step takes away a multiple of the divisor that has the rest's leading term.
+    func divided(_ a: Dimension, exactlyBy b: Dimension) -> Dimension? {
+        table.withLock { table in
+            var rest = Self.expression(a, in: table).terms.filter { $0.value != 0 }, result: [Product: Int] = [:]
+            let divisor = Self.expression(b, in: table).terms
+            guard let lead = Self.leading(divisor), let leadFactor = divisor[lead], leadFactor != 0 else { return nil }
+            while let own = Self.leading(rest), let factor = rest[own] {
+                guard let product = Self.quotient(own, lead), factor != .min, factor % leadFactor == 0 else { return nil }
+                let count = factor / leadFactor
+                result[product] = count
+                for (symbols, other) in divisor {
+                    let (scaled, overflow) = other.multipliedReportingOverflow(by: count)
+                    let place = (symbols + product).sorted(), (difference, underflow) = rest[place, default: 0].subtractingReportingOverflow(scaled)
+                    if overflow || underflow { return nil }
+                    rest[place] = difference == 0 ? nil : difference
+                }
+            }
+            return Self.dimension(Expression(terms: result), in: &table)
+        }
+    }
+
+    /// Symbols are sizes, and so 0 at least.
+    func lowerBound(of dimension: Dimension) -> Int? {
+        table.withLock { table in
+            let terms = Self.expression(dimension, in: table).terms
+            return terms.allSatisfy({ $0.key.isEmpty || $0.value >= 0 }) ? terms[[], default: 0] : nil
+        }
+    }
+
+    /// Of most symbols, and of those the first: an order that multiplication keeps.
+    private static func leading(_ terms: [Product: Int]) -> Product? {
+        terms.keys.max { a, b in a.count != b.count ? a.count < b.count : b.lexicographicallyPrecedes(a) }
+    }
+
+    private static func quotient(_ product: Product, _ divisor: Product) -> Product? {
+        var rest = product
+        for symbol in divisor {
+            guard let place = rest.firstIndex(of: symbol) else { return nil }
+            rest.remove(at: place)
+        }
+        return rest
     }
 
     func text(of dimension: Dimension) -> String {

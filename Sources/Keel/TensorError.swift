@@ -64,10 +64,10 @@ public struct TensorError: Error, Equatable, Sendable, CustomStringConvertible {
 
     public static func == (a: TensorError, b: TensorError) -> Bool { a.reason == b.reason }
 
-    public var description: String {
-        let text = layerPath.map { "\(message) (in layer \($0))" } ?? message
-        return namesLine ? callStack.callersLine.map { "\(text) (at \($0))" } ?? text : text
-    }
+    public var description: String { namesLine ? callStack.callersLine.map { "\(facts) (at \($0))" } ?? facts : facts }
+
+    /// The description without a line: where the caller is no code that anybody wrote, as when a file's graph is run.
+    package var facts: String { layerPath.map { "\(message) (in layer \($0))" } ?? message }
 
     /// Whether the line isn't where the error is thrown, or is what is looked for.
     private var namesLine: Bool {

@@ -140,6 +140,20 @@ import Testing
     #expect(error?.description.contains("batch") == true)
 }
 
+@Test func symbolicDimensionsAreDividedAndBounded() {
+    let batch = Dimension.symbol("batch"), side = Dimension.symbol("side")
+    func n(_ number: Int) -> Dimension { Dimension(number) }
+    #expect((batch * side * n(12)).divided(exactlyBy: side * n(4)) == batch * n(3))
+    #expect((batch * side * n(6) + batch * n(6)).divided(exactlyBy: side + n(1)) == batch * n(6))
+    #expect((batch * n(3)).divided(exactlyBy: n(2)) == nil)
+    #expect((batch + n(1)).divided(exactlyBy: batch) == nil)
+    #expect(batch.divided(exactlyBy: n(0)) == nil)
+    #expect(n(12).divided(exactlyBy: n(4)) == n(3))
+    #expect((batch * side + n(3)).lowerBound == 3)
+    #expect((batch - n(2)).lowerBound == -2)
+    #expect((side - batch).lowerBound == nil)
+}
+
 @Test func memoryIsReusedAndAccountedFor() throws {
     // Other tests run meanwhile, so only what a block's own life tells is checked.
     let before = MemoryPool.host.usedBytes

@@ -178,6 +178,9 @@ package final class Trace {
 }
 
 extension Tensor {
+    /// Whether there are no numbers to be read, but the notion of a function's that is being traced.
+    package var isTraced: Bool { storage.place.isTraced }
+
     /// - Throws: `TensorError.traced` where there are no numbers to be read.
     @inline(__always) func checkReadable() throws(TensorError) {
         if storage.place.isTraced { try refuseReading() }
