@@ -37,7 +37,9 @@ final class Execution: @unchecked Sendable {
         self.passing = passing
     }
 
-    func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] {
+    static let tookTooLong = "the run took longer than it may"
+
+    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
         defer { for (value, memory) in passing { (values[value], memories[memory]) = (nil, nil) } }
         for (memory, source) in plan.sources.enumerated() {
             switch source {
@@ -51,6 +53,7 @@ final class Execution: @unchecked Sendable {
             values[value] = plan.values[value]?.placed(in: there)
         }
         for step in plan.steps {
+            if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(Self.tookTooLong)) }
             do throws(TensorError) {
                 try step.primitive.execute(Operands(values, at: step.inputs), into: Operands(values, at: step.outputs))
             } catch {

@@ -21,16 +21,17 @@ final class Executor: Sendable {
         symbols = try Symbols(graph)
     }
 
-    func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] {
+    /// - Parameter deadline: no step is begun after it.
+    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
         let sizes = try symbols.sizes(of: inputs)
-        guard !graph.states.isEmpty else { return try run(inputs, sizes) }
+        guard !graph.states.isEmpty else { return try run(inputs, sizes, deadline) }
         return try turn.withLock { _ throws(TensorError) in
             defer { for state in graph.states where state.last != state.first { state.memory.noteUpdate() } }
-            return try run(inputs, sizes)
+            return try run(inputs, sizes, deadline)
         }
     }
 
-    private func run(_ inputs: [Tensor], _ sizes: [Int]) throws(TensorError) -> [Tensor] {
+    private func run(_ inputs: [Tensor], _ sizes: [Int], _ deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
         var execution = take(sizes)
         if execution == nil { execution = try Execution(plan(for: sizes), of: graph) }
         guard let execution else { preconditionFailure("a run has an execution") }
@@ -41,7 +42,7 @@ final class Executor: Sendable {
             }
             _ = dropped  // Its arena is given back outside of the lock.
         }
-        return try execution.run(inputs)
+        return try execution.run(inputs, until: deadline)
     }
 
     private func take(_ sizes: [Int]) -> Execution? {

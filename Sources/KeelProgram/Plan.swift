@@ -28,6 +28,12 @@ package struct Plan: Sendable {
     /// The first and the last step that needs each memory.
     package private(set) var lifetimes: [ClosedRange<Int>] = []
     package private(set) var arenaBytes = 0
+    /// What a run's memory of its own takes: the arena and the outputs.
+    package var bytes: Int { sources.reduce(arenaBytes) { sum, source in if case .output(let bytes) = source { sum + bytes } else { sum } } }
+    /// Bytes that the largest value has, or would have where it is a view that says the same numbers again.
+    package private(set) var largestValue = 0
+    /// Of one value: no machine has so much, and sums of such numbers fit an `Int`.
+    private static let valueLimit = 1 << 44
     private var memories: [ObjectIdentifier: Int] = [:]
 
     /// Which memory a value lies in.
@@ -82,6 +88,8 @@ package struct Plan: Sendable {
         if !type(of: node.primitive).takesBlocked { for place in inputs.indices { inputs[place] = try plain(inputs[place]) } }
         let (made, areViews) = try node.primitive.places(inputs.map(tensor), outputs: node.outputs.count - node.residuals, residuals: node.residuals)
         for (value, tensor) in zip(node.outputs, made) {
+            largestValue = max(largestValue, tensor.memoryBytes, tensor.count * tensor.dtype.width)
+            guard largestValue <= Self.valueLimit else { throw TensorError(.outOfMemory(bytes: largestValue)) }
             values[value] = tensor
             if !areViews { note(tensor, .arena(offset: 0, bytes: tensor.memoryBytes)) }
         }

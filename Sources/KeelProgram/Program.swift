@@ -36,7 +36,19 @@ public struct Program: Sendable {
     ///
     /// - Throws: `TensorError.argument`, `.dtype` or `.shape` for inputs that aren't of the specs, or where a symbol would have two sizes; what the
     ///   primitives throw, with the line that led to them when the program was traced.
-    public func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] { try executor.run(inputs) }
+    public func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] { try executor.run(inputs, until: nil) }
+
+    /// The same, given up before the first step that would begin after the deadline.
+    ///
+    /// - Throws: as `run`; `ONNXError.tooLong`.
+    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant) throws -> [Tensor] {
+        do {
+            return try executor.run(inputs, until: deadline)
+        } catch {
+            guard case .custom(Execution.tookTooLong) = error.reason else { throw error }
+            throw ONNXError.tooLong(place: "program", Execution.tookTooLong)
+        }
+    }
 
     /// The only output.
     ///

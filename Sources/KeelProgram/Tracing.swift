@@ -22,17 +22,24 @@ extension Program {
     public static func trace(
         _ function: ([Tensor]) throws -> some TensorGroup, inputs: KeyValuePairs<String, TensorSpec>, state: [Tensor] = []
     ) throws -> Program {
-        let trace = try Trace(inputs.map { $0.value }, state: state) { tensors in
+        try traced(inputs: inputs.map { ($0.key, $0.value) }, state: state) { tensors in
             var made: [(name: String, tensor: Tensor)] = []
             try function(tensors).forEachTensor { name, tensor in made.append((name.isEmpty ? "output" : name, tensor)) }
             return made
         }
+    }
+
+    /// The same for inputs in an array, and a function that names its outputs itself.
+    static func traced(
+        inputs: [(name: String, spec: TensorSpec)], state: [Tensor] = [], _ function: ([Tensor]) throws -> [(name: String, tensor: Tensor)]
+    ) throws -> Program {
+        let trace = try Trace(inputs.map(\.spec), state: state, function)
         let nodes = trace.steps.map { step in
             Graph.Node(primitive: step.primitive, inputs: step.inputs, outputs: step.outputs, residuals: step.residuals, origin: step.origin)
         }
         return try Program(
             Graph(
-                specs: trace.specs, constants: trace.constants, nodes: nodes, inputs: zip(inputs, trace.inputs).map { Graph.Port(name: $0.key, value: $1) },
+                specs: trace.specs, constants: trace.constants, nodes: nodes, inputs: zip(inputs, trace.inputs).map { Graph.Port(name: $0.name, value: $1) },
                 outputs: trace.results.map { Graph.Port(name: $0.name, value: $0.value) },
                 states: trace.states.map { Graph.State(memory: $0.memory, first: $0.first, last: $0.last) }))
     }

@@ -62,7 +62,7 @@ public enum ElementKind: Int64, Hashable, Sendable, CaseIterable {
     }
 
     /// The least and the largest of an integer kind; of uint64, the largest that an int64 holds.
-    var limits: ClosedRange<Int64> {
+    package var limits: ClosedRange<Int64> {
         if bits == 64 { return isSigned ? Int64.min...Int64.max : 0...Int64.max }
         return isSigned ? -(1 << Int64(bits - 1))...(1 << Int64(bits - 1)) - 1 : 0...(1 << Int64(bits)) - 1
     }
@@ -85,6 +85,7 @@ public enum ElementKind: Int64, Hashable, Sendable, CaseIterable {
     func settled(_ tensor: Tensor, saturating: Bool = false) throws -> Tensor {
         let tensor = try tensor.cast(to: carrier)
         if self == .float8E8M0 { return try tensor.mappedHost { Self.power(of: $0, saturating) } }
+        if !saturating, self == .float16 || self == .bfloat16 { return try tensor.cast(to: self == .float16 ? .float16 : .bfloat16).cast(to: .float32) }
         if let narrow { return try tensor.mappedHost { narrow.decoded(narrow.encoded($0, saturating: saturating)) } }
         guard isInteger, bits < carrier.width * 8 else { return tensor }
         let count = try Tensor.full(Double(1 << bits), [], carrier)

@@ -30,12 +30,14 @@ package final class MappedBytes: @unchecked Sendable {
     }
 }
 
-/// The folder that a model's external data lies in.
+/// Where a model's external data lies: in the model's folder, or in files whose paths are told by their names.
 package struct ExternalData: Sendable {
     /// Nil for a model that came as bytes: it has no folder.
-    package let folder: String?
+    private let folder: String?
+    private let files: [String: String]?
 
-    package init(folder: String?) { self.folder = folder }
+    package init(folder: String?) { (self.folder, files) = (folder, nil) }
+    package init(files: [String: String]) { (folder, self.files) = (nil, files) }
 
     /// The bytes that `tensor` names: a plain relative path to a regular file inside the folder, without a symbolic link on the way.
     ///
@@ -43,6 +45,31 @@ package struct ExternalData: Sendable {
     func bytes(of tensor: ONNX.TensorData) throws(ONNXError) -> (MappedBytes, Range<Int>) {
         let location = tensor.external["location"] ?? ""
         func wrong(_ what: String) -> ONNXError { .externalData(tensor: tensor.label, location: location, what) }
+        let path: String
+        if let files {
+            guard let file = files[location] else { throw wrong("isn't among the files that came with the model") }
+            path = file
+        } else {
+            path = try self.path(of: location, wrong)
+        }
+        func number(_ key: String) throws(ONNXError) -> Int? {
+            guard let text = tensor.external[key] else { return nil }
+            guard let value = Int(text), value >= 0 else { throw wrong("has the \(key) '\(text)'") }
+            return value
+        }
+        let file: MappedBytes
+        do { file = try MappedBytes(path: path) } catch { throw wrong("can't be read") }
+        let offset = try number("offset") ?? 0
+        guard offset <= file.bytes.count else { throw wrong("has \(file.bytes.count) bytes, the tensor begins at \(offset)") }
+        let length = try number("length") ?? file.bytes.count - offset
+        guard length <= file.bytes.count - offset else {
+            throw wrong("has \(file.bytes.count) bytes, the tensor's are \(offset)..<\(offset.addingReportingOverflow(length).partialValue)")
+        }
+        return (file, offset..<(offset + length))
+    }
+
+    /// A plain relative path inside the folder.
+    private func path(of location: String, _ wrong: (String) -> ONNXError) throws(ONNXError) -> String {
         guard let folder else { throw wrong("can't be read: the model came without a folder") }
         let parts = location.split(separator: "/", omittingEmptySubsequences: false)
         guard !location.isEmpty, !location.utf8.contains(0), !location.contains("\\"), parts.allSatisfy({ !["", ".", ".."].contains($0) }) else {
@@ -60,19 +87,6 @@ package struct ExternalData: Sendable {
             default: throw wrong("isn't a file")
             }
         }
-        func number(_ key: String) throws(ONNXError) -> Int? {
-            guard let text = tensor.external[key] else { return nil }
-            guard let value = Int(text), value >= 0 else { throw wrong("has the \(key) '\(text)'") }
-            return value
-        }
-        let file: MappedBytes
-        do { file = try MappedBytes(path: path) } catch { throw wrong("can't be read") }
-        let offset = try number("offset") ?? 0
-        guard offset <= file.bytes.count else { throw wrong("has \(file.bytes.count) bytes, the tensor begins at \(offset)") }
-        let length = try number("length") ?? file.bytes.count - offset
-        guard length <= file.bytes.count - offset else {
-            throw wrong("has \(file.bytes.count) bytes, the tensor's are \(offset)..<\(offset.addingReportingOverflow(length).partialValue)")
-        }
-        return (file, offset..<(offset + length))
+        return path
     }
 }

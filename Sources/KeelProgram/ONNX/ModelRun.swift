@@ -11,9 +11,14 @@ final class ModelRun {
     private let deadline: ContinuousClock.Instant
     /// How many random operators without a seed were computed: each has a stream of its own.
     var draws: UInt64 = 0
+    /// Whether it is run once, on tensors without numbers, to make a program.
+    let isTracing: Bool
+    private let stepLimit: Int
 
-    init(_ model: ONNXModel) {
+    init(_ model: ONNXModel, isTracing: Bool = false) {
         self.model = model
+        self.isTracing = isTracing
+        stepLimit = isTracing ? min(model.limits.steps, ONNXLimits.tracedSteps) : model.limits.steps
         deadline = clock.now + model.limits.time
     }
 
@@ -43,15 +48,15 @@ final class ModelRun {
     /// Counts a node, or one pass of a loop, and looks at the limits.
     func step(at node: ONNX.Node) throws {
         steps += 1
-        guard steps <= model.limits.steps else {
-            throw ONNXError.limit(place: "node \(node.label)", "the execution took more than \(model.limits.steps) nodes")
+        guard steps <= stepLimit else {
+            throw ONNXError.tooLong(place: "node \(node.label)", "the execution took more than \(stepLimit) nodes")
         }
         try checkTime(at: node)
     }
 
     func checkTime(at node: ONNX.Node) throws {
         if clock.now > deadline {
-            throw ONNXError.limit(place: "node \(node.label)", "the execution took longer than \(model.limits.time)")
+            throw ONNXError.tooLong(place: "node \(node.label)", "the execution took longer than \(model.limits.time)")
         }
     }
 
@@ -86,7 +91,7 @@ final class ModelRun {
 
     private func run(_ nodes: [ONNX.Node], _ scope: Scope, _ outputs: [String]) throws -> [ONNXValue] {
         guard scope.depth <= model.limits.depth else {
-            throw ONNXError.limit(place: "execution", "graphs and functions lie more than \(model.limits.depth) deep in each other")
+            throw ONNXError.tooDeep(place: "execution", "graphs and functions lie more than \(model.limits.depth) deep in each other")
         }
         let before = bytes
         defer { bytes = before }
@@ -100,7 +105,7 @@ final class ModelRun {
             try step(at: node)
             let made = try run(node, scope)
             for value in made {
-                if let shape = value.shape, shape.sizes?.contains(where: { $0 > ONNXLimits.axis }) ?? true {
+                if let shape = value.shape, shape.dimensions.contains(where: { $0.number ?? 0 > ONNXLimits.axis }) {
                     throw ONNXError.limit(place: "node \(node.label)", "makes a value of the shape \(shape), the limit is \(ONNXLimits.axis) along an axis")
                 }
                 if let shape = value.shape, !shape.isOfBoundedBreadth {
@@ -153,9 +158,10 @@ final class ModelRun {
         }
         let call = OperatorCall(node: node, opset: opset, inputs: inputs, attributes: attributes, execution: self, scope: scope)
         do {
+            if isTracing, let made = try call.ofSizes() { return made }
             return try found.compute(call)
         } catch let error as TensorError {
-            throw ONNXError.node(name: node.name, operator: node.type, error.description)
+            throw ONNXError.node(name: node.name, operator: node.type, error.facts)
         }
     }
 

@@ -4,8 +4,12 @@ public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
     case file(path: String, String)
     /// The bytes aren't a sound message. `place` names it, such as `graph.node[3].attribute[0]`.
     case malformed(place: String, byte: Int, String)
-    /// A limit of the reader or of an execution.
+    /// A limit of the reader or of an execution: bytes, mostly.
     case limit(place: String, String)
+    /// More nodes, or more time, than an execution may take.
+    case tooLong(place: String, String)
+    /// Messages, graphs or functions that lie too deep in each other.
+    case tooDeep(place: String, String)
     /// A tensor's facts don't agree with each other.
     case tensor(name: String, String)
     /// External data that isn't inside the model's folder, or not as long as the tensor is.
@@ -27,7 +31,7 @@ public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .file(let path, let what): "\(path): \(what)"
         case .malformed(let place, let byte, let what): "\(place.isEmpty ? "model" : place), byte \(byte): \(what)"
-        case .limit(let place, let what): "\(place): \(what)"
+        case .limit(let place, let what), .tooLong(let place, let what), .tooDeep(let place, let what): "\(place): \(what)"
         case .tensor(let name, let what): "tensor '\(name)': \(what)"
         case .externalData(let tensor, let location, let what): "tensor '\(tensor)': external data '\(location)' \(what)"
         case .opset(let domain, let version, let allowed):

@@ -15,6 +15,8 @@ public struct ONNXLimits: Sendable {
     public var depth = 32
 
     static let sparseElements = 1 << 28
+    /// Nodes of a traced model, whose loops a program would hold turn by turn.
+    static let tracedSteps = 50_000
     /// Positions along one axis, also of tensors that hold nothing: what operators compute of sizes then fits an `Int`.
     static let axis = 1 << 31
     /// Elements that a tensor which holds nothing would have with each empty axis taken as 1.
@@ -63,6 +65,8 @@ public final class ONNXModel: Sendable {
     public let outputs: [Port]
     public let opsets: [String: Int]
     public let producer: String
+    /// The files that its tensors' external data is to be read from, as the model names them.
+    public let externalFiles: Set<String>
     public let unsupported: [Unsupported]
     public let limits: ONNXLimits
 
@@ -79,6 +83,11 @@ public final class ONNXModel: Sendable {
     public convenience init(reading path: String, limits: ONNXLimits = ONNXLimits()) throws {
         let folder = (path as NSString).deletingLastPathComponent
         try self.init(MappedBytes(path: path), ExternalData(folder: folder.isEmpty ? "." : folder), limits)
+    }
+
+    /// With external data in these files: paths by the names that the model calls them.
+    public convenience init(reading path: String, files: [String: String], limits: ONNXLimits = ONNXLimits()) throws {
+        try self.init(MappedBytes(path: path), ExternalData(files: files), limits)
     }
 
     /// Of a file's bytes; external data can't be read then.
@@ -128,6 +137,8 @@ public final class ONNXModel: Sendable {
             initializers[sparse.values.name] = try ONNXValue(sparse, in: external)
         }
         self.initializers = initializers
+        let tensors = graph.tensors + model.functions.flatMap(\.nodes).tensors
+        externalFiles = Set(tensors.filter(\.isExternal).compactMap { $0.external["location"] })
         inputs = graph.inputs.filter { initializers[$0.name] == nil }.map(Port.init)
         outputs = graph.outputs.map(Port.init)
     }
@@ -196,6 +207,29 @@ extension ONNXModel.Port {
     }
 }
 
+extension ONNX.Graph {
+    /// All that the file holds for it, and for the graphs inside it.
+    fileprivate var tensors: [ONNX.TensorData] { initializers + sparseInitializers.flatMap(\.parts) + nodes.tensors }
+}
+
+extension [ONNX.Node] {
+    fileprivate var tensors: [ONNX.TensorData] {
+        var tensors: [ONNX.TensorData] = []
+        for attribute in flatMap(\.attributes) {
+            if let tensor = attribute.tensor { tensors.append(tensor) }
+            if let sparse = attribute.sparseTensor { tensors += sparse.parts }
+            if let graph = attribute.graph { tensors += graph.tensors }
+            tensors += attribute.tensors
+            for graph in attribute.graphs { tensors += graph.tensors }
+        }
+        return tensors
+    }
+}
+
+extension ONNX.SparseTensor {
+    fileprivate var parts: [ONNX.TensorData] { [values, indices] }
+}
+
 /// Checks graphs before anything is computed: each name is made once and before it is read, and each operator is known.
 private struct GraphChecker {
     let functions: [ONNXModel.FunctionKey: ONNX.Function]
@@ -230,7 +264,7 @@ private struct GraphChecker {
 
     mutating func check(_ graph: ONNX.Graph, outer: Names?, _ opsets: [String: Int], depth: Int) throws {
         guard depth <= limits.depth else {
-            throw ONNXError.limit(place: "graph '\(graph.name)'", "graphs lie more than \(limits.depth) deep in each other")
+            throw ONNXError.tooDeep(place: "graph '\(graph.name)'", "graphs lie more than \(limits.depth) deep in each other")
         }
         let names = Names(outer: outer)
         for input in graph.inputs {
@@ -253,7 +287,7 @@ private struct GraphChecker {
         guard !checked.contains(key) else { return }
         guard !calls.contains(key) else { throw ONNXError.graph("the function \(function.name) calls itself") }
         guard calls.count < limits.depth else {
-            throw ONNXError.limit(place: "function \(function.name)", "functions lie more than \(limits.depth) deep in each other")
+            throw ONNXError.tooDeep(place: "function \(function.name)", "functions lie more than \(limits.depth) deep in each other")
         }
         calls.append(key)
         var opsets: [String: Int] = [:]

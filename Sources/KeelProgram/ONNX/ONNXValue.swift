@@ -9,13 +9,19 @@ public indirect enum ONNXValue: Sendable {
     case maps([[(key: String, value: Float)]])
     /// An optional value that isn't there.
     case none
+    /// Sizes, while a model is traced.
+    case sizes(SizeExpressions)
 
     public init(_ tensor: Tensor) { self = .tensor(tensor, ElementKind(tensor.dtype)) }
+
+    /// The numbers as that kind's: floats rounded to it, whole ones around the end.
+    public init(_ tensor: Tensor, as kind: ElementKind) throws { self = .tensor(try kind.settled(tensor), kind) }
 
     public var kind: ElementKind? {
         switch self {
         case .tensor(_, let kind): kind
         case .strings: .string
+        case .sizes(let sizes): sizes.kind
         default: nil
         }
     }
@@ -24,14 +30,16 @@ public indirect enum ONNXValue: Sendable {
         switch self {
         case .tensor(let tensor, _): tensor.shape
         case .strings(_, let shape): shape
+        case .sizes(let sizes): sizes.shape
         default: nil
         }
     }
 
-    /// Bytes that it takes.
+    /// Bytes that it takes; of a symbolic shape, that is known when the program runs.
     var bytes: Int {
         switch self {
-        case .tensor(let tensor, _): max(tensor.count, 0) * tensor.dtype.width
+        case .tensor(let tensor, _): tensor.shape.sizes.map { $0.contains(0) ? 0 : $0.reduce(tensor.dtype.width, *) } ?? 0
+        case .sizes(let sizes): sizes.numbers.count * 16
         case .strings(let texts, _): texts.reduce(0) { $0 + 16 + $1.utf8.count }
         case .sequence(let parts): parts.reduce(0) { $0 + $1.bytes + MemoryLayout<ONNXValue>.stride }
         case .maps(let rows): rows.reduce(0) { $0 + $1.count * 24 }

@@ -22,14 +22,24 @@ public struct ONNXVerifier: Sendable {
         /// The operator that the case is about: that of its first node, for an expanded one that of the case it was made from.
         public let subject: String
         public let outcome: Outcome
+        /// Whether it ran as a program.
+        public let isProgram: Bool
 
         var isExcluded: Bool { if case .excluded = outcome { true } else { false } }
     }
 
     public let cases: [Case]
 
+    /// How models are run: by the interpreter, or as `ImportedModel` does it.
+    public enum Way: Sendable {
+        case interpreted
+        case imported
+        /// With symbols in place of the sizes of each input's first axes.
+        case opened(axes: Int)
+    }
+
     /// - Throws: `ONNXError.file` where a directory isn't there or holds no case.
-    public init(_ directories: [String], limits: ONNXLimits = ONNXVerifier.verifierLimits) throws {
+    public init(_ directories: [String], limits: ONNXLimits = ONNXVerifier.verifierLimits, way: Way = .interpreted) throws {
         var cases: [Case] = []
         for directory in directories {
             let found = try Self.directories(under: directory)
@@ -37,7 +47,9 @@ public struct ONNXVerifier: Sendable {
             for name in found {
                 let path = name.isEmpty ? directory : directory + "/" + name
                 let label = name.isEmpty ? (directory as NSString).lastPathComponent : name
-                cases.append(Case(name: label, subject: Self.subject(of: path), outcome: Self.outcome(of: path, limits)))
+                var isProgram = false
+                let outcome = Self.outcome(of: path, limits, way, &isProgram)
+                cases.append(Case(name: label, subject: Self.subject(of: path), outcome: outcome, isProgram: isProgram))
             }
         }
         self.cases = cases
@@ -79,7 +91,7 @@ public struct ONNXVerifier: Sendable {
         return node.domain.isEmpty ? node.type : "\(node.domain).\(node.type)"
     }
 
-    private static func outcome(of path: String, _ limits: ONNXLimits) -> Outcome {
+    private static func outcome(of path: String, _ limits: ONNXLimits, _ way: Way, _ isProgram: inout Bool) -> Outcome {
         do {
             let file = try MappedBytes(path: path + "/model.onnx")
             if let reason = try exclusion(of: ONNX.Model(ProtobufReader(file.bytes), file)) { return .excluded(reason) }
@@ -87,10 +99,17 @@ public struct ONNXVerifier: Sendable {
             if let first = model.unsupported.first {
                 return .unsupported(ONNXError.unsupported(domain: first.domain, operator: first.type, opset: first.opset, first.reason).description)
             }
+            let imported: ImportedModel? =
+                switch way {
+                case .interpreted: nil
+                case .imported: try ImportedModel(model)
+                case .opened(let axes): try ImportedModel(model, openAxes: axes)
+                }
+            if case .program? = imported?.form { isProgram = true }
             let sets = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasPrefix("test_data_set_") }.sorted()
             guard !sets.isEmpty else { return .failed("has no test_data_set") }
             for set in sets {
-                if let fault = try fault(of: model, in: "\(path)/\(set)") { return .failed("\(set): \(fault)") }
+                if let fault = try fault(of: model, imported, in: "\(path)/\(set)") { return .failed("\(set): \(fault)") }
             }
             return .passed
         } catch let error as ONNXError {
@@ -118,7 +137,7 @@ public struct ONNXVerifier: Sendable {
     }
 
     /// What is wrong with the answers to one set of inputs; nil where nothing is.
-    private static func fault(of model: ONNXModel, in folder: String) throws -> String? {
+    private static func fault(of model: ONNXModel, _ imported: ImportedModel?, in folder: String) throws -> String? {
         let given = try values(in: folder, "input_"), expected = try values(in: folder, "output_")
         let names = given.count > model.inputs.count ? model.graph.inputs.map(\.name) : model.inputs.map(\.name)
         guard given.count <= names.count else { return "\(given.count) inputs for a model of \(names.count)" }
@@ -126,7 +145,7 @@ public struct ONNXVerifier: Sendable {
         for (name, value) in zip(names, given) {
             inputs[name] = try asStored(value, for: model.graph.inputs.first { $0.name == name }.flatMap { ONNXModel.Port($0).kind })
         }
-        let made = try model.run(inputs)
+        let made = try imported?.run(inputs) ?? model.run(inputs)
         guard made.count >= expected.count else { return "\(made.count) outputs, \(expected.count) are expected" }
         for (i, wanted) in expected.enumerated() {
             if let difference = try difference(made[i], asStored(wanted, for: made[i].kind)) { return "output \(i): \(difference)" }
@@ -172,6 +191,8 @@ extension ONNXVerifier {
     public var failed: Int { cases.count { if case .failed = $0.outcome { true } else { false } } }
     public var unsupported: Int { cases.count { if case .unsupported = $0.outcome { true } else { false } } }
     public var excluded: Int { cases.count(where: \.isExcluded) }
+    /// How many ran as programs.
+    public var programs: Int { cases.count(where: \.isProgram) }
 
     /// The counts as a document: in all, by group of directories and by operator, and each case that didn't pass with its reason.
     public func report(title: String) -> String {

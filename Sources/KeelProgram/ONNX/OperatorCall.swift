@@ -23,6 +23,7 @@ struct OperatorCall {
 
     func value(_ i: Int) throws -> ONNXValue {
         guard has(i), let value = inputs[i] else { throw wrong("input \(i) is missing") }
+        if case .sizes(let sizes) = value { return .tensor(try sizes.tensor(), sizes.kind) }
         return value
     }
 
@@ -34,7 +35,8 @@ struct OperatorCall {
     func optional(_ i: Int) throws -> Tensor? { has(i) ? try tensor(i) : nil }
 
     func kind(_ i: Int) throws -> ElementKind {
-        guard let kind = try value(i).kind else { throw wrong("input \(i) isn't a tensor") }
+        guard has(i) else { throw wrong("input \(i) is missing") }
+        guard let kind = inputs[i]?.kind else { throw wrong("input \(i) isn't a tensor") }
         return kind
     }
 
@@ -55,6 +57,14 @@ struct OperatorCall {
         let numbers = try ints(i)
         guard numbers.count == 1 else { throw wrong("input \(i) holds \(numbers.count) numbers, one is expected") }
         return numbers[0]
+    }
+
+    /// The sizes that an input names; while a model is traced, expressions too.
+    func dimensions(_ i: Int) throws -> [Dimension] {
+        try sizes(i).map { size in
+            guard let dimension = size.dimension else { throw wrong("input \(i) holds a negative size") }
+            return dimension
+        }
     }
 
     func double(_ i: Int) throws -> Double {
@@ -127,6 +137,17 @@ struct OperatorCall {
         return shape
     }
 
+    /// The same of sizes that may be symbols, each of which counts as 1: what it takes is known when the program runs.
+    @discardableResult func reserve(_ dimensions: [Dimension], _ dtype: DType) throws -> Shape {
+        let numbers = dimensions.compactMap(\.number)
+        if numbers.count == dimensions.count { return try reserve(numbers, dtype) }
+        guard dimensions.count <= Shape.maximumRank else { throw TensorError(.invalidShape(numbers)) }
+        try reserve(numbers, dtype)
+        return Shape(of: dimensions)
+    }
+
+    func reserve(work dimensions: [Dimension]) throws { try reserve(work: dimensions.compactMap(\.number)) }
+
     /// Says no before as many operations are begun as the product of `sizes`.
     func reserve(work sizes: [Int]) throws {
         var work = 1
@@ -136,7 +157,7 @@ struct OperatorCall {
             if size == 0 { return }
         }
         guard work <= execution.model.limits.work else {
-            throw ONNXError.limit(place: "node \(node.label)", "would take \(work == .max ? "more than 2^63" : "\(work)") operations, the limit is \(execution.model.limits.work)")
+            throw ONNXError.tooLong(place: "node \(node.label)", "would take \(work == .max ? "more than 2^63" : "\(work)") operations, the limit is \(execution.model.limits.work)")
         }
     }
 
@@ -149,25 +170,28 @@ struct OperatorCall {
 
     /// The shape that tensors stretch to.
     func broadcast(_ tensors: [Tensor]) throws -> Shape {
-        let sizes = try stretched(tensors.map { try $0.sizes() })
+        let sizes = try stretched(tensors.map(\.shape.dimensions))
         return try reserve(sizes, tensors.contains { $0.dtype.width == 8 } ? .int64 : .float32)
     }
 
     /// The sizes that shapes stretch to: aligned at the end, an axis of size 1 takes the others' size.
-    func stretched(_ shapes: [[Int]]) throws -> [Int] {
+    func stretched<Size: Equatable & CustomStringConvertible>(_ shapes: [[Size]], one: Size) throws -> [Size] {
         let rank = shapes.map(\.count).max() ?? 0
         return try (0..<rank).map { axis in
-            var size = 1
+            var size = one
             for own in shapes where axis >= rank - own.count {
                 let other = own[axis - rank + own.count]
-                guard size == 1 || other == 1 || size == other else {
+                guard size == one || other == one || size == other else {
                     throw wrong("the shapes \(shapes.map(\.description).joined(separator: ", ")) don't broadcast")
                 }
-                if other != 1 { size = other }
+                if other != one { size = other }
             }
             return size
         }
     }
+
+    func stretched(_ shapes: [[Int]]) throws -> [Int] { try stretched(shapes, one: 1) }
+    func stretched(_ shapes: [[Dimension]]) throws -> [Dimension] { try stretched(shapes, one: Dimension(1)) }
 
     /// A result of `kind`, its numbers brought into it.
     func result(_ tensor: Tensor, _ kind: ElementKind) throws -> [ONNXValue] { [.tensor(try kind.settled(tensor), kind)] }

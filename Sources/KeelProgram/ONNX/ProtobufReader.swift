@@ -101,7 +101,7 @@ package struct ProtobufReader {
     package mutating func message(_ type: WireType, _ name: @autoclosure () -> String) throws(ONNXError) -> ProtobufReader {
         let range = try range(type)
         let inner = place.isEmpty ? name() : place + "." + name()
-        guard depth < Self.maximumDepth else { throw .limit(place: inner, "messages lie more than \(Self.maximumDepth) deep in each other") }
+        guard depth < Self.maximumDepth else { throw .tooDeep(place: inner, "messages lie more than \(Self.maximumDepth) deep in each other") }
         budget.messages -= 1
         guard budget.messages >= 0 else { throw .limit(place: inner, "the file holds more than a million messages") }
         return ProtobufReader(bytes, range.lowerBound, range.upperBound, inner, depth + 1, budget)

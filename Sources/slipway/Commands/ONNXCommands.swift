@@ -69,10 +69,11 @@ struct ONNXCommands: AsyncParsableCommand {
         @Argument(help: "The directories.", completion: .directory) var directories: [String]
         @Option(help: "Write the counts by operator to this file, as Markdown.", completion: .file()) var report: String?
         @Option(help: "What the report says of the cases' source.") var title = "Test directories of the ONNX project."
+        @Flag(help: "Run models as programs wherever they can be traced.") var programs = false
         @Flag(help: "Print nothing but the JSON line.") var json = false
 
         func run() async throws {
-            let verifier = try await onThread { [directories] in try ONNXVerifier(directories) }
+            let verifier = try await onThread { [directories, programs] in try ONNXVerifier(directories, way: programs ? .imported : .interpreted) }
             let terminal = Output(isJSON: json).terminal
             var reasons: [JSON] = []
             for one in verifier.cases {
@@ -89,7 +90,7 @@ struct ONNXCommands: AsyncParsableCommand {
             terminal.print(
                 JSON.object([
                     "passed": .integer(verifier.passed), "failed": .integer(verifier.failed), "unsupported": .integer(verifier.unsupported),
-                    "excluded": .integer(verifier.excluded), "cases": .array(reasons),
+                    "excluded": .integer(verifier.excluded), "programs": .integer(verifier.programs), "cases": .array(reasons),
                 ]).text(isPretty: false))
             if verifier.failed + verifier.unsupported > 0 {
                 throw Failure.message("\(verifier.failed) cases failed and \(verifier.unsupported) aren't supported, of \(verifier.cases.count - verifier.excluded)")

@@ -9,9 +9,9 @@ private func alongAxis(_ name: String, _ function: @escaping @Sendable (Tensor) 
             let axis = try call.axis(call.int("axis", -1), rank: x.rank)
             return try call.result(axis == x.rank - 1 ? function(x) : function(x.transposed(axis, -1)).transposed(axis, -1), kind)
         }
-        let axis = try call.axis(call.int("axis", 1), rank: x.rank), sizes = try x.sizes()
-        let flat = try x.reshaped([sizes[..<axis].reduce(1, *), sizes[axis...].reduce(1, *)])
-        return try call.result(function(flat).reshaped(sizes), kind)
+        let axis = try call.axis(call.int("axis", 1), rank: x.rank), sizes = x.shape.dimensions
+        let flat = try x.reshaped(Shape(of: [Tensor.product(sizes[..<axis]), Tensor.product(sizes[axis...])]))
+        return try call.result(function(flat).reshaped(x.shape), kind)
     }
 }
 
@@ -97,9 +97,9 @@ extension Operators {
             // Before opset 12 a model is exported for inference, or for training as a whole, which isn't done here.
             let isTraining = call.opset >= 12 && call.has(2) ? try call.ints(2) != [0] : false
             let rate = try call.has(1) ? call.double(1) : 0.5
-            guard isTraining, rate > 0 else { return [.tensor(x, kind), .tensor(try Tensor.full(1, x.shape, .bool), .bool)] }
+            guard isTraining, rate > 0 else { return [.tensor(x, kind), .tensor(try Tensor.filled(1, x.shape, .bool), .bool)] }
             guard rate < 1 else { throw call.wrong("drops the share \(rate), less than 1 is expected") }
-            var generator = call.generator()
+            var generator = try call.generator()
             let kept = try Tensor.uniform(x.shape, using: &generator).isAtLeast(Tensor(Float(rate)))
             return [.tensor(try kept.select(x / (1 - rate), Tensor.zeros([], x.dtype)), kind), .tensor(kept, .bool)]
         },
@@ -108,7 +108,10 @@ extension Operators {
 
 extension OperatorCall {
     /// The random numbers of a node: those of its seed, or the execution's next ones.
-    func generator() -> Philox {
+    ///
+    /// - Throws: while a model is traced: a program would draw the same ones in each run.
+    func generator() throws -> Philox {
+        guard !execution.isTracing else { throw unsupported("random numbers in a program") }
         if let seed = float("seed") { return Philox(seed: UInt64(seed.bitPattern)) }
         execution.draws += 1
         return Philox(seed: 0x6f6e_6e78, stream: execution.draws)

@@ -2,26 +2,77 @@ internal import Keel
 
 extension OperatorCall {
     /// The sizes that `Reshape` is told: 0 takes the input's size, unless `allowzero`, and -1 what is left over.
-    fileprivate func reshaped(_ x: Tensor, _ wanted: [Int]) throws -> Tensor {
+    fileprivate func reshaped(_ x: Tensor, _ wanted: [SizeExpression]) throws -> Tensor {
         var sizes = wanted
-        let own = try x.sizes()
+        let own = x.shape.dimensions
         if !flag("allowzero") {
-            for (axis, size) in sizes.enumerated() where size == 0 {
+            for (axis, size) in sizes.enumerated() where size == .number(0) {
                 guard axis < own.count else { throw wrong("takes the size of axis \(axis) of \(x.shape)") }
-                sizes[axis] = own[axis]
+                sizes[axis] = SizeExpression(own[axis])
             }
         }
-        guard sizes.allSatisfy({ $0 >= -1 }), sizes.count(where: { $0 == -1 }) <= 1 else { throw wrong("\(wanted) is no shape") }
-        if let open = sizes.firstIndex(of: -1) {
-            var rest = sizes
-            rest.remove(at: open)
-            let count = try Shape(checking: rest).elementCount()
-            guard count > 0 ? x.count % count == 0 : x.count == 0 else { throw wrong("\(x.shape) doesn't fit into \(wanted)") }
-            sizes[open] = count > 0 ? x.count / count : 0
+        let told = wanted.map { $0.number?.description ?? $0.dimension?.description ?? "?" }.joined(separator: ", ")
+        func wrongShape() -> ONNXError { wrong("\(x.shape) doesn't fit into [\(told)]") }
+        let open = sizes.firstIndex(of: .number(-1))
+        var shape = sizes
+        if let open { shape.remove(at: open) }
+        var dimensions = shape.compactMap(\.dimension)
+        guard dimensions.count == shape.count else { throw wrong("[\(told)] is no shape") }
+        guard x.shape.sizes != nil, shape.allSatisfy({ $0.number != nil }) else {
+            let (all, rest) = (Tensor.product(own), Tensor.product(dimensions))
+            if let open {
+                guard let left = all.divided(exactlyBy: rest) else { throw wrongShape() }
+                dimensions.insert(left, at: open)
+            } else if all != rest {
+                throw wrongShape()
+            }
+            return try x.reshaped(reserve(dimensions, .bool))
         }
-        let shape = try Shape(checking: sizes)
-        guard try shape.elementCount() == x.count else { throw wrong("\(x.shape) doesn't fit into \(wanted)") }
-        return try x.reshaped(shape)
+        let count = try Shape(checking: shape.compactMap(\.number)).elementCount()
+        if let open {
+            guard count > 0 ? x.count % count == 0 : x.count == 0 else { throw wrongShape() }
+            dimensions.insert(Dimension(count > 0 ? x.count / count : 0), at: open)
+        } else if count != x.count {
+            throw wrongShape()
+        }
+        return try x.reshaped(Shape(checking: dimensions.compactMap(\.number)))
+    }
+
+    /// As `sliced`, where sizes are symbols: a choice of positions. Positions that lie outside are refused when the program runs, where the operator
+    /// itself would take fewer.
+    fileprivate func sliced(_ x: Tensor, _ axis: Int, _ start: SizeExpression, _ end: SizeExpression, _ step: Int) throws -> Tensor {
+        let n = SizeExpression(x.shape[axis])
+        guard step == 1 else { throw unsupported("steps of \(step) along an axis whose size is a symbol") }
+        func fromFront(_ place: SizeExpression) throws -> SizeExpression {
+            if n.number == nil, let number = place.number, number < -1 { throw unsupported("position \(number) of an axis whose size is a symbol, which may be less") }
+            if let least = place.lowerBound, least >= 0 || place.number == nil { return place }
+            guard let least = (-place).lowerBound, least >= 0 else { throw unsupported("a position that may count from the front or from the end") }
+            return n + place
+        }
+        let first = try fromFront(start)
+        var last = try fromFront(end)
+        if let number = last.number, number >= Int(Int32.max) - 1 { last = n }
+        if last != n, let number = last.number, n.number == nil, first.number.map({ $0 + 1 }) != number {
+            throw unsupported("the first \(number) positions of an axis whose size is a symbol, which may be fewer")
+        }
+        if SizeExpression.isLess(n, than: last) == true { last = n }
+        guard let count = (last - first).dimension else { return try x.sliced(axis, from: 0, to: 0) }
+        if first == .number(0), last == n { return x }
+        return try x.gathered(Tensor.range(of: count) + first.tensor().reshaped([]), axis: axis)
+    }
+
+    /// `Tile`, where it is told expressions of sizes: each axis that is repeated is stretched beside one of size 1.
+    fileprivate func tiledBySizes(_ x: Tensor) throws -> Tensor? {
+        guard inputs.count == 2, case .sizes(let counts)? = inputs[1] else { return nil }
+        guard counts.numbers.count == x.rank else { throw wrong("repeats \(counts.numbers.count) axes of \(x.shape)") }
+        var y = x
+        for (axis, count) in counts.numbers.enumerated() where count != .number(1) {
+            guard let count = count.dimension else { throw wrong("a negative count for \(x.shape)") }
+            let sizes = y.shape.dimensions
+            let stretched = try y.withAxis(axis).expanded(to: reserve(sizes[..<axis] + [count] + sizes[axis...], x.dtype))
+            y = try stretched.reshaped(Shape(of: sizes[..<axis] + [count * sizes[axis]] + sizes[(axis + 1)...]))
+        }
+        return y
     }
 
     /// The first input under another shape: also of strings.
@@ -51,31 +102,31 @@ extension OperatorCall {
 extension Operators {
     static let arranging: [Operator] = [
         Operator("Reshape") { call in
-            let wanted = try call.opset < 5 ? call.required(call.ints("shape"), "shape") : call.ints(1)
+            let wanted = try call.opset < 5 ? call.required(call.ints("shape"), "shape").map(SizeExpression.number) : call.sizes(1)
             return try call.view { try call.reshaped($0, wanted) }
         },
         Operator("Flatten") { call in
             try call.view { x in
-                let axis = call.int("axis", 1), place = axis < 0 ? axis + x.rank : axis, sizes = try x.sizes()
+                let axis = call.int("axis", 1), place = axis < 0 ? axis + x.rank : axis, sizes = x.shape.dimensions
                 guard (0...x.rank).contains(place) else { throw call.wrong("axis \(axis) isn't one of \(x.rank)") }
-                return try x.reshaped([sizes[..<place].reduce(1, *), sizes[place...].reduce(1, *)])
+                return try x.reshaped(Shape(of: [Tensor.product(sizes[..<place]), Tensor.product(sizes[place...])]))
             }
         },
         Operator("Squeeze") { call in
             try call.view { x in
-                let sizes = try x.sizes()
-                let axes = try call.axes(input: 1, rank: x.rank) ?? sizes.indices.filter { sizes[$0] == 1 }
-                for axis in axes where sizes[axis] != 1 { throw call.wrong("axis \(axis) of \(x.shape) isn't 1") }
-                return try x.reshaped(sizes.indices.filter { !axes.contains($0) }.map { sizes[$0] })
+                let sizes = x.shape.dimensions
+                let axes = try call.axes(input: 1, rank: x.rank) ?? sizes.indices.filter { sizes[$0].number == 1 }
+                for axis in axes where sizes[axis].number != 1 { throw call.wrong("axis \(axis) of \(x.shape) isn't 1") }
+                return try x.reshaped(Shape(of: sizes.indices.filter { !axes.contains($0) }.map { sizes[$0] }))
             }
         },
         Operator("Unsqueeze") { call in
             try call.view { x in
                 let named = try call.has(1) ? call.ints(1) : call.required(call.ints("axes"), "axes")
                 let axes = try call.axes(named, rank: x.rank + named.count)
-                var sizes = try x.sizes()
-                for axis in axes.sorted() { sizes.insert(1, at: axis) }
-                return try x.reshaped(Shape(checking: sizes))
+                var sizes = x.shape.dimensions
+                for axis in axes.sorted() { sizes.insert(Dimension(1), at: axis) }
+                return try x.reshaped(call.reserve(sizes, .bool))
             }
         },
         Operator("Transpose") { call in
@@ -88,11 +139,11 @@ extension Operators {
             if case .strings = try call.value(0) { throw call.unsupported("strings") }
             let tensors = try call.tensors()
             let axis = try call.axis(call.opset < 4 ? call.int("axis", 1) : call.required(call.int("axis"), "axis"), rank: tensors[0].rank)
-            var sizes = try tensors[0].sizes()
+            var sizes = tensors[0].shape.dimensions
             guard sizes.count > 0 else { throw call.wrong("scalars have no axis") }
-            sizes[axis] = try tensors.reduce(0) { sum, tensor in
+            sizes[axis] = try tensors.reduce(Dimension(0)) { sum, tensor in
                 guard tensor.rank == sizes.count else { throw call.wrong("\(tensor.shape) beside \(tensors[0].shape)") }
-                return try sum + tensor.size(at: axis)
+                return sum + tensor.shape[axis]
             }
             try call.reserve(sizes, tensors[0].dtype)
             return try call.same(Tensor.concatenated(tensors, axis: axis))
@@ -113,15 +164,21 @@ extension Operators {
         Operator("Slice") { call in
             try call.view { x in
                 let old = call.opset < 10
-                let starts = try old ? call.required(call.ints("starts"), "starts") : call.ints(1)
-                let ends = try old ? call.required(call.ints("ends"), "ends") : call.ints(2)
+                let starts = try old ? call.required(call.ints("starts"), "starts").map(SizeExpression.number) : call.sizes(1)
+                let ends = try old ? call.required(call.ints("ends"), "ends").map(SizeExpression.number) : call.sizes(2)
                 let axes = try call.axes(old ? call.ints("axes") ?? Array(starts.indices) : call.has(3) ? call.ints(3) : Array(starts.indices), rank: x.rank)
                 let steps = try !old && call.has(4) ? call.ints(4) : [Int](repeating: 1, count: starts.count)
                 guard ends.count == starts.count, axes.count == starts.count, steps.count == starts.count else {
                     throw call.wrong("\(starts.count) starts, \(ends.count) ends, \(axes.count) axes and \(steps.count) steps")
                 }
                 var y = x
-                for (i, axis) in axes.enumerated() { y = try call.sliced(y, axis, starts[i], ends[i], steps[i]) }
+                for (i, axis) in axes.enumerated() {
+                    if let start = starts[i].number, let end = ends[i].number, !y.shape[axis].isSymbolic {
+                        y = try call.sliced(y, axis, start, end, steps[i])
+                    } else {
+                        y = try call.sliced(y, axis, starts[i], ends[i], steps[i])
+                    }
+                }
                 return y
             }
         },
@@ -150,36 +207,35 @@ extension Operators {
             }
         },
         Operator("Expand", 8) { call in
-            let x = try call.tensor(0), shape = try Shape(checking: call.stretched([x.sizes(), call.ints(1)]))
-            try call.reserve(shape.sizes ?? [], x.dtype)
-            return try call.same(x.expanded(to: shape))
+            let x = try call.tensor(0)
+            return try call.same(x.expanded(to: call.reserve(call.stretched([x.shape.dimensions, call.dimensions(1)]), x.dtype)))
         },
         Operator("Tile") { call in
             let x = try call.tensor(0)
+            if let made = try call.tiledBySizes(x) { return try call.same(made) }
             var counts = try call.ints(1)
             if call.opset < 6 {
                 let axis = try call.axis(call.int(2), rank: x.rank), tiles = try call.int(1)
                 counts = (0..<x.rank).map { $0 == axis ? tiles : 1 }
             }
             guard counts.count == x.rank, counts.allSatisfy({ $0 >= 0 }) else { throw call.wrong("repeats \(counts) for \(x.shape)") }
-            let sizes = try zip(x.sizes(), counts).map { size, count in
-                let (product, overflow) = size.multipliedReportingOverflow(by: count)
-                guard !overflow else { throw call.wrong("repeats \(counts) for \(x.shape)") }
-                return product
+            let sizes = try zip(x.shape.dimensions, counts).map { size, count in
+                guard !(size.number ?? 1).multipliedReportingOverflow(by: count).overflow else { throw call.wrong("repeats \(counts) for \(x.shape)") }
+                return size * Dimension(count)
             }
             try call.reserve(sizes, x.dtype)
             return try call.same(x.tiled(counts))
         },
         Operator("Shape") { call in
-            guard let sizes = try call.value(0).shape?.sizes else { throw call.wrong("its input isn't a tensor") }
+            guard let sizes = try call.value(0).shape?.dimensions else { throw call.wrong("its input isn't a tensor") }
             let rank = sizes.count
             func bounded(_ place: Int) -> Int { min(max(place < 0 ? place &+ rank : place, 0), rank) }
             let start = bounded(call.int("start", 0)), end = bounded(call.int("end", rank))
-            return try call.ints64(Array(sizes[start..<max(start, end)]))
+            return [try .sizes(sizes[start..<max(start, end)].map(SizeExpression.init), [max(start, end) - start])]
         },
         Operator("Size") { call in
             guard let shape = try call.value(0).shape else { throw call.wrong("its input isn't a tensor") }
-            return try call.ints64([shape.elementCount()], [])
+            return try shape.sizes != nil ? call.ints64([shape.elementCount()], []) : [.sizes([SizeExpression(Tensor.product(shape.dimensions))], [])]
         },
         Operator("DepthToSpace") { call in
             let x = try call.tensor(0), block = try call.required(call.int("blocksize"), "blocksize")
@@ -214,8 +270,8 @@ extension Operators {
         Operator("Trilu", 14) { call in
             let x = try call.tensor(0), kind = try call.kind(0), k = try call.has(1) ? call.int(1) : 0
             guard x.rank >= 2 else { throw call.wrong("takes matrices, was given \(x.shape)") }
-            let (m, n) = (try x.size(at: x.rank - 2), try x.size(at: x.rank - 1)), offset = max(-m - n, min(k, m + n))
-            let distance = try Tensor.range(n).withAxis(0) - Tensor.range(m).withAxis(1)
+            let (m, n) = (x.shape[-2], x.shape[-1]), most = 1 << 40, offset = max(-most, min(k, most))
+            let distance = try Tensor.range(of: n).withAxis(0) - Tensor.range(of: m).withAxis(1)
             let stays = try call.flag("upper", true) ? distance.isAtLeast(Tensor(Int64(offset))) : distance.isAtMost(Tensor(Int64(offset)))
             return [.tensor(try stays.select(x, Tensor.zeros([], x.dtype)), kind)]
         },

@@ -6,20 +6,20 @@ extension Operators {
             var q = try call.tensor(0), k = try call.tensor(1), v = try call.tensor(2)
             let kind = try call.kind(0), isFlat = q.rank == 3
             func heads(_ x: Tensor, _ name: String) throws -> Tensor {
-                let count = try call.required(call.int(name), name), s = try x.sizes()
-                guard x.rank == 3, count >= 1, s[2] % count == 0 else { throw call.wrong("\(x.shape) in \(count) heads") }
-                return try x.reshaped([s[0], s[1], count, s[2] / count]).permuted([0, 2, 1, 3])
+                let count = try call.required(call.int(name), name), s = x.shape
+                guard x.rank == 3, count >= 1, try x.size(at: 2) % count == 0 else { throw call.wrong("\(x.shape) in \(count) heads") }
+                return try x.reshaped(Shape(s[0], s[1], Dimension(count), Dimension(x.size(at: 2) / count))).permuted([0, 2, 1, 3])
             }
             if isFlat { (q, k, v) = (try heads(q, "q_num_heads"), try heads(k, "kv_num_heads"), try heads(v, "kv_num_heads")) }
             guard q.rank == 4, k.rank == 4, v.rank == 4 else { throw call.wrong("takes three or four axes, was given \(q.shape), \(k.shape) and \(v.shape)") }
             if let past = try call.optional(4) { k = try Tensor.concatenated([past, k], axis: 2) }
             if let past = try call.optional(5) { v = try Tensor.concatenated([past, v], axis: 2) }
-            let present = (k, v), pastLength = try call.optional(4)?.size(at: 2) ?? 0
+            let present = (k, v), pastLength = try call.optional(4)?.shape[2] ?? Dimension(0)
             let (qHeads, kvHeads) = (try q.size(at: 1), try k.size(at: 1))
             guard kvHeads >= 1, qHeads % kvHeads == 0 else { throw call.wrong("\(qHeads) heads look at \(kvHeads)") }
             if qHeads != kvHeads { (k, v) = (try k.repeated(qHeads / kvHeads, axis: 1), try v.repeated(qHeads / kvHeads, axis: 1)) }
-            let (length, total) = (try q.size(at: 2), try k.size(at: 2)), width = try q.size(at: 3)
-            try call.reserve([q.size(at: 0), qHeads, length, total], q.dtype)
+            let (length, total) = (q.shape[2], k.shape[2]), width = try q.size(at: 3)
+            try call.reserve([q.shape[0], Dimension(qHeads), length, total], q.dtype)
 
             // The square root on both sides keeps products of narrow floats small.
             let scale = (call.float("scale") ?? 1 / Double(width).squareRoot()).squareRoot()
@@ -38,8 +38,8 @@ extension Operators {
             let shown = mode == 1 ? scores : mode == 2 ? biased : mode == 3 ? shares : products
             var y = try kind.settled(shares.matmul(v))
             if isFlat {
-                let s = try y.sizes()
-                y = try y.permuted([0, 2, 1, 3]).reshaped([s[0], s[2], s[1] * s[3]])
+                let s = y.shape
+                y = try y.permuted([0, 2, 1, 3]).reshaped(Shape(s[0], s[2], s[1] * s[3]))
             }
             return [.tensor(y, kind), .tensor(present.0, kind), .tensor(present.1, try call.kind(2)), .tensor(shown, kind)]
         },
@@ -47,9 +47,9 @@ extension Operators {
             let given = try call.tensor(0), kind = try call.kind(0), isFlat = given.rank == 3
             var x = given
             if isFlat {
-                let s = try x.sizes(), heads = call.int("num_heads", 0)
-                guard heads >= 1, s[2] % heads == 0 else { throw call.wrong("\(x.shape) in \(heads) heads") }
-                x = try x.reshaped([s[0], s[1], heads, s[2] / heads])
+                let s = x.shape, heads = call.int("num_heads", 0), width = try x.size(at: 2)
+                guard heads >= 1, width % heads == 0 else { throw call.wrong("\(x.shape) in \(heads) heads") }
+                x = try x.reshaped(Shape(s[0], s[1], Dimension(heads), Dimension(width / heads)))
             } else {
                 guard x.rank == 4 else { throw call.wrong("takes three or four axes, was given \(x.shape)") }
                 x = try x.permuted([0, 2, 1, 3])
@@ -67,7 +67,7 @@ extension Operators {
             let a = try isInterleaved ? part.sliced(3, from: 0, step: 2) : part.sliced(3, to: turned / 2)
             let b = try isInterleaved ? part.sliced(3, from: 1, step: 2) : part.sliced(3, from: turned / 2)
             let real = try cosine * a - sine * b, imaginary = try sine * a + cosine * b
-            let both = try isInterleaved ? Tensor.stacked([real, imaginary], axis: 4).reshaped(part.sizes()) : Tensor.concatenated([real, imaginary], axis: 3)
+            let both = try isInterleaved ? Tensor.stacked([real, imaginary], axis: 4).reshaped(part.shape) : Tensor.concatenated([real, imaginary], axis: 3)
             let y = turned == width ? both : try Tensor.concatenated([both, x.sliced(3, from: turned)], axis: 3)
             return try call.result(isFlat ? y.reshaped(given.shape) : y.permuted([0, 2, 1, 3]), kind)
         },
@@ -131,7 +131,7 @@ extension OperatorCall {
     ///
     /// A query's place among the keys is its own one behind those that were there before: the past ones, or those of `nonpad_kv_seqlen` that
     /// aren't of this call.
-    fileprivate func attentionBias(length: Int, total: Int, past: Int, _ dtype: DType) throws -> Tensor? {
+    fileprivate func attentionBias(length: Dimension, total: Dimension, past: Dimension, _ dtype: DType) throws -> Tensor? {
         let hidden = try Tensor.full(-.infinity, [], dtype), zero = try Tensor.zeros([], dtype)
         var bias: Tensor?
         func add(_ allowed: Tensor) throws {
@@ -141,20 +141,21 @@ extension OperatorCall {
         if var mask = try optional(3) {
             if mask.dtype == .bool { mask = try mask.select(zero, hidden) }
             // A mask that is shorter than the keys hides the rest.
-            let own = try mask.size(at: mask.rank - 1)
-            if own < total { mask = try mask.padded((0..<mask.rank).map { (0, $0 == mask.rank - 1 ? total - own : 0) }, .constant(-.infinity)) }
+            if let own = mask.shape[-1].number, let total = total.number, own < total {
+                mask = try mask.padded((0..<mask.rank).map { (0, $0 == mask.rank - 1 ? total - own : 0) }, .constant(-.infinity))
+            }
             bias = mask
         }
         let lengths = try optional(6)?.cast(to: .int64)
-        var offset = try Tensor(Int64(past))
-        if let lengths, !has(4) { offset = try (lengths - Tensor(Int64(length))).reshaped([lengths.count, 1, 1, 1]) }
+        var offset = try SizeExpression(past).tensor().reshaped([])
+        if let lengths, !has(4) { offset = try (lengths - SizeExpression(length).tensor()).reshaped([lengths.count, 1, 1, 1]) }
         // How far behind the query each key lies.
-        let distance = try Tensor.range(total).withAxis(0) - Tensor.range(length).withAxis(1) - offset
+        let places = try Tensor.range(of: total), distance = try places.withAxis(0) - Tensor.range(of: length).withAxis(1) - offset
         if flag("is_causal") { try add(distance.isAtMost(Tensor(Int64(0)))) }
         let left = int("left_window_size", -1), right = int("right_window_size", -1)
         if left >= 0 { try add(distance.isAtLeast(Tensor(Int64(-left)))) }
         if right >= 0 { try add(distance.isAtMost(Tensor(Int64(right)))) }
-        if let lengths { try add(Tensor.range(total).isLess(than: lengths.reshaped([lengths.count, 1, 1, 1]))) }
+        if let lengths { try add(places.isLess(than: lengths.reshaped([lengths.count, 1, 1, 1]))) }
         return bias
     }
 }

@@ -2,6 +2,18 @@ import Foundation
 internal import Keel
 
 extension OperatorCall {
+    /// `Range` whose ends are expressions of sizes, in whole steps; nil where they are numbers.
+    fileprivate func rangeOfSizes() throws -> ONNXValue? {
+        guard inputs.contains(where: { if case .sizes? = $0 { true } else { false } }) else { return nil }
+        let start = try size(0), limit = try size(1), kind = try kind(0)
+        guard case .number(let step) = try size(2), step != 0, let count = (limit - start).divided(by: .number(step))?.dimension else {
+            throw unsupported("a range of a count that isn't an expression of the sizes")
+        }
+        guard step.magnitude == 1 || (limit - start) == SizeExpression(count) * .number(step) else { throw unsupported("a range of a count that is rounded") }
+        let places = try Tensor.range(of: count)
+        return .tensor(try (places * Tensor(Int64(step)) + start.tensor().reshaped([])).cast(to: kind.carrier), kind)
+    }
+
     /// The kind that an attribute names, or that of the input.
     func kind(named name: String, or standard: @autoclosure () throws -> ElementKind) throws -> ElementKind {
         guard let number = int(name), number != 0 else { return try standard() }
@@ -10,12 +22,12 @@ extension OperatorCall {
     }
 
     fileprivate func normal(_ shape: Shape) throws -> Tensor {
-        var generator = generator()
+        var generator = try generator()
         return try Tensor.normal(shape, mean: Float(float("mean", 0)), deviation: Float(float("scale", 1)), using: &generator)
     }
 
     fileprivate func uniform(_ shape: Shape) throws -> Tensor {
-        var generator = generator()
+        var generator = try generator()
         let low = Float(float("low", 0)), high = Float(float("high", 1))
         guard low <= high else { throw wrong("low is \(low), high \(high)") }
         return try Tensor.uniform(shape, in: low...high, using: &generator)
@@ -57,9 +69,11 @@ extension Operators {
         Operator("ConstantOfShape", 9) { call in
             let value = try call.constant("value") ?? ONNXValue(Tensor(Float(0)))
             guard case .tensor(let number, let kind) = value, number.count == 1 else { throw call.wrong("its value isn't one number") }
-            return [.tensor(try number.reshaped([]).expanded(to: call.reserve(call.ints(0), number.dtype)).contiguous(), kind)]
+            let stretched = try number.reshaped([]).expanded(to: call.reserve(call.dimensions(0), number.dtype))
+            return [.tensor(stretched.shape.sizes != nil ? try stretched.contiguous() : stretched, kind)]
         },
         Operator("Range", 11) { call in
+            if let made = try call.rangeOfSizes() { return [made] }
             let kind = try call.kind(0), start = try call.double(0), limit = try call.double(1), delta = try call.double(2)
             guard delta != 0, start.isFinite, limit.isFinite, delta.isFinite else { throw call.wrong("from \(start) to \(limit) by \(delta)") }
             let count = max(0, ((limit - start) / delta).rounded(.up))
@@ -98,7 +112,7 @@ extension Operators {
         },
         Operator("Bernoulli", 15) { call in
             let x = try call.tensor(0), kind = try call.kind(named: "dtype", or: call.kind(0))
-            var generator = call.generator()
+            var generator = try call.generator()
             let draws = try Tensor.uniform(x.shape, using: &generator)
             return [.tensor(try kind.settled(draws.isLess(than: x.cast(to: .float32)).cast(to: .float32)), kind)]
         },
@@ -107,7 +121,7 @@ extension Operators {
             guard logits.rank == 2, draws >= 1 else { throw call.wrong("\(draws) draws from \(logits.shape)") }
             let kind = try call.kind(named: "dtype", or: .int32)
             try call.reserve([logits.size(at: 0), draws], .int64)
-            var generator = call.generator()
+            var generator = try call.generator()
             return [.tensor(try kind.settled(logits.categorical(draws, using: &generator)), kind)]
         },
         Operator("HannWindow", 17) { try $0.window([0.5, 0.5]) },

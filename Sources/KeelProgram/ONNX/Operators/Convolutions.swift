@@ -3,24 +3,24 @@ internal import Keel
 extension OperatorCall {
     /// A convolution over any number of axes: by Keel's primitive over one and two, else as a matrix product over the windows.
     func convolved(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil, _ windows: Windows, groups: Int) throws -> Tensor {
-        let sizes = try x.sizes(), shape = try weight.sizes()
-        guard groups >= 1, shape[0] % groups == 0, sizes[1] % groups == 0, sizes[1] / groups == shape[1] else {
+        let n = x.shape[0], channels = try x.size(at: 1), shape = try weight.sizes()
+        guard groups >= 1, shape[0] % groups == 0, channels % groups == 0, channels / groups == shape[1] else {
             throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)")
         }
-        try reserve([sizes[0], shape[0]] + windows.output, x.dtype)
-        try reserve(work: [sizes[0]] + windows.output + shape)
+        try reserve([n, Dimension(shape[0])] + windows.output.map { Dimension($0) }, x.dtype)
+        try reserve(work: (n.number.map { [$0] } ?? []) + windows.output + shape)
         if let (_, sliding) = windows.sliding {
             let isLine = windows.kernel.count == 1
             let y = try (isLine ? x.withAxis(2) : x).conv2D(isLine ? weight.withAxis(2) : weight, bias: bias, sliding: sliding, groups: groups)
             return isLine ? try y.withoutAxis(2) : y
         }
         let axes = windows.kernel.count
-        let (n, k) = (sizes[0], shape[0]), places = windows.output.reduce(1, *), window = shape[1...].reduce(1, *)
+        let k = shape[0], places = windows.output.reduce(1, *), window = shape[1...].reduce(1, *)
         // [n, c, o..., k...] as [n, groups, c / groups * k..., places]
         let unfolded = try windows.unfolded(x, filledWith: 0, self)
         let order = [0, 1] + (0..<axes).map { 2 + axes + $0 } + (0..<axes).map { 2 + $0 }
-        let columns = try unfolded.permuted(order).reshaped([n, groups, window, places])
-        var y = try weight.reshaped([groups, k / groups, window]).matmul(columns).reshaped([n, k] + windows.output)
+        let columns = try unfolded.permuted(order).reshaped(Shape(of: [n, Dimension(groups), Dimension(window), Dimension(places)]))
+        var y = try weight.reshaped([groups, k / groups, window]).matmul(columns).reshaped(Shape(of: [n, Dimension(k)] + windows.output.map { Dimension($0) }))
         if let bias { y = try y + bias.reshaped([k] + [Int](repeating: 1, count: axes)) }
         return y
     }
@@ -30,7 +30,7 @@ extension OperatorCall {
         guard x.rank >= 3, weight.rank == x.rank else { throw wrong("takes [n, c, ...] and weights alike, was given \(x.shape) and \(weight.shape)") }
         let kernel = Array(try weight.sizes()[2...])
         if let given = ints("kernel_shape"), given != kernel { throw wrong("kernel_shape is \(given), the weights are \(weight.shape)") }
-        return (Array(try x.sizes()[2...]), kernel)
+        return (try (2..<x.rank).map { try x.size(at: $0) }, kernel)
     }
 }
 
@@ -158,14 +158,14 @@ extension OperatorCall {
             after[axis] = total - before[axis]
         }
         let output = (0..<axes).map { whole[$0] - before[$0] - after[$0] }
-        let shape = try weight.sizes(), c = try x.size(at: 1), n = try x.size(at: 0)
+        let shape = try weight.sizes(), c = try x.size(at: 1), n = x.shape[0]
         guard groups >= 1, groups <= max(c, 1), c == shape[0], c % groups == 0 else {
             throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)")
         }
         let k = shape[1] * groups
         guard output.allSatisfy({ $0 >= 0 }) else { throw wrong("its padding leaves nothing") }
-        try reserve([n, k] + output, x.dtype)
-        try reserve(work: [n] + sizes + shape)
+        try reserve([n, Dimension(k)] + output.map { Dimension($0) }, x.dtype)
+        try reserve(work: (n.number.map { [$0] } ?? []) + sizes + shape)
 
         if axes == 2, wanted == nil, (before + after).allSatisfy({ $0 >= 0 }), zip(more, stride).allSatisfy({ $0 < $1 }), sizes.allSatisfy({ $0 > 0 }) {
             let sliding = Sliding(stride: (stride[0], stride[1]), padding: (before[0], before[1], after[0], after[1]), dilation: (dilation[0], dilation[1]))
@@ -174,12 +174,13 @@ extension OperatorCall {
         // Zeros between the numbers.
         var spread = x
         for axis in 0..<axes where stride[axis] > 1 && sizes[axis] > 0 {
-            var full = try spread.sizes()
-            try reserve(full[..<(2 + axis)] + [full[2 + axis] * stride[axis]] + full[(3 + axis)...], x.dtype)
+            var full = spread.shape.dimensions
+            let size = try spread.size(at: 2 + axis) * stride[axis]
+            try reserve(full[..<(2 + axis)] + [Dimension(size)] + full[(3 + axis)...], x.dtype)
             guard spread.rank < Shape.maximumRank else { throw unsupported("transposed convolutions over \(axes) axes") }
             spread = try spread.withAxis(3 + axis).padded(3 + axis, before: 0, after: stride[axis] - 1)
-            full[2 + axis] *= stride[axis]
-            spread = try spread.reshaped(full).sliced(2 + axis, to: full[2 + axis] - stride[axis] + 1)
+            full[2 + axis] = Dimension(size)
+            spread = try spread.reshaped(Shape(of: full)).sliced(2 + axis, to: size - stride[axis] + 1)
         }
         // [c, k / groups, ...] turned round and as [k, c / groups, ...]
         let turned = try weight.flipped(Array(2..<(2 + axes))).reshaped([groups, c / groups, shape[1]] + kernel)

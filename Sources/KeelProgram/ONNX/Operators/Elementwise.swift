@@ -31,7 +31,7 @@ extension OperatorCall {
         if opset < 7, domain == "", flag("broadcast"), let axis = int("axis") {
             let place = try self.axis(axis, rank: a.rank)
             guard place + b.rank <= a.rank else { throw wrong("\(b.shape) doesn't fit into \(a.shape) from axis \(axis) on") }
-            b = try b.reshaped(b.sizes() + [Int](repeating: 1, count: a.rank - place - b.rank))
+            b = try b.reshaped(Shape(of: b.shape.dimensions + [Dimension](repeating: Dimension(1), count: a.rank - place - b.rank)))
         }
         _ = try broadcast([a, b])
         return (a, b)
@@ -156,7 +156,7 @@ extension Operators {
         Operator("IsNaN", 9) { call in call.bools(try call.tensor(0).isNaN()) },
         Operator("IsInf", 10) { call in
             let x = try call.tensor(0)
-            let never = try Tensor.full(0, x.shape, .bool)
+            let never = try Tensor.filled(0, x.shape, .bool)
             let above = call.flag("detect_positive", true) ? try x.equals(Tensor.full(.infinity, [], x.dtype)) : never
             let below = call.flag("detect_negative", true) ? try x.equals(Tensor.full(-.infinity, [], x.dtype)) : never
             return call.bools(try above.or(below))

@@ -4,9 +4,13 @@ extension OperatorCall {
     /// Indices into an axis of `n`, those that count from the end turned round.
     ///
     /// - Throws: where one lies outside.
-    fileprivate func places(_ indices: Tensor, below n: Int) throws -> Tensor {
+    fileprivate func places(_ indices: Tensor, below size: Dimension) throws -> Tensor {
         guard !indices.dtype.isFloat else { throw wrong("indices are \(indices.dtype)") }
         let wide = try indices.cast(to: .int64)
+        // Those of a traced model are looked at when the program runs: what takes numbers refuses what lies outside, and counts from the end itself.
+        guard let n = size.number, !wide.isTraced else {
+            return try wide.isLess(than: Tensor(Int64(0))).select(wide + SizeExpression(size).tensor().reshaped([]), wide)
+        }
         if wide.count > 0 {
             let least = try wide.min().item(Int64.self), most = try wide.max().item(Int64.self)
             guard least >= -Int64(n), most < Int64(n) else { throw wrong("index \(least < -Int64(n) ? least : most) isn't in \(-n)..<\(n)") }
@@ -21,7 +25,7 @@ extension OperatorCall {
         var flat: Tensor?
         var step = 1
         for axis in stride(from: k - 1, through: 0, by: -1) {
-            let own = try places(indices.sliced(-1, from: axis, to: axis + 1).withoutAxis(-1), below: sizes[batches + axis]) * Tensor(Int64(step))
+            let own = try places(indices.sliced(-1, from: axis, to: axis + 1).withoutAxis(-1), below: Dimension(sizes[batches + axis])) * Tensor(Int64(step))
             flat = try flat.map { try $0 + own } ?? own
             step *= sizes[batches + axis]
         }
@@ -50,7 +54,7 @@ extension OperatorCall {
         for place in own.indices.reversed() {
             var shape = [Int](repeating: 1, count: own.count)
             shape[place] = own[place]
-            let along = try place == axis ? places(indices, below: sizes[axis]) : Tensor.range(own[place]).reshaped(shape)
+            let along = try place == axis ? places(indices, below: Dimension(sizes[axis])) : Tensor.range(own[place]).reshaped(shape)
             flat = try flat + along * Tensor(Int64(step))
             step *= sizes[place]
         }
@@ -67,13 +71,13 @@ extension Operators {
         Operator("Gather") { call in
             guard case .tensor(let x, let kind) = try call.value(0) else {
                 guard case .strings(let texts, let shape) = try call.value(0), shape.rank == 1 else { throw call.unsupported("strings of more than one axis") }
-                let places = try call.places(call.tensor(1), below: texts.count)
+                let places = try call.places(call.tensor(1), below: Dimension(texts.count))
                 return [.strings(try places.elements(Int.self).map { texts[$0] }, places.shape)]
             }
-            let axis = try call.axis(call.int("axis", 0), rank: x.rank), sizes = try x.sizes()
+            let axis = try call.axis(call.int("axis", 0), rank: x.rank), sizes = x.shape.dimensions
             guard sizes.count > 0 else { throw call.wrong("a scalar has no axis") }
             let indices = try call.places(call.tensor(1), below: sizes[axis])
-            try call.reserve(sizes[..<axis] + indices.sizes() + sizes[(axis + 1)...], x.dtype)
+            try call.reserve(sizes[..<axis] + indices.shape.dimensions + sizes[(axis + 1)...], x.dtype)
             return [.tensor(try x.gathered(indices, axis: axis), kind)]
         },
         Operator("GatherElements", 11) { call in
@@ -84,7 +88,7 @@ extension Operators {
                 throw call.wrong("indices \(indices.shape) into \(x.shape)")
             }
             for place in own.indices where place != axis && own[place] < sizes[place] { x = try x.sliced(place, to: own[place]) }
-            return try call.same(x.takenAlong(axis, at: call.places(indices, below: sizes[axis])))
+            return try call.same(x.takenAlong(axis, at: call.places(indices, below: Dimension(sizes[axis]))))
         },
         Operator("GatherND", 11) { call in
             let x = try call.tensor(0), indices = try call.tensor(1), batches = call.int("batch_dims", 0)
@@ -132,8 +136,8 @@ extension Operators {
             guard values.count == 2, given >= 1, given <= Double(ONNXLimits.axis) else { throw call.wrong("depth \(given) and values \(values.shape)") }
             let depth = Int(given)
             let axis = try call.axis(call.int("axis", -1), rank: indices.rank + 1)
-            var sizes = try indices.sizes()
-            sizes.insert(depth, at: axis)
+            var sizes = indices.shape.dimensions
+            sizes.insert(Dimension(depth), at: axis)
             try call.reserve(sizes, .int64)
             let wide = try indices.cast(to: .int64).withAxis(axis)
             let places = try wide.isLess(than: Tensor(Int64(0))).select(wide + Tensor(Int64(depth)), wide)

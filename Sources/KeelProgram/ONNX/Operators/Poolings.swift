@@ -4,16 +4,16 @@ extension OperatorCall {
     /// The windows of a pooling.
     fileprivate func pooling(_ x: Tensor) throws -> (windows: Windows, sizes: [Int]) {
         guard x.rank >= 3 else { throw wrong("takes [n, c, ...], was given \(x.shape)") }
-        let sizes = Array(try x.sizes()[2...])
+        let sizes = try (2..<x.rank).map { try x.size(at: $0) }
         let windows = try Windows(self, sizes: sizes, kernel: try required(ints("kernel_shape"), "kernel_shape"))
-        try reserve(work: x.sizes()[..<2] + windows.output + windows.kernel)
+        try reserve(work: x.shape.dimensions[..<2].compactMap(\.number) + windows.output + windows.kernel)
         return (windows, sizes)
     }
 
     /// `[n, c, o..., k...]` with the window as one last axis.
     fileprivate func windowed(_ x: Tensor, _ windows: Windows, filledWith value: Double) throws -> Tensor {
-        let unfolded = try windows.unfolded(x, filledWith: value, self), sizes = try x.sizes()
-        return try unfolded.reshaped(Array(sizes[..<2]) + windows.output + [windows.kernel.reduce(1, *)])
+        let unfolded = try windows.unfolded(x, filledWith: value, self)
+        return try unfolded.reshaped(Shape(of: [x.shape[0], x.shape[1]] + windows.output.map { Dimension($0) } + [Dimension(windows.kernel.reduce(1, *))]))
     }
 
     fileprivate func onPicture(_ x: Tensor, _ body: (Tensor) throws -> Tensor) throws -> Tensor {

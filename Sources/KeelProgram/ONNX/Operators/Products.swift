@@ -7,8 +7,8 @@ extension OperatorCall {
         var (x, y) = (a, b)
         if a.rank == 1 { x = try x.withAxis(0) }
         if b.rank == 1 { y = try y.withAxis(1) }
-        guard try x.size(at: x.rank - 1) == y.size(at: y.rank - 2) else { throw wrong("the inner sizes of \(a.shape) and \(b.shape) differ") }
-        let (p, q) = (try x.sizes(), try y.sizes())
+        guard x.shape[-1] == y.shape[-2] else { throw wrong("the inner sizes of \(a.shape) and \(b.shape) differ") }
+        let (p, q) = (x.shape.dimensions, y.shape.dimensions)
         let sizes = try stretched([Array(p.dropLast(2)), Array(q.dropLast(2))]) + [p[p.count - 2], q[q.count - 1]]
         try reserve(sizes, x.dtype)
         try reserve(work: sizes + [p[p.count - 1]])
@@ -33,6 +33,14 @@ extension Operators {
             let kind = try call.kind(0)
             guard a.rank == 2, b.rank == 2 else { throw call.wrong("takes matrices, was given \(a.shape) and \(b.shape)") }
             if call.flag("transA") { a = try a.transposed() }
+            if call.flag("transB"), kind.isFloat, a.shape[1] == b.shape[1], call.float("alpha", 1) == 1, call.float("beta", 1) == 1,
+                let c = try call.optional(2), c.shape == Shape(of: [b.shape[0]])
+            {
+                // A fully connected layer.
+                try call.reserve([a.shape[0], b.shape[0]], a.dtype)
+                try call.reserve(work: [a.shape[0], b.shape[0], a.shape[1]])
+                return try call.result(a.affine(b, bias: c), kind)
+            }
             if call.flag("transB") { b = try b.transposed() }
             let alpha = call.float("alpha", 1), beta = call.float("beta", 1)
             func scaled(_ x: Tensor, _ factor: Double) throws -> Tensor {

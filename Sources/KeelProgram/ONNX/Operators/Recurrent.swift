@@ -38,7 +38,7 @@ private func recurrent(
         if isBatchFirst { x = try x.permuted([1, 0, 2]) }
         let w = try call.tensor(1), r = try call.tensor(2)
         guard w.rank == 3, r.rank == 3 else { throw call.wrong("weights \(w.shape) and \(r.shape)") }
-        let (time, batch, hidden) = (try x.size(at: 0), try x.size(at: 1), try r.size(at: 2))
+        let (time, batch, hidden) = (try x.size(at: 0), x.shape[1], try r.size(at: 2))
         let direction = call.string("direction", "forward"), directions = direction == "bidirectional" ? 2 : 1
         guard try w.sizes() == [directions, gates * hidden, x.size(at: 2)], try r.sizes() == [directions, gates * hidden, hidden] else {
             throw call.wrong("weights \(w.shape) and \(r.shape) for \(x.shape) and \(directions) directions")
@@ -51,17 +51,18 @@ private func recurrent(
         var lengths: Tensor?
         if call.has(4) {
             let numbers = try call.ints(4)
-            guard numbers.count == batch, numbers.allSatisfy({ (0...time).contains($0) }) else { throw call.wrong("lengths \(numbers) of \(time) steps") }
-            lengths = try Tensor(numbers, [batch, 1])
+            guard numbers.count == batch.number, numbers.allSatisfy({ (0...time).contains($0) }) else { throw call.wrong("lengths \(numbers) of \(time) steps") }
+            lengths = try Tensor(numbers, [numbers.count, 1])
         }
         func initial(_ i: Int) throws -> Tensor {
-            guard let given = try call.optional(i) else { return try Tensor.zeros([directions, batch, hidden], x.dtype) }
+            let shape = Shape(Dimension(directions), batch, Dimension(hidden))
+            guard let given = try call.optional(i) else { return try Tensor.filled(0, shape, x.dtype) }
             let state = try isBatchFirst ? given.permuted([1, 0, 2]) : given
-            guard try state.sizes() == [directions, batch, hidden] else { throw call.wrong("a state \(given.shape)") }
+            guard state.shape == shape else { throw call.wrong("a state \(given.shape)") }
             return state
         }
         let states = try initial(5), cells = try gates == 4 ? initial(6) : states
-        try call.reserve([time, directions, batch, hidden], x.dtype)
+        try call.reserve([Dimension(time), Dimension(directions), batch, Dimension(hidden)], x.dtype)
 
         var outputs: [Tensor] = [], lastStates: [Tensor] = [], lastCells: [Tensor] = []
         for d in 0..<directions {
@@ -96,7 +97,7 @@ private func recurrent(
                 (state, cell) = (nextState, nextCell)
             }
             let made = steps.compactMap { $0 }
-            outputs.append(made.isEmpty ? try Tensor.zeros([0, batch, hidden], x.dtype) : try Tensor.stacked(made))
+            outputs.append(made.isEmpty ? try Tensor.filled(0, Shape(Dimension(0), batch, Dimension(hidden)), x.dtype) : try Tensor.stacked(made))
             lastStates.append(state)
             lastCells.append(cell)
         }

@@ -16,22 +16,22 @@ private func reduction(
         if kind == .bool { x = try x.cast(to: .int32) }
         x = try call.inOrder(x, name == "ReduceMax" || name == "ReduceMin" ? kind : .float32)
         var y: Tensor
-        if let ofNothing, try places.contains(where: { try x.size(at: $0) == 0 }) {
-            var sizes = try x.sizes()
-            for axis in places { sizes[axis] = 1 }
+        if let ofNothing, places.contains(where: { x.shape[$0].number == 0 }) {
+            var sizes = x.shape.dimensions
+            for axis in places { sizes[axis] = Dimension(1) }
             let shape = try call.reserve(sizes, x.dtype)
             if kind.isFloat {
-                y = try Tensor.full(ofNothing, shape, x.dtype)
+                y = try Tensor.filled(ofNothing, shape, x.dtype)
             } else {
                 // uint64 is in the order of int64 here.
                 let limits = kind == .bool ? 0...1 : kind == .uint64 ? ElementKind.int64.limits : kind.limits
-                y = try Tensor(ofNothing > 0 ? limits.upperBound : limits.lowerBound).cast(to: x.dtype).expanded(to: shape).contiguous()
+                y = try Tensor(ofNothing > 0 ? limits.upperBound : limits.lowerBound).cast(to: x.dtype).expanded(to: shape)
             }
         } else {
             y = try function(x, places)
         }
         y = try call.inOrder(y, name == "ReduceMax" || name == "ReduceMin" ? kind : .float32)
-        if !keepsAxes { y = try y.reshaped((0..<y.rank).filter { !places.contains($0) }.map { try y.size(at: $0) }) }
+        if !keepsAxes { y = try y.reshaped(Shape(of: (0..<y.rank).filter { !places.contains($0) }.map { y.shape[$0] })) }
         return try call.result(y, kind)
     }
 }
@@ -46,10 +46,10 @@ private func reduction(
 private func extreme(_ name: String, largest: Bool) -> Operator {
     Operator(name) { call in
         let x = try call.inOrder(call.tensor(0), call.kind(0)), axis = try call.axis(call.int("axis", 0), rank: x.rank)
-        let last = call.flag("select_last_index"), size = try x.size(at: axis)
+        let last = call.flag("select_last_index")
         let y = try last ? x.flipped([axis]) : x
         var places = try largest ? y.argMax(axis) : y.argMin(axis)
-        if last { places = try Tensor(Int64(size - 1)) - places }
+        if last { places = try (SizeExpression(x.shape[axis]) - .number(1)).tensor().reshaped([]) - places }
         return call.ints64(call.flag("keepdims", true) ? try places.withAxis(axis) : places)
     }
 }

@@ -183,7 +183,7 @@ extension Operators {
             }
             let axes = try call.ints("axes").map { try call.axes($0, rank: x.rank) } ?? Array(0..<x.rank)
             let scales = try call.has(2) && call.tensor(2).count > 0 ? call.tensor(2).cast(to: .float64).elements(Double.self) : nil
-            let sizes = try scales == nil ? call.ints(3) : nil
+            let sizes = try scales == nil ? call.resizedSizes(x, axes) : nil
             return [
                 .tensor(
                     try call.resized(
@@ -195,14 +195,32 @@ extension Operators {
 }
 
 extension OperatorCall {
+    /// The sizes that `Resize` is told; along an axis whose size is a symbol, and is to stay, 1.
+    fileprivate func resizedSizes(_ x: Tensor, _ axes: [Int]) throws -> [Int] {
+        let wanted = try sizes(3)
+        guard wanted.count == axes.count else { throw wrong("\(wanted.count) sizes for \(axes.count) axes") }
+        return try zip(wanted, axes).map { size, axis in
+            if let number = size.number { return number }
+            guard size.dimension == x.shape[axis], string("keep_aspect_ratio_policy", "stretch") == "stretch" else {
+                throw unsupported("axis \(axis) of \(x.shape) in another size, in a program")
+            }
+            return 1
+        }
+    }
+
     /// A tensor in another size along some axes, one after the other: each axis by the rule of its places, as a choice of numbers or as a
     /// product with a matrix of weights.
     fileprivate func resized(
         _ x: Tensor, scales: [Double]?, sizes: [Int]?, axes: [Int], coordinates: String, rounding: String
     ) throws -> Tensor {
-        let mode = string("mode", "nearest"), own = try x.sizes(), kind = try kind(0)
+        let mode = string("mode", "nearest"), kind = try kind(0)
+        // A symbol is as good as 1 where it stays.
+        let own = x.shape.dimensions.map { $0.number ?? 1 }
         guard ["nearest", "linear", "bilinear", "cubic"].contains(mode) else { throw wrong("mode is '\(mode)'") }
         guard (scales?.count ?? sizes?.count) == axes.count else { throw wrong("\(scales?.count ?? sizes?.count ?? 0) sizes for \(axes.count) axes") }
+        for (axis, scale) in zip(axes, scales ?? []) where x.shape[axis].isSymbolic && scale != 1 {
+            throw unsupported("axis \(axis) of \(x.shape) in another size, in a program")
+        }
         guard sizes?.allSatisfy({ (0...ONNXLimits.axis).contains($0) }) ?? true, scales?.allSatisfy({ $0 > 0 && $0 < 0x1p31 }) ?? true else {
             throw wrong("resizes \(x.shape) by \(scales?.description ?? "") to \(sizes?.description ?? "")")
         }
@@ -257,7 +275,7 @@ extension OperatorCall {
     ) throws -> Tensor? {
         let known: [String: Interpolation.Coordinates] = ["half_pixel": .halfPixel, "align_corners": .alignCorners, "asymmetric": .asymmetric]
         guard mode.hasSuffix("linear"), x.rank == 4, x.dtype.isFloat, !flag("antialias"), !flag("exclude_outside"), let rule = known[coordinates] else { return nil }
-        let own = try x.sizes()
+        let own = x.shape.dimensions.map { $0.number ?? 1 }
         guard full[..<2] == own[..<2], full.allSatisfy({ $0 > 0 }), own.allSatisfy({ $0 > 0 }) else { return nil }
         for (i, axis) in axes.enumerated() where abs(factors[i] * Double(own[axis]) - Double(targets[i])) > 1e-6 { return nil }
         return try x.resized(to: (full[2], full[3]), .linear, coordinates: rule)

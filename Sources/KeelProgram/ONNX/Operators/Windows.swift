@@ -82,8 +82,7 @@ struct Windows {
         var frame: [(before: Int, after: Int)] = [(0, 0), (0, 0)]
         for axis in 0..<axes { frame.append((before[axis], after[axis] + beyond[axis])) }
         var y = try call.padded(x, frame, .constant(value))
-        let sizes = try x.sizes()
-        try call.reserve(Array(sizes[..<2]) + output + kernel, x.dtype)
+        try call.reserve([x.shape[0], x.shape[1]] + (output + kernel).map { Dimension($0) }, x.dtype)
         for axis in 0..<axes {
             let starts = try Tensor.range(output[axis]) * Tensor(Int64(stride[axis]))
             let places = try starts.withAxis(1) + Tensor.range(kernel[axis]) * Tensor(Int64(dilation[axis]))
@@ -112,12 +111,12 @@ extension OperatorCall {
     /// With elements put on, or where an amount is negative cut off, at the axes' ends.
     func padded(_ x: Tensor, _ amounts: [(before: Int, after: Int)], _ mode: PaddingMode) throws -> Tensor {
         let most = 1 << 40
-        var sizes: [Int] = []
-        for (size, amount) in zip(try x.sizes(), amounts) {
-            guard (-most...most).contains(amount.before), (-most...most).contains(amount.after), size + amount.before + amount.after >= 0 else {
-                throw wrong("pads \(x.shape) by \(amounts)")
-            }
-            sizes.append(size + amount.before + amount.after)
+        var sizes: [Dimension] = []
+        for (size, amount) in zip(x.shape.dimensions, amounts) {
+            guard (-most...most).contains(amount.before), (-most...most).contains(amount.after),
+                let padded = (SizeExpression(size) + .number(amount.before + amount.after)).dimension
+            else { throw wrong("pads \(x.shape) by \(amounts)") }
+            sizes.append(padded)
         }
         try reserve(sizes, x.dtype)
         var y = x
