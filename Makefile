@@ -35,7 +35,7 @@ measured := --peers $(PEERS) --out $(BENCH_OUT)
 ONNX_VERSION := 1.18.0
 ONNX_DATA ?= $(HOME)/.cache/slipway/onnx-$(ONNX_VERSION)
 
-.PHONY: help setup quickstart up build test acceptance api sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table onnx-conformance
+.PHONY: help setup quickstart up build test acceptance api sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table onnx-conformance onnx-export-check
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -145,6 +145,13 @@ $(ONNX_DATA)/onnx:
 onnx-conformance: setup $(ONNX_DATA)/onnx ## runs all test directories of the ONNX project, and writes Benchmarks/ONNX.md
 	$(build) --product slipway
 	$(binary) onnx verify --report Benchmarks/ONNX.md --title "The $(ONNX_VERSION) release's test directories." $(ONNX_DATA)/onnx/backend/test/data; test $$? -le 1
+
+EXPORTS := .build/onnx-exports
+
+onnx-export-check: build $(bench_python) ## runs what Keel exports to ONNX in ONNX Runtime, and compares
+	rm -rf $(EXPORTS)
+	KEEL_EXPORTS=$(CURDIR)/$(EXPORTS) $(tests) --filter exportsAreWritten
+	$(bench_python) Tests/KeelProgramTests/ONNX/check_exports.py $(EXPORTS)
 
 clean: ## removes what was built
 	rm -rf .build dist

@@ -65,6 +65,9 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
         return name
     }
 
+    /// As a sum: each term's symbols, of which the term is the product, and its factor; in the order of the description.
+    package var terms: [(symbols: [String], factor: Int)] { Expressions.shared.terms(of: self) }
+
     /// The number that it is when its symbols stand for these.
     ///
     /// - Throws: `TensorError.symbolicDimension` where a symbol has none, or where it would be less than 0.
@@ -188,11 +191,8 @@ private final class Expressions: Sendable {
 
     func text(of dimension: Dimension) -> String {
         table.withLock { table in
-            let terms = Self.expression(dimension, in: table).terms.sorted { a, b in
-                a.key.count != b.key.count ? a.key.count > b.key.count : a.key.lexicographicallyPrecedes(b.key)
-            }
             var text = ""
-            for (product, factor) in terms {
+            for (product, factor) in Self.ordered(Self.expression(dimension, in: table)) {
                 let names = product.map { table.symbols[$0] }.joined(separator: "·")
                 let size = abs(factor)
                 let part = names.isEmpty ? String(size) : size == 1 ? names : "\(size)·\(names)"
@@ -200,6 +200,19 @@ private final class Expressions: Sendable {
             }
             return text
         }
+    }
+
+    func terms(of dimension: Dimension) -> [(symbols: [String], factor: Int)] {
+        table.withLock { table in
+            Self.ordered(Self.expression(dimension, in: table)).map { term in (term.product.map { table.symbols[$0] }, term.factor) }
+        }
+    }
+
+    /// The longest products first.
+    private static func ordered(_ expression: Expression) -> [(product: Product, factor: Int)] {
+        expression.terms.sorted { a, b in
+            a.key.count != b.key.count ? a.key.count > b.key.count : a.key.lexicographicallyPrecedes(b.key)
+        }.map { ($0.key, $0.value) }
     }
 
     func symbols(of dimension: Dimension) -> Set<String> {

@@ -1,7 +1,3 @@
-#if canImport(Glibc)
-import Glibc
-#endif
-
 /// A file of named tensors: eight bytes that give the header's length, the header in JSON, then all tensors' bytes without gaps.
 ///
 /// Files come from anywhere, so a reader trusts nothing: every length, offset, shape and name is checked against the file before
@@ -31,9 +27,11 @@ public final class Safetensors: Sendable {
     ///
     /// - Throws: `TensorError.file`, `TensorError.malformedFile`, `TensorError.unsafeFormat` for pickles,
     ///   `TensorError.tooManyTensors`.
-    public init(reading path: String) throws(TensorError) {
-        self.path = path
-        file = try MappedFile(path)
+    public convenience init(reading path: String) throws(TensorError) { try self.init(MappedFile(path), at: path) }
+
+    /// Of a file that is mapped already.
+    package init(_ file: MappedFile, at path: String) throws(TensorError) {
+        (self.path, self.file) = (path, file)
         (entries, metadata, start) = try Self.header(of: file.bytes, path)
         var places: [String: Int] = [:]
         for (place, entry) in entries.enumerated() { places[entry.name] = place }
@@ -42,10 +40,13 @@ public final class Safetensors: Sendable {
 
     public subscript(_ name: String) -> Entry? { places[name].map { entries[$0] } }
 
+    /// Where a tensor's bytes lie in the file.
+    package func range(of entry: Entry) -> Range<Int> { start + entry.bytes.lowerBound..<start + entry.bytes.upperBound }
+
     /// A tensor of the file, copied into memory of its own; nil where the file has none of that name.
     public func tensor(named name: String) throws(TensorError) -> Tensor? {
         guard let entry = self[name] else { return nil }
-        let source = UnsafeRawBufferPointer(rebasing: file.bytes[(start + entry.bytes.lowerBound)..<(start + entry.bytes.upperBound)])
+        let source = UnsafeRawBufferPointer(rebasing: file.bytes[range(of: entry)])
         if entry.dtype == .bool, source.contains(where: { $0 > 1 }) {
             throw TensorError(.malformedFile(path: path, "'\(name)' holds bools that are neither 0 nor 1"))
         }
@@ -312,82 +313,5 @@ private struct HeaderReader {
             at += 1
         }
         return value
-    }
-}
-
-/// A file's bytes, mapped for reading.
-///
-/// Unchecked because they are only read. Other processes mustn't shorten the file meanwhile: model files are written once.
-package final class MappedFile: @unchecked Sendable {
-    package let bytes: UnsafeRawBufferPointer
-
-    package init(_ path: String) throws(TensorError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw TensorError(.file(path: path, String(cString: strerror(errno)))) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { throw TensorError(.file(path: path, "isn't a file")) }
-        guard status.st_size > 0 else {
-            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-            return
-        }
-        guard let start = mmap(nil, Int(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0), start != MAP_FAILED else {
-            throw TensorError(.file(path: path, String(cString: strerror(errno))))
-        }
-        bytes = UnsafeRawBufferPointer(start: start, count: Int(status.st_size))
-    }
-
-    deinit {
-        if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
-    }
-}
-
-/// A file that appears under its name when it is whole, and not before.
-private struct NewFile: ~Copyable {
-    private let path: String
-    private let temporary: String
-    private let descriptor: Int32
-    private var isPublished = false
-
-    init(_ path: String) throws(TensorError) {
-        self.path = path
-        var template = Array((path + ".XXXXXX").utf8CString)
-        descriptor = mkstemp(&template)
-        temporary = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
-        guard descriptor >= 0 else { throw TensorError(.file(path: path, String(cString: strerror(errno)))) }
-        fchmod(descriptor, 0o644)
-        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-    }
-
-    deinit {
-        if !isPublished {
-            close(descriptor)
-            unlink(temporary)
-        }
-    }
-
-    func write(_ array: [UInt8]) throws(TensorError) { try array.span.withUnsafeBytes { (bytes) throws(TensorError) in try write(bytes) } }
-
-    func write(_ bytes: UnsafeRawBufferPointer) throws(TensorError) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let piece = UnsafeRawBufferPointer(rebasing: rest)
-            let written = Glibc.write(descriptor, piece.baseAddress, min(piece.count, 1 << 30))
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw TensorError(.file(path: path, String(cString: strerror(errno)))) }
-            rest = rest.dropFirst(written)
-        }
-    }
-
-    consuming func publish() throws(TensorError) {
-        guard fsync(descriptor) == 0, rename(temporary, path) == 0 else { throw TensorError(.file(path: path, String(cString: strerror(errno)))) }
-        close(descriptor)
-        isPublished = true
-        // The folder's entry is data too.
-        let folder = path.lastIndex(of: "/").map { path[..<$0].isEmpty ? "/" : String(path[..<$0]) } ?? "."
-        let handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard handle >= 0 else { return }
-        fsync(handle)
-        close(handle)
     }
 }

@@ -11,20 +11,25 @@ struct TracedNetwork: Sendable, CustomStringConvertible {
     /// The evaluation forward of a new network.
     let make: @Sendable () throws -> ([Tensor]) throws -> Tensor
 
-    /// Of ids below 50, and else of numbers of about 1.
+    /// Of ids below 50, lengths of at most `time`, true and false, and else of numbers of about 1.
     func sample(batch: Int, time: Int, seed: UInt64) throws -> [Tensor] {
         var generator = Philox(seed: seed)
-        return try inputs.map { _, spec in
+        return try inputs.map { name, spec in
             let sizes = (0..<spec.shape.rank).map { axis in spec.shape[axis].number ?? (spec.shape[axis] == .symbol("time") ? time : batch) }
-            guard spec.dtype == .int64 else { return try .normal(Shape(sizes), using: &generator) }
-            return try Tensor((0..<sizes.reduce(1, *)).map { _ in Int64(generator.next() % 50) }, Shape(sizes))
+            let count = sizes.reduce(1, *)
+            switch spec.dtype {
+            case .int64 where name == "lengths": return try Tensor((0..<count).map { _ in Int64(generator.next() % UInt64(time)) + 1 }, Shape(sizes))
+            case .int64: return try Tensor((0..<count).map { _ in Int64(generator.next() % 50) }, Shape(sizes))
+            case .bool: return try Tensor((0..<count).map { _ in generator.next() % 3 > 0 }, Shape(sizes))
+            default: return try .normal(Shape(sizes), using: &generator)
+            }
         }
     }
 }
 
 private let batch = Dimension.symbol("batch"), time = Dimension.symbol("time")
 
-private func floats(_ sizes: Dimension...) -> TensorSpec {
+func floats(_ sizes: Dimension...) -> TensorSpec {
     switch sizes.count {
     case 2: TensorSpec(Shape(sizes[0], sizes[1]), .float32)
     case 3: TensorSpec(Shape(sizes[0], sizes[1], sizes[2]), .float32)
@@ -35,7 +40,7 @@ private func floats(_ sizes: Dimension...) -> TensorSpec {
 private func pictures(_ side: Int) -> TensorSpec { floats(batch, Dimension(3), Dimension(side), Dimension(side)) }
 
 /// With running statistics as after some training: at first they would be neutral.
-private func trained<N: Layer>(_ network: N) throws -> @Sendable ([Tensor]) throws -> Tensor {
+func trained<N: Layer>(_ network: N) throws -> @Sendable ([Tensor]) throws -> Tensor {
     var network = network, generator = Philox(seed: 3)
     try network.forEachState { name, kind, tensor throws(TensorError) in
         guard kind == .buffer else { return }

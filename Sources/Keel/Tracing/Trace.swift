@@ -1,7 +1,7 @@
 /// What a function does to tensors that have a spec and no bytes: each primitive is noted instead of run. A program is made of it.
 ///
 /// Every value has a number: the function's inputs, what primitives make, and the constants, which are ordinary tensors that they read.
-/// A constant is copied when it is first read, so that training on doesn't change the program. What runs on constants alone is no
+/// A constant is copied when it is first read, so that training on doesn't change the program; but for one in a mapped file, which is there once. What runs on constants alone is no
 /// step: it simply runs.
 ///
 /// State is memory that the program reads and writes in place. Tensors that lie there count as traced meanwhile, wherever they come from. Each update
@@ -106,7 +106,7 @@ package final class Trace {
         let key = Constant(storage: ObjectIdentifier(tensor.storage), descriptor: ObjectIdentifier(tensor.descriptor), version: tensor.storage.version)
         if let known = knownConstants[key] { return known.number }
         let number = newNumber(tensor.spec)
-        constants[number] = try tensor.copied()
+        constants[number] = tensor.storage.owner is MappedFile ? tensor.detached() : try tensor.copied()
         knownConstants[key] = (number, tensor)
         return number
     }

@@ -113,19 +113,27 @@ public final class Trainer<Network: Module, Batch> {
 
     /// Writes the whole state, whole or not at all.
     public func save(to path: String) throws {
+        try Safetensors.write(Checkpoint.tensors(network, optimizer, average: average), metadata: notes, to: path)
+    }
+
+    /// What a checkpoint has beside tensors: seed and progress, and what callbacks note.
+    public var notes: [String: String] {
         var notes = progress.notes
         notes["seed"] = "\(seed)"
         for (place, callback) in callbacks.enumerated() {
             for (name, value) in callback.notes { notes["callback.\(place).\(name)"] = value }
         }
-        try Checkpoint.save(network, optimizer, average: average, notes: notes, to: path)
+        return notes
     }
 
     /// Takes the whole state from a file. The trainer has to be made like the one that wrote it.
     ///
     /// - Throws: as `Checkpoint.load`; `TensorError.stateMismatch` for another seed, or notes that aren't a trainer's.
-    public func restore(from path: String) throws {
-        let notes = try Checkpoint.load(&network, optimizer, average: average, from: path)
+    public func restore(from path: String) throws { try restore(from: Safetensors(reading: path)) }
+
+    /// The same of a file that is open, such as a model folder's weights.
+    public func restore(from file: Safetensors) throws {
+        let notes = try Checkpoint.load(&network, optimizer, average: average, from: file)
         guard notes["seed"] == "\(seed)", let progress = TrainingProgress(notes) else {
             throw TensorError(.stateMismatch(name: "seed and progress", expected: "seed \(seed)", given: "\(notes)"))
         }

@@ -1,3 +1,5 @@
+package import Keel
+
 /// The messages of an ONNX file, as far as an inference needs them, in its own words.
 ///
 /// - Source: onnx.proto, IR version 13.
@@ -75,6 +77,8 @@ package enum ONNX {
         package var place = ""
         /// What `raw` is a range of.
         package var file: MappedBytes?
+        /// Of a tensor that is to be written: what it holds.
+        package var numbers: Tensor?
     }
 
     package struct SparseTensor: Sendable {

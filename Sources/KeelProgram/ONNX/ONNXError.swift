@@ -23,6 +23,8 @@ public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A node's inputs or attributes don't fit its operator.
     case node(name: String, operator: String, String)
     case input(name: String, String)
+    /// A program holds what operators of ONNX don't do: the primitive, and the line that called it when it was traced.
+    case notExportable(primitive: String, line: String?, String)
 
     /// Names and texts of the file are shown without control characters, which a terminal would obey.
     public var description: String { text.withoutControls }
@@ -44,6 +46,8 @@ public enum ONNXError: Error, Equatable, Sendable, CustomStringConvertible {
             "operator \(domain.isEmpty ? "" : domain + ".")\(name) of opset \(opset) isn't supported\(what.isEmpty ? "" : ": " + what)"
         case .node(let name, let type, let what): "node \(name.isEmpty ? type : "'\(name)' (\(type))"): \(what)"
         case .input(let name, let what): "input '\(name)': \(what)"
+        case .notExportable(let primitive, let line, let what):
+            "\(primitive) can't be exported\(what.isEmpty ? "" : ": \(what)")\(line.map { " (at \($0))" } ?? "")"
         }
     }
 }

@@ -72,7 +72,7 @@ public final class ONNXModel: Sendable {
 
     let graph: ONNX.Graph
     let functions: [FunctionKey: ONNX.Function]
-    let initializers: [String: ONNXValue]
+    package let initializers: [String: ONNXValue]
     let external: ExternalData
 
     struct FunctionKey: Hashable {
@@ -82,17 +82,17 @@ public final class ONNXModel: Sendable {
     /// - Throws: `ONNXError`: whatever is wrong with the file, but for operators that can't be computed.
     public convenience init(reading path: String, limits: ONNXLimits = ONNXLimits()) throws {
         let folder = (path as NSString).deletingLastPathComponent
-        try self.init(MappedBytes(path: path), ExternalData(folder: folder.isEmpty ? "." : folder), limits)
+        try self.init(MappedBytes(path: path), .folder(folder.isEmpty ? "." : folder), limits)
     }
 
     /// With external data in these files: paths by the names that the model calls them.
     public convenience init(reading path: String, files: [String: String], limits: ONNXLimits = ONNXLimits()) throws {
-        try self.init(MappedBytes(path: path), ExternalData(files: files), limits)
+        try self.init(MappedBytes(path: path), .paths(files), limits)
     }
 
     /// Of a file's bytes; external data can't be read then.
     public convenience init(_ bytes: [UInt8], limits: ONNXLimits = ONNXLimits()) throws {
-        try self.init(MappedBytes(copying: bytes), ExternalData(folder: nil), limits)
+        try self.init(MappedBytes(copying: bytes), .none, limits)
     }
 
     init(_ file: MappedBytes, _ external: ExternalData, _ limits: ONNXLimits) throws {

@@ -123,6 +123,11 @@ extension ONNXValue {
         defer { withExtendedLifetime(file) {} }
         if kind.bits == kind.carrier.width * 8 {
             if kind == .bool, bytes.contains(where: { $0 > 1 }) { throw wrong("holds bools that are neither 0 nor 1") }
+            // Where they may stay as they lie, they do.
+            if let mapped = file.file, let tensor = try Tensor(in: mapped, at: range, TensorSpec(shape, kind.carrier)) {
+                self = .tensor(tensor, kind)
+                return
+            }
             self = .tensor(try Tensor(shape, kind.carrier) { (target) throws(TensorError) in target.copyMemory(from: bytes) }, kind)
             return
         }

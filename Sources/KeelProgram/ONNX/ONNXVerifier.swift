@@ -157,7 +157,7 @@ public struct ONNXVerifier: Sendable {
         var values: [ONNXValue] = []
         while FileManager.default.fileExists(atPath: "\(folder)/\(prefix)\(values.count).pb") {
             let file = try MappedBytes(path: "\(folder)/\(prefix)\(values.count).pb")
-            values.append(try ONNXValue(ONNX.TensorData(ProtobufReader(file.bytes, place: "\(prefix)\(values.count).pb"), file), in: ExternalData(folder: folder)))
+            values.append(try ONNXValue(ONNX.TensorData(ProtobufReader(file.bytes, place: "\(prefix)\(values.count).pb"), file), in: .folder(folder)))
         }
         return values
     }
