@@ -135,6 +135,9 @@ public final class MemoryPool: Sendable {
         UnsafeMutableRawPointer(bitPattern: block).map { $0.load(as: UInt.self) } ?? 0
     }
 
+    /// What a block for `bytes` bytes takes.
+    package static func blockBytes(_ bytes: Int) -> Int { bytes < LargeBlocks.least ? capacity(sizeClass(bytes)) : LargeBlocks.capacity(bytes) }
+
     /// Class 0 is 64 bytes; from there on four classes a doubling.
     static func sizeClass(_ bytes: Int) -> Int {
         if bytes <= 64 { return 0 }

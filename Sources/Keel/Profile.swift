@@ -17,23 +17,31 @@ public final class Profile {
         public let seconds, ownSeconds: Double
         /// Of inputs and outputs.
         public let bytes: Int
+        /// Of the pool's blocks that the kernel took for itself, all of which it keeps to its end.
+        package let workBytes: Int
     }
 
     public fileprivate(set) var events: [Event] = []
     /// From beginning to end.
     public fileprivate(set) var seconds = 0.0
     private let beginning = now()
-    /// For each kernel under way, when it began and the seconds of those that it ran.
-    private var open: [(start: Double, inner: Double)] = []
+    /// For each kernel under way, when it began, the seconds of those that it ran, and the bytes that it and they took.
+    private var open: [(start: Double, inner: Double, bytes: Int)] = []
 
     fileprivate init() {}
 
-    func begin() { open.append((Self.now(), 0)) }
+    func begin() { open.append((Self.now(), 0, 0)) }
+
+    /// A block of the pool was taken.
+    func took(_ bytes: Int) { if let last = open.indices.last { open[last].bytes += bytes } }
 
     func end(_ name: String, _ inputs: Operands, _ outputs: Operands) {
         guard let own = open.popLast() else { return }
         let seconds = Self.now() - own.start
-        if let last = open.indices.last { open[last].inner += seconds }
+        if let last = open.indices.last {
+            open[last].inner += seconds
+            open[last].bytes += own.bytes
+        }
         var layer: String?, specs: (inputs: [TensorSpec], outputs: [TensorSpec]) = ([], []), bytes = 0
         for i in 0..<inputs.count {
             if layer == nil, let parameter = (inputs[i].node as? Leaf)?.parameterName {
@@ -49,7 +57,7 @@ public final class Profile {
         events.append(
             Event(
                 name: name, layer: layer, inputs: specs.inputs, outputs: specs.outputs, start: own.start - beginning, seconds: seconds,
-                ownSeconds: seconds - own.inner, bytes: bytes))
+                ownSeconds: seconds - own.inner, bytes: bytes, workBytes: own.bytes))
     }
 
     fileprivate func finish() { seconds = Self.now() - beginning }

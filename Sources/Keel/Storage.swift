@@ -75,10 +75,18 @@ final class Storage: @unchecked Sendable {
         self.place = place
         owner = nil
         switch place {
-        case .cpu, .reference: (base, token) = try MemoryPool.host.allocate(bytes)
+        case .cpu, .reference:
+            (base, token) = try MemoryPool.host.allocate(bytes)
+            if Watch.isOn { ThreadState.current.profile?.took(MemoryPool.blockBytes(bytes)) }
         case .elsewhere(let device): (base, token) = try device.allocate(bytes)
         case .traced: preconditionFailure("a traced tensor is made by its trace")
         }
+    }
+
+    /// Of the pool's block that these bytes are in, if they are; views of it say the same.
+    var poolBytes: Int {
+        if let owner { return (owner as? Storage)?.poolBytes ?? 0 }
+        return place.isHost ? MemoryPool.capacity(token) : 0
     }
 
     /// No bytes: a value of a trace.

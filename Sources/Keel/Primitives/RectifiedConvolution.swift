@@ -6,7 +6,7 @@ import KeelKernels
 /// - Gradient: none: a program that has gradients keeps what they read.
 /// - Numerics: a NaN may come out as a limit of the rectifier.
 /// - Source: ONNX `Conv`, `Add` and `Relu` or `Clip`.
-struct RectifiedConv2D: Primitive {
+struct RectifiedConv2D: InPlace {
     let convolution: Conv2D
     let hasAddend: Bool
     let rectifier: Rectifier
@@ -27,6 +27,8 @@ struct RectifiedConv2D: Primitive {
 
     private func hasBias(_ inputs: Operands) -> Bool { inputs.count > (hasAddend ? 3 : 2) }
 
+    func overwrites(_ input: Int, of count: Int) -> Bool { hasAddend && input == count - 1 }
+
     func layout(_ inputs: Operands, output: TensorSpec) -> Layout {
         guard inputs[0].dtype == .float32, inputs[0].storage.place.isCPU, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0
         else { return .strided }
@@ -40,8 +42,10 @@ struct RectifiedConv2D: Primitive {
             reference: { p, inputs, outputs throws(TensorError) in
                 let y = outputs[0]
                 let own = Operands(p.hasBias(inputs) ? [inputs[0], inputs[1], inputs[2]] : [inputs[0], inputs[1]])
+                var addend = p.hasAddend ? inputs[inputs.count - 1] : nil
+                if let given = addend, given.bytes == y.bytes { addend = try given.copied() }
                 try Conv2D.kernels.reference(p.convolution, own, outputs)
-                if p.hasAddend { try Add.kernels.reference(Add(), Operands(y, inputs[inputs.count - 1]), outputs) }
+                if let addend { try Add.kernels.reference(Add(), Operands(y, addend), outputs) }
                 let limits = p.rectifier.limits
                 if p.rectifier != .none { try Clip.kernels.reference(Clip(least: limits.least, most: limits.most), Operands(y), outputs) }
             },
@@ -55,7 +59,7 @@ struct RectifiedConv2D: Primitive {
                     try winograd.run(y, inputs[0], inputs[1], bias: bias, addend: addend, p.rectifier)
                     return true
                 }
-                if let addend { y.bytes.copyMemory(from: addend.bytes, byteCount: y.descriptor.storageBytes) }
+                if let addend, addend.bytes != y.bytes { y.bytes.copyMemory(from: addend.bytes, byteCount: y.descriptor.storageBytes) }
                 let prepared = try OneDNN.convolution(.forward, window, hasBias: bias != nil, adds: addend != nil, p.rectifier)
                 try OneDNN.run(prepared, [try inputs[0].forOneDNN(), try inputs[1].contiguous()] + [bias].compactMap { $0 } + [y])
                 return true

@@ -5,6 +5,8 @@ final class PackedForms: Sendable {
     enum Form: Hashable {
         case winograd(UInt32)
         case oneDNN([Int64])
+        /// The transpose of a matrix, in panels.
+        case panels
     }
 
     /// The constant lies so; views of it have no forms.
@@ -12,6 +14,9 @@ final class PackedForms: Sendable {
     private let made = Mutex<[Form: Storage]>([:])
 
     init(of descriptor: Descriptor) { self.descriptor = descriptor }
+
+    /// Of the pool's blocks that the forms take.
+    var bytes: Int { made.withLock { $0.values.reduce(0) { $0 + $1.poolBytes } } }
 
     func storage(_ form: Form, _ make: () throws(TensorError) -> Storage) throws(TensorError) -> Storage {
         if let found = made.withLock({ $0[form] }) { return found }
@@ -30,6 +35,9 @@ extension Tensor {
         if storage.forms == nil { storage.forms = PackedForms(of: descriptor) }
     }
 
+    /// Of the pool's blocks that a constant's kept forms take.
+    package var formBytes: Int { storage.forms?.bytes ?? 0 }
+
     /// These numbers in another form, which `fill` writes to `bytes` bytes; a constant keeps it.
     func packed(_ form: PackedForms.Form, bytes: Int, _ fill: (UnsafeMutableRawPointer) throws(TensorError) -> Void) throws(TensorError) -> Storage {
         func make() throws(TensorError) -> Storage {
@@ -38,6 +46,11 @@ extension Tensor {
             return storage
         }
         guard let forms = storage.forms, forms.descriptor === descriptor else { return try make() }
-        return try forms.storage(form, make)
+        return try forms.storage(form) { () throws(TensorError) in
+            let made = try make()
+            // It isn't the kernel's own.
+            if Watch.isOn { ThreadState.current.profile?.took(-made.poolBytes) }
+            return made
+        }
     }
 }

@@ -13,6 +13,13 @@ package struct TensorMemory: Sendable {
         storage = Storage(borrowing: whole.storage.base + offset, from: whole.storage, on: CPU.shared)
     }
 
+    /// New memory with the same bytes as memory of the pool.
+    package func copied() throws(TensorError) -> TensorMemory {
+        let copy = try TensorMemory(bytes: storage.poolBytes)
+        copy.storage.base.copyMemory(from: storage.base, byteCount: storage.poolBytes)
+        return copy
+    }
+
     /// All that the tensor's own memory is.
     init(sharing tensor: Tensor) { storage = tensor.storage }
 
@@ -39,6 +46,9 @@ extension Tensor {
 
     /// Bytes that memory of its own takes.
     package var memoryBytes: Int { descriptor.storageBytes }
+
+    /// Of the pool's block in which it lies; 0 where its bytes are elsewhere, as in a mapped file.
+    package var poolBytes: Int { storage.poolBytes }
 
     /// What lies like this placeholder, in memory that is there.
     package func placed(in memory: TensorMemory) -> Tensor { Tensor(memory.storage, descriptor) }
@@ -71,4 +81,20 @@ extension Primitive {
         }
         return (outputs, false)
     }
+}
+
+/// A primitive whose kernels may find the only output lying where an input lies, number on number: they read each of that input's numbers before
+/// they write there, and never again.
+package protocol InPlace: Primitive {
+    /// Whether that holds for this one of `count` inputs.
+    func overwrites(_ input: Int, of count: Int) -> Bool
+}
+
+extension InPlace {
+    package func overwrites(_ input: Int, of count: Int) -> Bool { true }
+}
+
+extension Tensor {
+    /// Whether this placeholder's numbers could lie where the other's do, each at its place.
+    package func fits(over other: Tensor) -> Bool { descriptor.liesLike(other.descriptor) && descriptor.offset == other.descriptor.offset }
 }
