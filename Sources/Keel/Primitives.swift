@@ -10,7 +10,8 @@ package let primitives: [any Primitive.Type] = [
     Round.self, Truncate.self, Remainder.self,
     // Activations
     Relu.self, ReluGradient.self, LeakyRelu.self, LeakyReluGradient.self, Tanh.self, TanhGradient.self, Sigmoid.self,
-    SigmoidGradient.self, Silu.self, SiluGradient.self, Gelu.self, GeluGradient.self,
+    SigmoidGradient.self, Silu.self, SiluGradient.self, Gelu.self, GeluGradient.self, GeluTanh.self,
+    ElementwiseChain.self,
     // Comparisons
     Compare.self, Select.self,
     // Views and moves
@@ -19,7 +20,7 @@ package let primitives: [any Primitive.Type] = [
     // Reductions
     Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self, Norm.self,
     // Products and pictures
-    MatMul.self, Affine.self, Conv2D.self, RectifiedConv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
+    MatMul.self, Affine.self, ActivatedAffine.self, Conv2D.self, RectifiedConv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
     AdaptiveMaxPool2D.self, Resize.self, ResizeGradient.self, RegionAlign.self, RegionAlignGradient.self, NonMaximumSuppression.self,
     // Normalisation

@@ -20,6 +20,7 @@ extension keel_walk {
             strides.1.0 = 1
             strides.2.0 = 1
             strides.3.0 = 1
+            strides.4.0 = 1
             return
         }
         fill(output, inputs)

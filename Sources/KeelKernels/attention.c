@@ -29,8 +29,11 @@ static int64_t visible(const keel_attention *a, int64_t end) {
 }
 
 /// Scaled scores of a row, with -inf for keys that aren't seen.
-KEEL_CLONES static void mask_row(int64_t n, int64_t seen, float *restrict s, const uint8_t *restrict mask, float scale) {
-    for (int64_t i = 0; i < n; i++) s[i] *= scale;
+KEEL_CLONES static void mask_row(int64_t n, int64_t seen, float *restrict s, const uint8_t *restrict mask, const float *restrict bias, float scale) {
+    if (bias)
+        for (int64_t i = 0; i < n; i++) s[i] = s[i] * scale + bias[i];
+    else
+        for (int64_t i = 0; i < n; i++) s[i] *= scale;
     if (mask)
         for (int64_t i = 0; i < n; i++) s[i] = mask[i] ? s[i] : -INFINITY;
     for (int64_t i = seen; i < n; i++) s[i] = -INFINITY;
@@ -78,12 +81,13 @@ typedef struct {
 } job;
 
 /// Scores of some queries, scaled and masked.
-static void scores(const job *j, int64_t batch, const float *q, const float *keys, float *s, int64_t begin, int64_t end, int64_t n) {
+static void scores(const job *j, int64_t batch, int64_t head, const float *q, const float *keys, float *s, int64_t begin, int64_t end, int64_t n) {
     const keel_attention *a = j->a;
     keel_packed_product_f32(end - begin, n, a->width, s, n, q + begin * a->q_row, a->q_row, 1, keys, a->width, 0);
     for (int64_t i = begin; i < end; i++) {
         const int64_t seen = a->is_causal ? least(n, i + 1 + a->keys - a->queries) : n;
-        mask_row(n, seen > 0 ? seen : 0, s + (i - begin) * n, a->mask ? a->mask + batch * a->mask_batch + i * a->mask_query : 0, a->scale);
+        const float *bias = a->bias ? (const float *)a->bias + batch * a->bias_batch + head * a->bias_head + i * a->bias_query : 0;
+        mask_row(n, seen > 0 ? seen : 0, s + (i - begin) * n, a->mask ? a->mask + batch * a->mask_batch + i * a->mask_query : 0, bias, a->scale);
     }
 }
 
@@ -98,7 +102,7 @@ static void forward_head(const job *j, int64_t batch, int64_t head, float *scrat
     keel_pack_f32(a->keys, a->width, values, v, a->v_row, 1);
     for (int64_t begin = 0; begin < a->queries; begin += rows) {
         const int64_t end = least(begin + rows, a->queries), n = visible(a, end);
-        scores(j, batch, q, keys, s, begin, end, n);
+        scores(j, batch, head, q, keys, s, begin, end, n);
         for (int64_t i = begin; i < end; i++) {
             float *row = s + (i - begin) * n;
             const float top = largest(n, row);
@@ -131,7 +135,7 @@ static void backward_head(const job *j, int64_t batch, int64_t head, float *scra
     }
     for (int64_t begin = 0; begin < a->queries; begin += rows) {
         const int64_t end = least(begin + rows, a->queries), n = visible(a, end), count = end - begin;
-        scores(j, batch, q, keys, s, begin, end, n);
+        scores(j, batch, head, q, keys, s, begin, end, n);
         keel_packed_product_f32(count, n, a->width, slope, n, d_o + begin * o_row, o_row, 1, values, a->width, 0);
         for (int64_t i = begin; i < end; i++) exp_row(n, s + (i - begin) * n, log_sums[i]);
         keel_pack_f32(count, a->width, piece, d_o + begin * o_row, o_row, 1);

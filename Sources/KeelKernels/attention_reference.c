@@ -8,7 +8,8 @@
         double sum = 0;                                                                                                \
         for (int64_t e = 0; e < a->width; e++)                                                                         \
             sum += (double)q[b * a->q_batch + i * a->q_row + h * a->width + e] * k[b * a->k_batch + j * a->k_row + h * a->width + e]; \
-        return sum * scale;                                                                                            \
+        const type *bias = a->bias;                                                                                    \
+        return sum * scale + (bias ? (double)bias[b * a->bias_batch + h * a->bias_head + i * a->bias_query + j] : 0);  \
     }                                                                                                                  \
     void keel_reference_attention_forward_##suffix(const keel_attention *a, double scale, type *o, type *log_sums, const type *q, const type *k, const type *v) { \
         for (int64_t b = 0; b < a->batch; b++)                                                                         \

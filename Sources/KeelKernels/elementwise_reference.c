@@ -32,6 +32,7 @@ static double unary(keel_unary_op op, double x, double p0, double p1) {
     case KEEL_SIGMOID: return 1 / (1 + exp(-x));
     case KEEL_SILU: return x == -INFINITY ? 0 : x / (1 + exp(-x));
     case KEEL_GELU: return x == -INFINITY ? 0 : 0.5 * x * (1 + erf(x * M_SQRT1_2));
+    case KEEL_GELU_TANH: return x == -INFINITY ? 0 : 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case KEEL_RELU: return x < 0 ? 0 : x;
     case KEEL_LEAKY_RELU: return x < 0 ? p0 * x : x;
     case KEEL_CLIP: return x < p0 ? p0 : x > p1 ? p1 : x;

@@ -71,11 +71,6 @@ extension Tensor {
     /// `x * tanh(softplus(x))` (Misra, 2019).
     public func mish() throws(TensorError) -> Tensor { try self * softplus().tanh() }
 
-    /// `gelu` by its approximation with tanh (Hendrycks and Gimpel, 2016).
-    public func geluTanh() throws(TensorError) -> Tensor {
-        try self * 0.5 * (((self + squared() * self * 0.044715) * 0.7978845608028654).tanh() + 1)
-    }
-
     /// `relu6(x + 3) / 6`.
     public func hardSigmoid() throws(TensorError) -> Tensor { try (self + 3).relu6() / 6 }
 

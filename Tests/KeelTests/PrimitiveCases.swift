@@ -69,6 +69,17 @@ let primitiveCases: [PrimitiveCase] = [
     .unary(["Sigmoid", "SigmoidGradient"]) { try $0.sigmoid() },
     .unary(["Silu", "SiluGradient"]) { try $0.silu() },
     .unary(["Gelu", "GeluGradient"]) { try $0.gelu() },
+    .unary(["GeluTanh"]) { try $0.geluTanh() },
+    PrimitiveCase(
+        names: ["ElementwiseChain"],
+        shapes: [[[7], [7]], [[2, 3, 4], [4]], [[3, 1], [1, 5]], [[], [2, 2]], [[0, 3], [3]], [[2, 3, 4], [3, 1]], [[300, 5], [300, 5]], [[2, 70_000], [1]]],
+        isDifferentiable: false, rejects: [([[2], [3]], "broadcast")]
+    ) { try Tensor.sampleChain($0[0], $0[1]) },
+    // Blocked, with lanes of padding.
+    PrimitiveCase(names: ["ElementwiseChain", "Conv"], shapes: [[[2, 3, 7, 6], [20, 3, 3, 3]]], isDifferentiable: false, tolerance: 1e-4) {
+        let x = try $0[0].conv2D($0[1], sliding: Sliding(padding: 1))
+        return try Tensor.sampleChain(x, x * 2).conv2D(Tensor.ones([1, 20, 1, 1], x.dtype, on: x.device))
+    },
     PrimitiveCase(names: ["Compare"], shapes: [[[7], [7]], [[2, 3], [3]], [[0], [1]], [[40, 50], [50]]], isDifferentiable: false) {
         try $0[0].isLess(than: $0[1]).cast(to: .float32)
     },
@@ -107,6 +118,18 @@ let primitiveCases: [PrimitiveCase] = [
         rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]"), ([[3, 5], [4, 5], [5]], "a bias [4]"), ([[3, 5], [5], [4]], "weights [n, k]")]
     ) { try $0[0].affine($0[1], bias: $0[2]) },
     PrimitiveCase(names: ["Affine"], shapes: [[[3, 5], [4, 5]], [[2, 0], [3, 0]]]) { try $0[0].affine($0[1]) },
+    // One row, whose product reads the weights as they lie; some; bands of columns, and of rows.
+    PrimitiveCase(
+        names: ["ActivatedAffine"],
+        shapes: [
+            [[3, 5], [4, 5], [4]], [[1, 67], [33, 67], [33]], [[7], [3, 7], [3]], [[2, 7, 48], [130, 48], [130]], [[300, 70], [140, 70], [140]],
+            [[0, 5], [4, 5], [4]], [[2, 0], [3, 0], [3]], [[1, 0], [3, 0], [3]],
+        ],
+        isDifferentiable: false, rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]")]
+    ) { try $0[0].affine($0[1], bias: $0[2], .relu) },
+    PrimitiveCase(names: ["ActivatedAffine"], shapes: [[[3, 5], [4, 5]], [[1, 5], [4, 5]], [[2, 0], [3, 0]], [[1, 0], [3, 0]]], isDifferentiable: false) {
+        try $0[0].affine($0[1], bias: nil, .none)
+    },
     PrimitiveCase(
         names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"],
         shapes: [

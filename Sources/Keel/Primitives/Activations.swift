@@ -126,7 +126,24 @@ struct GeluGradient: BinaryElementwise {
     }
 }
 
+/// `Gelu` by its approximation with tanh, `x / 2 * (1 + tanh(√(2/π) * (x + 0.044715 x³)))`.
+///
+/// - Source: Hendrycks and Gimpel, 2016; ONNX `Gelu`, opset 20, with `approximate` tanh.
+struct GeluTanh: UnaryElementwise {
+    static var function: keel_unary_op { KEEL_GELU_TANH }
+    static var gradientReads: Reads { .input(0) }
+
+    /// With `u = 2 √(2/π) (x + 0.044715 x³)` it is `x * sigmoid(u)`.
+    func gradient(_ g: borrowing GradientContext) throws(TensorError) {
+        let x = g.input(0), square = try x * x, doubled = 2 * (2 / Double.pi).squareRoot()
+        let s = try (x * (square * (0.044715 * doubled) + doubled)).sigmoid()
+        try g.set(0, try g.outputGradient * (s + x * s * (1 - s) * (square * (3 * 0.044715 * doubled) + doubled)))
+    }
+}
+
 extension Tensor {
+    /// `gelu` by its approximation with tanh (Hendrycks and Gimpel, 2016).
+    public func geluTanh() throws(TensorError) -> Tensor { try apply(GeluTanh(), self) }
     public func relu() throws(TensorError) -> Tensor { try apply(Relu(), self) }
     /// ReLU with a ceiling of 6.
     public func relu6() throws(TensorError) -> Tensor { try clipped(from: 0, to: 6) }

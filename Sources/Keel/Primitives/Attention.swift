@@ -11,6 +11,10 @@ import KeelKernels
 struct Attention: Primitive {
     let heads: Int
     let isCausal, isPacked, hasMask: Bool
+    /// Of the scores; the usual one unless given.
+    var scale: Double?
+    /// Whether the last input is added to the scaled scores: `[batch or 1, heads or 1, queries or 1, keys]`. Only programs have such, without gradients.
+    var hasBias = false
 
     static var gradientReads: Reads { [.input(0), .input(1), .input(2), .input(3), .output(0), .residual(0)] }
 
@@ -32,13 +36,20 @@ struct Attention: Primitive {
             }
         }
         if hasMask {
-            let mask = inputs[inputs.count - 1], shape = mask.shape
+            let mask = inputs[inputs.count - (hasBias ? 2 : 1)], shape = mask.shape
             guard mask.dtype == .bool else { throw .dtype(primitive: Self.name, expected: "a bool mask", mask.dtype) }
             let isOfKeys = shape == Shape(q.shape[0], keys)
             let isWhole = shape.rank == 3 && (shape[0].number == 1 || shape[0] == q.shape[0]) && (shape[1].number == 1 || shape[1] == q.shape[1])
                 && shape[2] == keys
             guard isOfKeys || isWhole else {
                 throw .shape(primitive: Self.name, expected: "a mask [batch, \(keys)] or [batch or 1, queries or 1, \(keys)]", shape)
+            }
+        }
+        if hasBias {
+            let bias = inputs[inputs.count - 1], shape = bias.shape, wanted = [q.shape[0], Dimension(heads), q.shape[1], keys]
+            guard bias.dtype == q.dtype else { throw TensorError(.dtypesDiffer(primitive: Self.name, q.dtype, bias.dtype)) }
+            guard shape.rank == 4, (0..<4).allSatisfy({ shape[$0] == wanted[$0] || $0 < 3 && shape[$0].number == 1 }) else {
+                throw .shape(primitive: Self.name, expected: "a bias [batch or 1, \(heads) or 1, queries or 1, \(keys)]", shape)
             }
         }
         return SpecList(TensorSpec(Shape(q.shape[0], q.shape[1], Dimension(width)), q.dtype))
@@ -80,6 +91,7 @@ struct Attention: Primitive {
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
+        if hasBias { throw TensorError(.higherOrder(primitive: Self.name)) }
         var inputs = [g.outputGradient, g.output(0).detached(), g.residual(0)]
         for i in 0..<g.inputCount { inputs.append(g.input(i)) }
         let found = try applyMany(AttentionGradient(forward: self), inputs)
@@ -102,7 +114,7 @@ struct Attention: Primitive {
         let q = try split(parts[0], queries), k = try split(parts[1], keys), v = try split(parts[2], keys)
         var seen = try Tensor.ones([1, 1, queries, keys], q.dtype, on: q.device)
         if hasMask {
-            let mask = try inputs[inputs.count - 1].cast(to: q.dtype)
+            let mask = try inputs[inputs.count - (hasBias ? 2 : 1)].cast(to: q.dtype)
             seen = try seen * (mask.rank == 2 ? mask.withAxis(1) : mask).withAxis(1)
         }
         if isCausal {
@@ -110,7 +122,8 @@ struct Attention: Primitive {
             seen = try seen * columns.isAtMost(rows + Tensor(Int64(keys - queries)).moved(to: q.device)).cast(to: q.dtype)
         }
         // Far below any score, and finite: a row that sees nothing is no NaN, and the factor makes it zero.
-        let scores = try q.matmul(k.transposed()) * (1 / Double(features / heads).squareRoot()) + (seen - 1) * 1e30
+        var scores = try q.matmul(k.transposed()) * (scale ?? 1 / Double(features / heads).squareRoot()) + (seen - 1) * 1e30
+        if hasBias { scores = try scores + inputs[inputs.count - 1] }
         let o = try (scores.softmax() * seen).matmul(v)
         return [try o.permuted([0, 2, 1, 3]).contiguous().reshaped([batch, queries, features])]
     }
@@ -159,7 +172,7 @@ struct AttentionGradient: Primitive {
 /// Queries, keys, values and mask, dense, and what the kernels are told of them.
 private struct AttentionOperands {
     private let tensors: [Tensor]
-    private let mask: Tensor?
+    private let mask, bias: Tensor?
     private let isPacked: Bool
     private let features: Int
     let scale: Double
@@ -168,24 +181,32 @@ private struct AttentionOperands {
     init(_ p: Attention, _ inputs: Operands, from first: Int) throws(TensorError) {
         var tensors: [Tensor] = []
         for i in 0..<(p.isPacked ? 1 : 3) { tensors.append(try inputs[first + i].detached().contiguous()) }
-        let mask = p.hasMask ? try inputs[inputs.count - 1].contiguous() : nil
+        let mask = p.hasMask ? try inputs[inputs.count - (p.hasBias ? 2 : 1)].contiguous() : nil
+        let bias = p.hasBias ? try inputs[inputs.count - 1].contiguous() : nil
         let q = tensors[0], last = tensors[tensors.count - 1]
         features = q.size(2) / (p.isPacked ? 3 : 1)
         let width = features / p.heads
-        scale = 1 / Double(width).squareRoot()
+        scale = p.scale ?? 1 / Double(width).squareRoot()
         let (qRow, row) = (Int64(q.size(2)), Int64(last.size(2))), (queries, keys) = (Int64(q.size(1)), Int64(last.size(1)))
         var batchStep = 0, queryStep = 0
         if let mask {
             queryStep = mask.rank == 3 && mask.size(1) > 1 ? mask.size(2) : 0
             batchStep = mask.size(0) > 1 ? mask.count / mask.size(0) : 0
         }
+        var steps: (batch: Int, head: Int, query: Int) = (0, 0, 0)
+        if let bias {
+            let rows = bias.size(2) * bias.size(3)
+            steps = (bias.size(0) > 1 ? bias.size(1) * rows : 0, bias.size(1) > 1 ? rows : 0, bias.size(2) > 1 ? bias.size(3) : 0)
+        }
         sizes = keel_attention(
             batch: Int64(q.size(0)), heads: Int64(p.heads), queries: queries, keys: keys, width: Int64(width), q_batch: queries * qRow, q_row: qRow,
             k_batch: keys * row, k_row: row, v_batch: keys * row, v_row: row, scale: Float(scale), is_causal: p.isCausal ? 1 : 0,
             mask: mask.map { UnsafePointer($0.pointer(UInt8.self)) }, mask_batch: Int64(batchStep), mask_query: Int64(queryStep),
+            bias: bias.map { UnsafeRawPointer($0.bytes) }, bias_batch: Int64(steps.batch), bias_head: Int64(steps.head), bias_query: Int64(steps.query),
             workers: keel_attention_workers(Int64(q.size(0)), Int64(p.heads)))
         self.tensors = tensors
         self.mask = mask
+        self.bias = bias
         isPacked = p.isPacked
     }
 

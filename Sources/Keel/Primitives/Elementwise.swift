@@ -3,7 +3,7 @@ import KeelKernels
 // What the primitives that work number by number share. Each names its C function; rule and kernels follow from that.
 
 /// A function of one number.
-protocol UnaryElementwise: Primitive {
+protocol UnaryElementwise: InPlace {
     static var function: keel_unary_op { get }
     static var takesIntegers: Bool { get }
     var constants: (Double, Double) { get }
@@ -46,7 +46,7 @@ extension UnaryElementwise {
 }
 
 /// A function of two numbers, broadcast.
-protocol BinaryElementwise: Primitive {
+protocol BinaryElementwise: InPlace {
     static var function: keel_binary_op { get }
     static var takesIntegers: Bool { get }
     var constants: (Double, Double) { get }
@@ -166,6 +166,7 @@ extension keel_walk {
         strides.1.0 = 1
         strides.2.0 = 1
         strides.3.0 = 1
+        strides.4.0 = 1
     }
 }
 

@@ -6,6 +6,7 @@
 #include "adaptive_steps.h"
 #include "arctangent.h"
 #include "attention.h"
+#include "chain.h"
 #include "conv1d.h"
 #include "crf.h"
 #include "ctc.h"

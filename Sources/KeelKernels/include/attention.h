@@ -14,6 +14,10 @@ typedef struct {
     /// Not zero where a key is seen: (batch, query, key) at `batch * mask_batch + query * mask_query + key`; null where all are.
     const uint8_t *mask;
     int64_t mask_batch, mask_query;
+    /// What is added to a scaled score: (batch, head, query, key) at `batch * bias_batch + head * bias_head + query * bias_query + key`, of the
+    /// kernel's type; null for nothing.
+    const void *bias;
+    int64_t bias_batch, bias_head, bias_query;
     /// How many threads work, each with its own scratch of `keel_attention_scratch` floats.
     int64_t workers;
 } keel_attention;

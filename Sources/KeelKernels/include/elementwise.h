@@ -6,7 +6,7 @@
 /// Functions of one number. `p0` and `p1` are a function's constants.
 typedef enum : int32_t {
     KEEL_NEGATE, KEEL_EXP, KEEL_LOG, KEEL_SQRT, KEEL_ABS, KEEL_SIGN, KEEL_RECIPROCAL, KEEL_ERF, KEEL_TANH, KEEL_SIGMOID,
-    KEEL_SILU, KEEL_GELU, KEEL_RELU,
+    KEEL_SILU, KEEL_GELU, KEEL_GELU_TANH, KEEL_RELU,
     KEEL_LEAKY_RELU,  // p0: slope below zero
     KEEL_CLIP,        // p0: least, p1: most
     KEEL_SCALE,       // p0 * x + p1
@@ -51,6 +51,8 @@ void keel_binary_f32(keel_binary_op op, const keel_walk *walk, float *z, const f
 // The same for operands without gaps.
 void keel_unary_run_f32(keel_unary_op op, int64_t count, float *y, const float *x, float p0, float p1);
 void keel_binary_run_f32(keel_binary_op op, int64_t count, float *z, const float *x, const float *y, float p0, float p1);
+/// Numbers in place, on the calling thread alone.
+void keel_unary_row_f32(keel_unary_op op, int64_t count, float *x, float p0, float p1);
 /// sum[i] += x[i]; `sum` and `x` may not overlap.
 void keel_accumulate_f32(int64_t count, float *sum, const float *x);
 

@@ -15,6 +15,10 @@ void keel_pack_f32(int64_t k, int64_t n, float *packed, const float *b, int64_t 
 /// On the calling thread alone.
 void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *packed, int64_t packed_rows, int32_t adds);
 
+/// y [n] = x [k] · wᵀ + bias, of `w [n, k]` with dense rows `w_row` floats apart; a null bias is none. It reads `w` once, as it lies. On the calling thread
+/// alone.
+void keel_row_product_f32(int64_t n, int64_t k, float *y, const float *x, const float *w, int64_t w_row, const float *bias);
+
 /// c [m, n] = a [m, k] · b [k, n], added to what is there if `adds`, or to `bias` [n] in each row unless that is null; `a` and `b` have any
 /// strides. On the calling thread alone.
 void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, const float *bias, int32_t adds);

@@ -71,8 +71,7 @@ extension Operators {
         Operator("Gelu", 20) { call in
             let x = try call.tensor(0)
             guard call.string("approximate", "none") == "tanh" else { return try call.result(x.gelu(), call.kind(0)) }
-            let inner = try (x + x * x * x * 0.044715) * (2 / Double.pi).squareRoot()
-            return try call.result(x * 0.5 * (inner.tanh() + 1), call.kind(0))
+            return try call.result(x.geluTanh(), call.kind(0))
         },
         Operator("ThresholdedRelu") { call in
             let x = try call.tensor(0)
