@@ -1,26 +1,30 @@
-internal import Keel
+package import Keel
 
 /// A plan with an arena: all that one run needs and another one may use after it.
 ///
 /// Unchecked: it belongs to one run at a time, which takes it out of the executor's list.
-final class Execution: @unchecked Sendable {
+package final class Execution: @unchecked Sendable {
     let plan: Plan
     /// The values as they lie; those whose memory comes with each run are there during one only.
     private var values: [Tensor?]
     private var memories: [TensorMemory?]
+    /// What each step reads and writes, where none of it comes with each run.
+    private var operands: [(inputs: Operands, outputs: Operands)?] = []
     /// Values whose memory comes with each run.
     private let passing: [(value: Graph.Value, memory: Int)]
     private let outputs: [Graph.Value]
 
-    init(_ plan: Plan, of graph: Graph) throws(TensorError) {
+    /// - Parameter leavesState: whether runs read and write a copy of the state.
+    package init(_ plan: Plan, of graph: Graph, leavesState: Bool = false) throws(TensorError) {
         self.plan = plan
         outputs = graph.outputs.map(\.value)
         let arena = try TensorMemory(bytes: max(plan.arenaBytes, 1))
-        memories = plan.sources.map { source in
+        memories = []
+        for source in plan.sources {
             switch source {
-            case .arena(let offset, _): TensorMemory(arena, at: offset)
-            case .state(let place): graph.states[place].memory
-            case .constant, .input, .output: nil
+            case .arena(let offset, _): memories.append(TensorMemory(arena, at: offset))
+            case .state(let place): memories.append(leavesState ? try graph.states[place].memory.copied() : graph.states[place].memory)
+            case .constant, .input, .output: memories.append(nil)
             }
         }
         values = plan.values
@@ -35,12 +39,47 @@ final class Execution: @unchecked Sendable {
             }
         }
         self.passing = passing
+        for step in plan.steps {
+            let isFixed = (step.inputs + step.outputs).allSatisfy { values[$0] != nil }
+            operands.append(isFixed ? (Operands(values, at: step.inputs), Operands(values, at: step.outputs)) : nil)
+        }
     }
 
     static let tookTooLong = "the run took longer than it may"
 
-    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
-        defer { for (value, memory) in passing { (values[value], memories[memory]) = (nil, nil) } }
+    /// - Parameter deadline: no step is begun after it.
+    package func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) -> [Tensor] {
+        defer { end() }
+        try begin(inputs)
+        for place in plan.steps.indices {
+            if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(Self.tookTooLong)) }
+            do throws(TensorError) { try run(place) } catch { throw plan.steps[place].origin.map { error.calledFrom($0) } ?? error }
+        }
+        return outputs.map { value in
+            guard let tensor = values[value] else { preconditionFailure("output \(value) isn't made") }
+            return tensor
+        }
+    }
+
+    /// Runs each step, whatever those before it did, for what they take of memory.
+    func rehearse(_ inputs: [Tensor]) throws(TensorError) {
+        defer { end() }
+        try begin(inputs)
+        for place in plan.steps.indices {
+            do throws(TensorError) { try run(place) } catch { continue }
+        }
+    }
+
+    private func run(_ place: Int) throws(TensorError) {
+        let primitive = plan.steps[place].primitive
+        if let (inputs, outputs) = operands[place] {
+            try primitive.execute(inputs, into: outputs)
+        } else {
+            try primitive.execute(Operands(values, at: plan.steps[place].inputs), into: Operands(values, at: plan.steps[place].outputs))
+        }
+    }
+
+    private func begin(_ inputs: [Tensor]) throws(TensorError) {
         for (memory, source) in plan.sources.enumerated() {
             switch source {
             case .input(let place): memories[memory] = TensorMemory(of: try inputs[place].detached().contiguous())
@@ -52,17 +91,9 @@ final class Execution: @unchecked Sendable {
             guard let there = memories[memory] else { preconditionFailure("memory \(memory) isn't there") }
             values[value] = plan.values[value]?.placed(in: there)
         }
-        for step in plan.steps {
-            if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(Self.tookTooLong)) }
-            do throws(TensorError) {
-                try step.primitive.execute(Operands(values, at: step.inputs), into: Operands(values, at: step.outputs))
-            } catch {
-                throw step.origin.map { error.calledFrom($0) } ?? error
-            }
-        }
-        return outputs.map { value in
-            guard let tensor = values[value] else { preconditionFailure("output \(value) isn't made") }
-            return tensor
-        }
+    }
+
+    private func end() {
+        for (value, memory) in passing { (values[value], memories[memory]) = (nil, nil) }
     }
 }

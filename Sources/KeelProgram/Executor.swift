@@ -3,7 +3,7 @@ import Synchronization
 
 /// Runs a graph by the kernels that eager mode uses, without a tape, in memory that was laid out beforehand.
 ///
-/// What depends on the numbers of the symbols is planned once for each choice of them, and the latest plans are kept. Each run has an arena to
+/// What depends on the numbers of the symbols, and of the threads, is planned once for each choice of them, and the latest plans are kept. Each run has an arena to
 /// itself; those of finished runs are kept for the next ones.
 final class Executor: Sendable {
     private static let planLimit = 32, idleLimit = 8
@@ -23,7 +23,7 @@ final class Executor: Sendable {
 
     /// - Parameter deadline: no step is begun after it.
     func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
-        let sizes = try symbols.sizes(of: inputs)
+        let sizes = try sizes(of: inputs)
         guard !graph.states.isEmpty else { return try run(inputs, sizes, deadline) }
         return try turn.withLock { _ throws(TensorError) in
             defer { for state in graph.states where state.last != state.first { state.memory.noteUpdate() } }
@@ -45,16 +45,19 @@ final class Executor: Sendable {
         return try execution.run(inputs, until: deadline)
     }
 
+    /// What a plan depends on: the symbols' numbers, and how many threads share the work, for which convolutions have layouts of their own.
+    private func sizes(of inputs: [Tensor]) throws(TensorError) -> [Int] { try symbols.sizes(of: inputs) + [Threads.count] }
+
     private func take(_ sizes: [Int]) -> Execution? {
         idle.withLock { idle in idle.lastIndex { $0.sizes == sizes }.map { idle.remove(at: $0).execution } }
     }
 
     /// The plan of a run with these inputs.
-    func plan(for inputs: [Tensor]) throws(TensorError) -> Plan { try plan(for: symbols.sizes(of: inputs)) }
+    func plan(for inputs: [Tensor]) throws(TensorError) -> Plan { try plan(for: sizes(of: inputs)) }
 
     private func plan(for sizes: [Int]) throws(TensorError) -> Plan {
         if let found = plans.withLock({ $0.value(for: sizes) }) { return found }
-        let made = try Plan(graph, symbols.numbers(sizes))
+        let made = try Plan(graph, symbols.numbers(Array(sizes.dropLast())))
         return plans.withLock { $0.keep(made, for: sizes) }
     }
 }

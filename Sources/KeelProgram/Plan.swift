@@ -19,8 +19,17 @@ package struct Plan: Sendable {
         /// New for each run, and given away.
         case output(bytes: Int)
         case arena(offset: Int, bytes: Int)
+
+        /// Bytes of what a run makes.
+        fileprivate var madeBytes: Int? {
+            switch self {
+            case .output(let bytes), .arena(_, let bytes): bytes
+            case .constant, .state, .input: nil
+            }
+        }
     }
 
+    package let sizes: SymbolSizes
     package private(set) var steps: [Step] = []
     /// Constants, and how the others lie; nil for what is never made.
     private(set) var values: [Tensor?]
@@ -39,7 +48,12 @@ package struct Plan: Sendable {
     /// Which memory a value lies in.
     func memory(of value: Graph.Value) -> Int? { values[value].flatMap { memories[$0.memoryIdentity] } }
 
-    init(_ graph: Graph, _ sizes: SymbolSizes) throws(TensorError) {
+    /// Bytes that the value takes.
+    func bytes(of value: Graph.Value) -> Int { values[value]?.memoryBytes ?? 0 }
+
+    /// - Parameter reusesMemory: whether steps write over what they are the last to read, where they can.
+    package init(_ graph: Graph, _ sizes: SymbolSizes, reusesMemory: Bool = true) throws(TensorError) {
+        self.sizes = sizes
         values = graph.specs.indices.map { graph.constants[$0] }
         for constant in graph.constants.values { note(constant, .constant) }
         for (place, state) in graph.states.enumerated() {
@@ -61,6 +75,7 @@ package struct Plan: Sendable {
             guard let memory = memory(of: port.value), case .arena(_, let bytes) = sources[memory] else { continue }
             sources[memory] = .output(bytes: bytes)
         }
+        if reusesMemory { reuseMemory() }
         layOut()
     }
 
@@ -112,6 +127,39 @@ package struct Plan: Sendable {
             lifetimes[memory] = min(lifetimes[memory].lowerBound, steps.count)...steps.count
         }
         steps.append(step)
+    }
+
+    /// Makes one memory of two where a step may write its output over an input that nothing reads any more.
+    private mutating func reuseMemory() {
+        var isAbsorbed = [Bool](repeating: false, count: sources.count)
+        for (place, step) in steps.enumerated() {
+            guard step.outputs.count == 1, let own = memory(of: step.outputs[0]), lifetimes[own].lowerBound == place, let bytes = sources[own].madeBytes,
+                let theirs = overwritable(at: place), case .arena(_, let there) = sources[theirs]
+            else { continue }
+            let both = max(bytes, there)
+            if case .output = sources[own] { sources[theirs] = .output(bytes: both) } else { sources[theirs] = .arena(offset: 0, bytes: both) }
+            lifetimes[theirs] = lifetimes[theirs].lowerBound...max(place, lifetimes[own].upperBound)
+            memories[tensor(step.outputs[0]).memoryIdentity] = theirs
+            isAbsorbed[own] = true
+        }
+        let kept = sources.indices.filter { !isAbsorbed[$0] }
+        var numbers = [Int](repeating: 0, count: sources.count)
+        for (number, memory) in kept.enumerated() { numbers[memory] = number }
+        memories = memories.mapValues { numbers[$0] }
+        sources = kept.map { sources[$0] }
+        lifetimes = kept.map { lifetimes[$0] }
+    }
+
+    /// The memory of an input that ends with this step and may hold its output.
+    private func overwritable(at place: Int) -> Int? {
+        let step = steps[place], output = tensor(step.outputs[0])
+        guard let primitive = step.primitive as? any InPlace else { return nil }
+        return step.inputs.lazy.compactMap { input in memory(of: input) }.first { there in
+            guard case .arena = sources[there], lifetimes[there].upperBound == place, lifetimes[there].lowerBound < place else { return false }
+            return step.inputs.enumerated().allSatisfy { i, input in
+                memory(of: input) != there || primitive.overwrites(i, of: step.inputs.count) && output.fits(over: tensor(input))
+            }
+        }
     }
 
     /// Gives each memory that isn't given away its place in the arena: the largest first, each as near to the beginning as those that live at the

@@ -50,6 +50,17 @@ public struct Program: Sendable {
         }
     }
 
+    /// The same by at most so many threads, however many the calling one's computations use otherwise.
+    ///
+    /// - Throws: as `run`; `TensorError.argument` for less than one.
+    public func run(_ inputs: [Tensor], threads: Int) throws(TensorError) -> [Tensor] {
+        guard threads >= 1 else { throw TensorError(.argument(primitive: "program", name: "threads", given: "\(threads)", allowed: "1 and more")) }
+        let before = Threads.count
+        Threads.count = threads
+        defer { Threads.count = before }
+        return try executor.run(inputs)
+    }
+
     /// The only output.
     ///
     /// - Throws: as `run`; `TensorError.argument` where there are more outputs.

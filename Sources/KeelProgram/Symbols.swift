@@ -6,6 +6,15 @@ struct Symbols: Sendable {
     private let ports: [(name: String, spec: TensorSpec)]
     /// Where each symbol is an axis' whole size.
     private let places: [(input: Int, axis: Int)]
+    /// What each axis of each input is to have.
+    private let wanted: [[Size]]
+
+    private enum Size: Sendable {
+        case number(Int)
+        /// That of the symbol with this place among the names.
+        case symbol(Int)
+        case expression(Dimension)
+    }
 
     /// - Throws: `TensorError.argument` where a symbol is nowhere an axis' whole size.
     init(_ graph: Graph) throws(TensorError) {
@@ -23,6 +32,13 @@ struct Symbols: Sendable {
             throw TensorError(.argument(primitive: "program", name: "symbol", given: open, allowed: "symbols that are the whole size of some input's axis"))
         }
         (self.names, self.places) = (names, places)
+        wanted = ports.map { port in
+            (0..<port.spec.shape.rank).map { axis in
+                let size = port.spec.shape[axis]
+                if let number = size.number { return .number(number) }
+                return size.soleSymbol.flatMap(names.firstIndex(of:)).map(Size.symbol) ?? .expression(size)
+            }
+        }
     }
 
     /// The symbols' numbers, in the order of their names.
@@ -40,11 +56,15 @@ struct Symbols: Sendable {
         }
         var sizes: [Int] = []
         for (input, axis) in places { sizes.append(try inputs[input].shape.size(axis)) }
-        for (port, input) in zip(ports, inputs) {
-            for axis in 0..<input.rank {
-                let wanted = port.spec.shape[axis]
-                let number = if let number = wanted.number { number } else { try wanted.resolved(numbers(sizes)).value() }
-                guard try input.shape.size(axis) == number else { throw mismatch(port, input, sizes) }
+        for (place, input) in inputs.enumerated() {
+            for (axis, size) in wanted[place].enumerated() {
+                let number =
+                    switch size {
+                    case .number(let number): number
+                    case .symbol(let symbol): sizes[symbol]
+                    case .expression(let size): try size.resolved(numbers(sizes)).value()
+                    }
+                guard try input.shape.size(axis) == number else { throw mismatch(ports[place], input, sizes) }
             }
         }
         return sizes

@@ -1,3 +1,4 @@
+import Foundation
 import Keel
 import KeelProgram
 import Testing
@@ -42,4 +43,116 @@ func theArenaHasRoomForAllThatLivesAtOnce(_ network: TracedNetwork) throws {
     for input in [try x.sliced(0, to: 2).sliced(1, to: 3).transposed(), try x.sliced(0, from: 1).sliced(1, from: 4)] {
         try expectEqual([program(input)], [input.transposed().exp()])
     }
+}
+
+@Test(arguments: tracedNetworks)
+func whatIsWrittenOverIsReadNoMore(_ network: TracedNetwork) throws {
+    let program = try Program.trace(network.make(), inputs: network.inputs).optimised()
+    let inputs = try network.sample(batch: 2, time: 5, seed: 1), sizes = try program.plan(for: inputs).sizes
+    let plan = try Plan(program.graph, sizes), apart = try Plan(program.graph, sizes, reusesMemory: false)
+    #expect(plan.arenaBytes <= apart.arenaBytes && plan.sources.count <= apart.sources.count)
+    try expectEqual(Execution(plan, of: program.graph).run(inputs), Execution(apart, of: program.graph).run(inputs))
+}
+
+@Test func elementwiseStepsWriteOverWhatDies() throws {
+    let spec = TensorSpec([4, 4], .float32), x = try Tensor((0..<16).map { Float($0) / 8 - 1 }, [4, 4])
+    func expect(_ made: Int, sourceLocation: SourceLocation = #_sourceLocation, _ function: (Tensor) throws -> Tensor) throws {
+        let program = try Program.trace(function, input: "x", spec), plan = try program.plan(for: [x])
+        let memories = plan.sources.filter { source in
+            switch source {
+            case .arena, .output: true
+            case .constant, .state, .input: false
+            }
+        }
+        #expect(memories.count == made, sourceLocation: sourceLocation)
+        try expectEqual([program(x)], [function(x)], sourceLocation: sourceLocation)
+    }
+    // The chain happens where the output lies.
+    try expect(1) { x in try (x.exp() + x).tanh() * x }
+    try expect(1) { x in
+        let y = try x.exp()
+        return try y * y
+    }
+    // The input is the caller's; what is read later stays; what lies otherwise in the same memory may be overwritten before it is read.
+    try expect(2) { x in
+        let y = try x.exp()
+        return try y.tanh() * y
+    }
+    try expect(2) { x in
+        let y = try x.exp()
+        return try y + y.transposed()
+    }
+    try expect(2) { x in
+        let y = try x.exp()
+        return try y * y.sliced(0, to: 1)
+    }
+    // A sum is none of them.
+    try expect(2) { x in try x.exp().sum([0]) }
+}
+
+/// In a process of its own, whose pool nobody else uses: a run takes no more memory than was foretold, and not much less.
+@Test(arguments: tracedNetworks.indices)
+func aRunTakesNoMoreMemoryThanForetold(_ place: Int) async throws {
+    await #expect(processExitsWith: .success) { [place] in
+        let network = tracedNetworks[place], pool = MemoryPool.host
+        let inputs = try network.sample(batch: 3, time: 6, seed: 1), program = try Program.trace(network.make(), inputs: network.inputs).optimised()
+        let constants = try program.memoryUse(inputs.map(\.spec)).constants, foretold = try program.memoryUse(inputs.map(\.spec)).peak - constants
+        let fresh = try Program.trace(network.make(), inputs: network.inputs).optimised(), before = pool.usedBytes
+        pool.resetPeak()
+        for _ in 0..<3 { _ = try fresh.run(inputs) }
+        let taken = pool.peakBytes - before
+        guard taken <= foretold else { fatalError("\(network) took \(taken) bytes beside \(constants) of constants, foretold were \(foretold)") }
+        guard Double(foretold) <= 1.1 * Double(taken) else { fatalError("\(network) took \(taken) bytes, foretold were \(foretold)") }
+    }
+}
+
+/// In a process of its own: once it has run, a program asks the system for no memory.
+@Test(arguments: tracedNetworks.indices)
+func aSteadyStateTakesNoMemory(_ place: Int) async throws {
+    await #expect(processExitsWith: .success) { [place] in
+        let network = tracedNetworks[place], pool = MemoryPool.host
+        let inputs = try network.sample(batch: 2, time: 5, seed: 1), program = try Program.trace(network.make(), inputs: network.inputs).optimised()
+        for _ in 0..<3 { _ = try program.run(inputs) }
+        let (held, allocated) = (pool.usedBytes + pool.cachedBytes, mallinfo2().uordblks)
+        for _ in 0..<50 { _ = try program.run(inputs) }
+        guard pool.usedBytes + pool.cachedBytes == held else { fatalError("\(network): the pool grew from \(held) bytes to \(pool.usedBytes + pool.cachedBytes)") }
+        guard mallinfo2().uordblks <= allocated else { fatalError("\(network): \(allocated) allocated bytes became \(mallinfo2().uordblks)") }
+    }
+}
+
+/// In a process of its own: programs that are gone leave nothing behind. Two per cent are for what the system's allocator keeps here and there.
+@Test func programsThatAreGoneLeaveNoMemoryBehind() async throws {
+    await #expect(processExitsWith: .success) {
+        func resident() -> Int {
+            let text = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
+            return text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        }
+        func cycle() throws {
+            let network = tracedNetworks[2], inputs = try network.sample(batch: 1, time: 1, seed: 1)
+            _ = try Program.trace(network.make(), inputs: network.inputs).optimised().run(inputs)
+        }
+        for _ in 0..<5 { try cycle() }
+        MemoryPool.host.releaseCached()
+        let before = resident()
+        for _ in 0..<50 { try cycle() }
+        MemoryPool.host.releaseCached()
+        guard before > 0, Double(resident()) <= 1.02 * Double(before) else { fatalError("\(before) pages became \(resident())") }
+    }
+}
+
+@Test func runsMayHaveThreadsOfTheirOwn() throws {
+    let network = tracedNetworks[1], inputs = try network.sample(batch: 2, time: 1, seed: 1), before = Threads.count
+    let program = try Program.trace(network.make(), inputs: network.inputs).optimised()
+    let (one, two) = (try program.run(inputs, threads: 1), try program.run(inputs, threads: 2))
+    #expect(Threads.count == before)
+    // Convolutions may be cut up otherwise, and so have sums in another order: 1e-5 of the largest number.
+    try expectClose(one, two, 1e-5)
+    #expect(throws: TensorError.self) { try program.run(inputs, threads: 0) }
+}
+
+@Test func aPlanSaysWhatEachStepDoesAndWhatItTakes() throws {
+    let program = try Program.trace({ x in try (x.exp().transposed() + 1).contiguous().tanh() }, input: "x", TensorSpec([3, 4], .float32))
+    #expect(
+        try program.planDescription([TensorSpec([3, 4], .float32)]) == """
+            """)
 }

@@ -1,0 +1,40 @@
+public import Keel
+
+/// Bytes of tensors that a program takes, beside its inputs and its state: as the pool counts them, in whole blocks.
+public struct MemoryUse: Sendable, Equatable {
+    /// Weights and others. What lies in a mapped file isn't counted: the system takes it back as it likes.
+    public let constants: Int
+    /// Constants in the forms that kernels made of them, which stay.
+    public let prepared: Int
+    /// Of what lives between two steps.
+    public let arena: Int
+    public let outputs: Int
+    /// Of the step that takes most for itself while it runs.
+    public let temporaries: Int
+
+    /// A run takes no more.
+    public var peak: Int { constants + prepared + arena + outputs + temporaries }
+}
+
+extension Program {
+    /// What a run with inputs of these specs takes. Most of it the plan says; what kernels take for themselves they show when they run, each once, on
+    /// zeros. State stays as it is.
+    ///
+    /// - Throws: `TensorError.symbolicDimension` unless all sizes are numbers; as `run`, but for what a kernel has against zeros.
+    public func memoryUse(_ inputs: [TensorSpec]) throws(TensorError) -> MemoryUse {
+        var zeros: [Tensor] = []
+        for spec in inputs { zeros.append(try .zeros(spec.shape, spec.dtype)) }
+        let plan = try plan(for: zeros), execution = try Execution(plan, of: graph, leavesState: true)
+        let events = try profile { () throws(TensorError) in try execution.rehearse(zeros) }.profile.events
+        var seen: Set<ObjectIdentifier> = [], sums = (constants: 0, prepared: 0)
+        for constant in graph.constants.values where seen.insert(constant.memoryIdentity).inserted {
+            sums = (sums.constants + constant.poolBytes, sums.prepared + constant.formBytes)
+        }
+        let outputs = plan.sources.reduce(0) { sum, source in
+            if case .output(let bytes) = source { sum + MemoryPool.blockBytes(bytes) } else { sum }
+        }
+        return MemoryUse(
+            constants: sums.constants, prepared: sums.prepared, arena: MemoryPool.blockBytes(max(plan.arenaBytes, 1)), outputs: outputs,
+            temporaries: events.map(\.workBytes).max() ?? 0)
+    }
+}
