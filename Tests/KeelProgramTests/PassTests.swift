@@ -145,6 +145,160 @@ private func expect(
     }
 }
 
+@Test func geluIsRecognisedWhicheverWayItIsWritten() throws {
+    let root = 2.0.squareRoot(), two = try Tensor(Float(root)), half = try Tensor(Float(0.5)), one = try Tensor(Float(1))
+    // Another order of roundings: a few units in the last place of numbers up to 5.
+    try expect(.geluRecognition, .deadCode, before: ["Div", "Erf", "Add", "Mul", "Mul"], after: ["Gelu"], tolerance: 1e-6) { x in
+        try x * ((x / two).erf() + one) * half
+    }
+    try expect(.geluRecognition, .deadCode, before: ["Scale", "Scale", "Erf", "Scale", "Mul"], after: ["Gelu"], tolerance: 1e-6) { x in
+        try (x * 0.5) * ((x * (1 / root)).erf() + 1)
+    }
+    try expect(.algebra, .geluRecognition, .deadCode, before: ["Scale", "Erf", "Scale", "Scale", "Mul"], after: ["Gelu"], tolerance: 1e-6) { x in
+        try (0.5 * (1 + (x * (1 / root)).erf())) * x
+    }
+    let constant = (2 / Double.pi).squareRoot(), three = try Tensor(Float(3))
+    try expect(
+        .geluRecognition, .deadCode, before: ["Scale", "Pow", "Scale", "Add", "Scale", "Tanh", "Scale", "Mul"], after: ["GeluTanh"], tolerance: 1e-6
+    ) { x in
+        let halved = try x * 0.5, cubed = try x.power(three)
+        return try halved * (((x + cubed * 0.044715) * constant).tanh() + 1)
+    }
+    try expect(
+        .geluRecognition, .deadCode, before: ["Mul", "Scale", "Scale", "Mul", "Tanh", "Scale", "Mul", "Scale"], after: ["GeluTanh"], tolerance: 1e-6
+    ) { x in try x * ((x * (1 + x * x * 0.044715) * constant).tanh() + 1) * 0.5 }
+    // Something that only looks like it.
+    try expect(.geluRecognition, .deadCode, before: ["Scale", "Erf", "Scale", "Mul", "Scale"], after: ["Scale", "Erf", "Scale", "Mul", "Scale"]) { x in
+        try x * ((x * 0.7).erf() + 1) * 0.5
+    }
+    try expect(.geluRecognition, .deadCode, before: ["Scale", "Erf", "Scale", "Mul", "Scale"], after: ["Scale", "Erf", "Scale", "Mul", "Scale"]) { x in
+        try x * ((x * (1 / root)).erf() + 1) * 0.25
+    }
+}
+
+@Test func layerNormIsRecognised() throws {
+    let scale = try Tensor([Float(1), 2, 3]), bias = try Tensor([Float(3), 2, 1]), two = try Tensor(Float(2)), epsilon = try Tensor(Float(1e-5))
+    let statistics = ["ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div"]
+    func normalised(_ x: Tensor) throws -> Tensor {
+        let difference = try x - x.mean([-1], keepingAxes: true)
+        return try difference / (difference.power(two).mean([-1], keepingAxes: true) + epsilon).squareRoot()
+    }
+    // Sums in another order: a few units in the last place.
+    try expect(.layerNormRecognition, .deadCode, before: statistics + ["Mul", "Add"], after: ["LayerNormalization"], tolerance: 1e-6) { x in
+        try normalised(x) * scale + bias
+    }
+    try expect(.layerNormRecognition, .deadCode, before: statistics + ["Mul"], after: ["LayerNormalization"], tolerance: 1e-6) { x in try scale * normalised(x) }
+    try expect(.layerNormRecognition, .deadCode, before: statistics, after: ["LayerNormalization"], tolerance: 1e-6) { x in try normalised(x) }
+    try expect(
+        .layerNormRecognition, .deadCode, before: ["ReduceMean", "Sub", "Mul", "ReduceMean", "Scale", "Sqrt", "Reciprocal", "Mul", "Add"],
+        after: ["LayerNormalization", "Add"], tolerance: 1e-6
+    ) { x in
+        let difference = try x - x.mean([-1], keepingAxes: true)
+        return try difference * ((difference * difference).mean([-1], keepingAxes: true) + 1e-5).squareRoot().reciprocal() + Tensor.ones([2, 3])
+    }
+    // Over another axis, and of something else than its own mean.
+    let other = ["ReduceMean", "Sub", "Mul", "ReduceMean", "Scale", "Sqrt", "Div"]
+    try expect(.layerNormRecognition, .deadCode, before: other, after: other) { x in
+        let difference = try x - x.mean([0], keepingAxes: true)
+        return try difference / ((difference * difference).mean([0], keepingAxes: true) + 1e-5).squareRoot()
+    }
+    try expect(.layerNormRecognition, .deadCode, before: ["Exp"] + other, after: ["Exp"] + other) { x in
+        let difference = try x - x.exp().mean([-1], keepingAxes: true)
+        return try difference / ((difference * difference).mean([-1], keepingAxes: true) + 1e-5).squareRoot()
+    }
+}
+
+@Test func attentionIsRecognised() throws {
+    let time = Dimension.symbol("time"), batch = Dimension.symbol("batch")
+    let sequences = TensorSpec(Shape(batch, time, Dimension(12)), .float32), biases = TensorSpec(Shape(batch, Dimension(1), Dimension(1), time), .float32)
+    func cut(_ x: Tensor) throws -> Tensor { try x.reshaped(Shape(x.shape[0], x.shape[1], Dimension(3), Dimension(4))).permuted([0, 2, 1, 3]) }
+    func joined(_ y: Tensor) throws -> Tensor { try y.permuted([0, 2, 1, 3]).reshaped(Shape(y.shape[0], y.shape[2], Dimension(12))) }
+    func expect(_ after: [String], sourceLocation: SourceLocation = #_sourceLocation, _ function: ([Tensor]) throws -> Tensor) throws {
+        let program = try Program.trace(function, inputs: ["q": sequences, "k": sequences, "v": sequences, "bias": biases])
+        let fused = try program.optimised([.algebra, .attentionRecognition, .deadCode])
+        #expect(fused.primitives == after, sourceLocation: sourceLocation)
+        var generator = Philox(seed: 8)
+        let parts = try (0..<3).map { _ in try Tensor.normal([2, 5, 12], using: &generator) }, bias = try Tensor([Float](repeating: 0, count: 8) + [-1e4, -.infinity], [2, 1, 1, 5])
+        // The same sums in another order: 1e-5 of numbers of about 1.
+        try expectClose(fused.run(parts + [bias]), program.run(parts + [bias]), 1e-5, sourceLocation: sourceLocation)
+    }
+    try expect(["Attention"]) { x in try joined((cut(x[0]).matmul(cut(x[1]).transposed()) * 0.5 + x[3]).softmax().matmul(cut(x[2]))) }
+    // The factor before the product, on both sides; another one than is usual.
+    try expect(["Attention"]) { x in try joined(((cut(x[0]) * 0.7).matmul(cut(x[1] * 0.3).transposed())).softmax().matmul(cut(x[2]))) }
+    // Joined to something else, as for a product of many rows.
+    try expect(["Attention", "Reshape"]) { x in
+        try joined((x[3] + cut(x[0]).matmul(cut(x[1]).transposed()) / Tensor(Float(2))).softmax().matmul(cut(x[2]))).flattened(from: 0, through: 1)
+    }
+    // What is read elsewhere, too, and another axis' softmax, stay.
+    let parts = ["Reshape", "Transpose", "Reshape", "Transpose", "MatMul", "Softmax", "Reshape", "Transpose", "MatMul", "Transpose", "Reshape"]
+    try expect(parts + ["ReduceSum", "Add"]) { x in
+        let p = try cut(x[0]).matmul(cut(x[1]).transposed()).softmax()
+        return try joined(p.matmul(cut(x[2]))) + p.sum()
+    }
+}
+
+@Test func fullyConnectedLayersAreOneStep() throws {
+    var generator = Philox(seed: 5)
+    let weight = try Tensor.normal([4, 3], using: &generator), bias = try Tensor.normal([4], using: &generator), matrix = try weight.transposed().contiguous()
+    // Sums in another order: 1e-6 of the largest number.
+    try expect(.linearFusion, .deadCode, before: ["Affine", "Relu", "Affine"], after: ["ActivatedAffine", "ActivatedAffine"], tolerance: 1e-6) { x in
+        try x.affine(weight, bias: bias).relu().affine(Tensor.ones([2, 4]))
+    }
+    try expect(.linearFusion, .deadCode, before: ["MatMul", "Add", "Gelu"], after: ["ActivatedAffine"], tolerance: 1e-6) { x in
+        try (bias + x.matmul(matrix)).gelu()
+    }
+    try expect(
+        .linearFusion, .deadCode, before: ["Reshape", "Reshape", "MatMul", "Reshape", "Add", "Tanh"], after: ["Reshape", "ActivatedAffine"], tolerance: 1e-6
+    ) { x in
+        let stack = try x.withAxis(0)
+        return try (stack.flattened(from: 0, through: 1).matmul(matrix).reshaped(Shape(stack.shape[0], stack.shape[1], Dimension(4))) + bias).tanh()
+    }
+    // No constant weights; a bias that isn't one; what is read twice.
+    try expect(.linearFusion, .deadCode, before: ["Transpose", "MatMul"], after: ["Transpose", "MatMul"]) { x in try x.matmul(x.transposed()) }
+    try expect(.linearFusion, .deadCode, before: ["MatMul", "Add"], after: ["ActivatedAffine", "Add"], tolerance: 1e-6) { x in
+        try x.matmul(matrix) + Tensor.ones([2, 1])
+    }
+    try expect(.linearFusion, .deadCode, before: ["Affine", "Relu"], after: ["ActivatedAffine", "Relu"], tolerance: 1e-6) { x in
+        let y = try x.affine(weight)
+        return [y, try y.relu()]
+    }
+}
+
+@Test func elementwiseStepsAreDoneInOnePass() throws {
+    let row = try Tensor([Float(1), 2, 3]), column = try Tensor([Float(0.5), -1], [2, 1])
+    try expect(.elementwiseFusion, before: ["Mul", "Add", "Tanh", "Mul"], after: ["ElementwiseChain"]) { x in try (x * row + column).tanh() * x }
+    try expect(.elementwiseFusion, before: ["Exp", "Mul"], after: ["ElementwiseChain"]) { x in
+        let y = try x.exp()
+        return try y * y
+    }
+    // Two branches of one input, each of several steps.
+    try expect(.elementwiseFusion, before: ["Exp", "Sqrt", "Sigmoid", "Neg", "Div"], after: ["ElementwiseChain"]) { x in
+        try x.exp().squareRoot() / x.sigmoid().negated()
+    }
+    // What is read elsewhere, what is stretched afterwards, sums, and whole numbers, stay.
+    try expect(.elementwiseFusion, before: ["Exp", "Tanh"], after: ["Exp", "Tanh"]) { x in
+        let y = try x.exp()
+        return [y, try y.tanh()]
+    }
+    try expect(.elementwiseFusion, before: ["ReduceSum", "Exp", "Add"], after: ["ReduceSum", "Exp", "Add"]) { x in try x + x.sum([0]).exp() }
+    try expect(.elementwiseFusion, before: ["Cast", "Neg", "Neg"], after: ["Cast", "Neg", "Neg"]) { x in try x.cast(to: .int64).negated().negated() }
+}
+
+@Test func aChainHasOnlySoManyInputsAndLinks() throws {
+    let spec = TensorSpec([70, 50], .float32)
+    var generator = Philox(seed: 2)
+    let inputs = try (0..<6).map { _ in try Tensor.normal([70, 50], using: &generator) }
+    let program = try Program.trace(
+        { x in
+            var y = x[0]
+            for step in 0..<30 { y = try (y * x[step % 6]).tanh() + x[(step + 1) % 6] }
+            return y
+        }, inputs: ["a": spec, "b": spec, "c": spec, "d": spec, "e": spec, "f": spec])
+    let fused = try program.optimised([.elementwiseFusion])
+    #expect(fused.graph.nodes.count < program.graph.nodes.count / 3)
+    try expectEqual(fused.run(inputs), program.run(inputs))
+}
+
 /// Folded weights are rounded once more at each layer: 1e-4 of the largest number after up to forty steps, forwards and backwards. (A step whose slope
 /// jumps could part gradients; with these seeds none does.)
 @Test(arguments: randomFunctions)

@@ -3,28 +3,35 @@ public import Keel
 /// A rewriting of a program that keeps what it computes, up to rounding where it says so.
 public struct Pass: Sendable {
     public let name: String
+    /// Whether it runs once the others find nothing any more: they don't know what it makes.
+    let isLast: Bool
     /// - Returns: whether it changed anything.
     package let rewrite: @Sendable (inout Graph) throws(TensorError) -> Bool
 
-    init(_ name: String, _ rewrite: @escaping @Sendable (inout Graph) throws(TensorError) -> Bool) {
+    init(_ name: String, isLast: Bool = false, _ rewrite: @escaping @Sendable (inout Graph) throws(TensorError) -> Bool) {
         self.name = name
+        self.isLast = isLast
         self.rewrite = rewrite
     }
 
     /// All of them, in their order.
-    public static let all: [Pass] = [.algebra, .constantFolding, .commonSubexpressions, .normalisationFolding, .convolutionFusion, .deadCode]
+    public static let all: [Pass] = [
+        .algebra, .constantFolding, .commonSubexpressions, .normalisationFolding, .convolutionFusion, .geluRecognition, .layerNormRecognition,
+        .attentionRecognition, .linearFusion, .deadCode, .elementwiseFusion,
+    ]
 }
 
 extension Program {
-    /// The same function as a program that takes less time. The passes run in turn until none finds anything.
+    /// The same function as a program that takes less time. The passes run in turn until none finds anything; some run after the others.
     ///
     /// - Parameter passes: leave one out to switch it off.
     public func optimised(_ passes: [Pass] = Pass.all) throws(TensorError) -> Program {
         var graph = graph, isChanging = true
         while isChanging {
             isChanging = false
-            for pass in passes { if try pass.rewrite(&graph) { isChanging = true } }
+            for pass in passes where !pass.isLast { if try pass.rewrite(&graph) { isChanging = true } }
         }
+        for pass in passes where pass.isLast { _ = try pass.rewrite(&graph) }
         return try Program(graph)
     }
 }
