@@ -56,7 +56,7 @@ let package = Package(
         .target(
             name: "SlipwayTasks",
             dependencies: [
-                "SlipwayDomain", "SlipwaySystem", "Keel", "KeelNN", "KeelData", "CXGBoost", "CArchive",
+                "SlipwayDomain", "SlipwaySystem", "Keel", "KeelProgram", "KeelNN", "KeelData", "CXGBoost", "CArchive",
                 .product(name: "Yams", package: "Yams"),
             ]),
         .target(
@@ -162,7 +162,8 @@ let package = Package(
             exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(name: "ExamplesTests", dependencies: ["SlipwaySystem"]),
-        .testTarget(name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG", "BadInputs"]),
+        .testTarget(
+            name: "AcceptanceTests", dependencies: ["SlipwayClient", "SlipwayDomain", "SlipwaySystem", "CJPEG", "BadInputs"], exclude: ["Models"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,5 @@
 internal import Keel
-import Synchronization
+internal import Synchronization
 
 /// Runs a graph by the kernels that eager mode uses, without a tape, in memory that was laid out beforehand.
 ///

@@ -43,6 +43,7 @@ package enum TrialStatus: String, Codable, Sendable {
 }
 package enum JobState: String, Codable, Sendable { case queued, running, succeeded, failed, cancelled }
 package enum JobLane: String, Codable, Sendable, CaseIterable { case data, training }
+package enum ModelVersionStatus: String, Codable, Sendable { case importing, ready, failed }
 package enum DeploymentStatus: String, Codable, Sendable { case deploying, ready, failed, stopped }
 package enum RevisionStatus: String, Codable, Sendable { case deploying, ready, failed, retired }
 

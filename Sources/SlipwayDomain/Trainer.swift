@@ -8,6 +8,7 @@ package struct TrainerPlan: Codable, Sendable {
         case importUpload(ImportPlan)
         case trainRung(RungPlan)
         case evaluate(EvaluationPlan)
+        case importModel(ModelImportPlan)
     }
 
     package var format = 1
@@ -64,6 +65,18 @@ package struct ImportLimits: Codable, Hashable, Sendable {
     package var rejectedShare = 0.05
 
     package init() {}
+}
+
+/// A model that was trained elsewhere.
+package struct ModelImportPlan: Codable, Sendable {
+    /// The uploaded bytes: an ONNX file, or a zip with one and its external data.
+    package var upload: String
+    package var limits: ImportLimits
+
+    package init(upload: String, limits: ImportLimits) {
+        self.upload = upload
+        self.limits = limits
+    }
 }
 
 /// The items of one version as a trainer reads them: a file with one `DataItem` a line, in the order of their ids.
@@ -206,6 +219,7 @@ package enum TrainerEvent: Codable, Sendable {
     case imported(ImportSummary)
     case rung(RungResult)
     case evaluated(EvaluationResult)
+    case importedModel(ModelImportResult)
     /// The work can't succeed, whoever repeats it: the user's data or choice is at fault.
     case problem(Problem)
 }
@@ -323,5 +337,33 @@ package struct EvaluationResult: Codable, Sendable {
         self.inputs = inputs
         self.files = files
         self.trials = trials
+    }
+}
+
+package struct ModelImportResult: Codable, Sendable {
+    package struct File: Codable, Sendable {
+        /// Its name among the model version's files.
+        package var name: String
+        /// Where it lies in the job directory; nil of the upload itself.
+        package var path: String?
+
+        package init(name: String, path: String?) {
+            self.name = name
+            self.path = path
+        }
+    }
+
+    /// What predict takes and answers: the model version's `inputs` and `outputs` in the API.
+    package var inputs: JSON
+    package var outputs: JSON
+    /// What the file says of its origin, and how the model runs here, for its lineage.
+    package var facts: [String: JSON]
+    package var files: [File]
+
+    package init(inputs: JSON, outputs: JSON, facts: [String: JSON], files: [File]) {
+        self.inputs = inputs
+        self.outputs = outputs
+        self.facts = facts
+        self.files = files
     }
 }

@@ -85,6 +85,7 @@ extension RouteTable {
             ExperimentRoutes(database: database, library: library).routes,
             EventRoutes(database: database, hub: hub, authenticator: authenticator, metrics: metrics).routes,
             ModelRoutes(database: database, blobs: blobs).routes,
+            ModelImportRoutes(database: database, blobs: blobs, metrics: metrics).routes,
             DeploymentRoutes(database: database, known: deployments).routes,
             PredictRoutes(database: database, serve: serve, metrics: metrics, known: deployments).routes,
             JobRoutes(database: database).routes,
@@ -104,7 +105,7 @@ extension RouteTable {
             .problem, OrganisationRoutes.organisation.component, OrganisationRoutes.key.component, ProjectRoutes.view.component,
             DatasetRoutes.view.component, VersionRoutes.view.component, VersionRoutes.rejected.component, UploadRoutes.accepted.component,
             ItemRoutes.view.component, ExperimentRoutes.view.component, ExperimentRoutes.trial.component, ModelRoutes.model.component,
-            ModelRoutes.version.component, DeploymentRoutes.view.component, JobRoutes.job.component, JobRoutes.worker.component,
+            ModelRoutes.version.component, ModelImportRoutes.accepted.component, DeploymentRoutes.view.component, JobRoutes.job.component, JobRoutes.worker.component,
         ]
     }
 }

@@ -129,7 +129,11 @@ extension Transaction {
         case (.importVersion(let version), .cancelled), (.relabelVersion(let version), .cancelled):
             let problem = Problem(409, "import-cancelled", title: "The import was cancelled", detail: "its job was cancelled")
             return try failVersion(version, with: problem).map { [$0] } ?? []
-        case (.importVersion, _), (.relabelVersion, _): break
+        case (.importModel(let work), .failed(let problem)): return try failModelImport(work, with: problem).map { [$0] } ?? []
+        case (.importModel(let work), .cancelled):
+            let problem = Problem(409, "import-cancelled", title: "The import was cancelled", detail: "its job was cancelled")
+            return try failModelImport(work, with: problem).map { [$0] } ?? []
+        case (.importVersion, _), (.relabelVersion, _), (.importModel, _): break
         case (.trainRung(let rung), .failed(let problem)): try fail(rung, with: problem, seconds: seconds, decide: decide)
         case (.trainRung(let rung), .cancelled): try cancel(rung, decide: decide)
         case (.trainRung(let rung), .retry), (.trainRung(let rung), .released): try requeue(rung)

@@ -225,6 +225,7 @@ package struct Worker: Sendable {
             switch work {
             case .importVersion(let version): try await ImportVersion(context: context).run(version, attempt)
             case .relabelVersion(let version): try await RelabelVersion().run(version, attempt)
+            case .importModel(let work): try await ImportModel(context: context).run(work, attempt)
             case .trainRung(let rung): try await TrainRung(context: context).run(rung, attempt)
             case .evaluate(let evaluation): try await Evaluate(context: context).run(evaluation, attempt)
             }

@@ -49,6 +49,7 @@ extension Transaction {
             AND NOT EXISTS (SELECT FROM dataset_version WHERE upload = sha256)
             AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.blob = sha256)
             AND NOT EXISTS (SELECT FROM model_file WHERE model_file.blob = sha256)
+            AND NOT EXISTS (SELECT FROM model_version WHERE model_version.upload = sha256)
             """
         let locked: [Digest] = try query(
             """

@@ -34,6 +34,7 @@ extension ExperimentStatus: PostgresEncodable, PostgresDecodable {}
 extension TrialStatus: PostgresEncodable, PostgresDecodable {}
 extension JobState: PostgresEncodable, PostgresDecodable {}
 extension JobLane: PostgresEncodable, PostgresDecodable {}
+extension ModelVersionStatus: PostgresEncodable, PostgresDecodable {}
 extension DeploymentStatus: PostgresEncodable, PostgresDecodable {}
 extension RevisionStatus: PostgresEncodable, PostgresDecodable {}
 extension Scope: PostgresEncodable, PostgresDecodable {}

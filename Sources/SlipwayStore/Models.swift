@@ -13,7 +13,8 @@ package struct ModelRecord: Sendable {
     package let id: ModelID
     package let project: ProjectID
     package let name: String
-    package let task: LearningTask
+    /// Nil of one that was imported.
+    package let task: LearningTask?
     package let createdAt: Date
     /// The newest `shownVersions`, newest first.
     package internal(set) var versions: [Version] = []
@@ -46,12 +47,18 @@ package struct ModelVersionRecord: Sendable {
     package let id: ModelVersionID
     package let model: ModelID
     package let number: Int
-    package let experiment: ExperimentID
-    package let task: LearningTask
+    package let status: ModelVersionStatus
+    /// Nil, as the task, of one that was imported.
+    package let experiment: ExperimentID?
+    package let task: LearningTask?
     package let classes: RawJSON
     package let inputs: RawJSON
+    /// Of one that was imported.
+    package let outputs: RawJSON?
     package let metrics: RawJSON
     package let lineage: RawJSON
+    /// Why it couldn't be imported.
+    package let problem: RawJSON?
     package let createdAt: Date
     package internal(set) var files: [ModelFileRecord] = []
 
@@ -59,12 +66,15 @@ package struct ModelVersionRecord: Sendable {
         id = try row["id"]
         model = try row["model_id"]
         number = try row["number"]
+        status = try row["status"]
         experiment = try row["experiment_id"]
         task = try row["task"]
         classes = try row["classes"]
         inputs = try row["inputs"]
+        outputs = try row["outputs"]
         metrics = try row["metrics"]
         lineage = try row["lineage"]
+        problem = try row["problem"]
         createdAt = try row["created_at"]
     }
 }
@@ -87,7 +97,7 @@ extension Transaction {
     private func withVersions(_ models: [ModelRecord]) throws -> [ModelRecord] {
         let versions = try query("""
             SELECT v.id, v.model_id, v.number, v.metrics, v.created_at FROM unnest(\(models.map(\.id))::uuid[]) AS asked(model)
-            CROSS JOIN LATERAL (SELECT * FROM model_version WHERE model_id = asked.model ORDER BY number DESC
+            CROSS JOIN LATERAL (SELECT * FROM model_version WHERE model_id = asked.model AND status = 'ready' ORDER BY number DESC
                                 LIMIT \(ModelRecord.shownVersions)) AS v
             ORDER BY v.number DESC
             """
@@ -108,7 +118,8 @@ extension Transaction {
 
     package func modelVersion(_ id: ModelVersionID) throws -> ModelVersionRecord {
         let version = try queryFirst("""
-            SELECT id, model_id, number, experiment_id, task, classes, inputs, metrics, lineage, created_at FROM model_version WHERE id = \(id)
+            SELECT id, model_id, number, status, experiment_id, task, classes, inputs, outputs, metrics, lineage, problem, created_at
+            FROM model_version WHERE id = \(id)
             """, decode: ModelVersionRecord.init)
         guard var version else { throw StoreError.notFound("model version") }
         version.files = try query(

@@ -34,6 +34,7 @@ package enum TrainerMain {
                 try RungRun(
                     plan: rung, threads: plan.threads, directory: directory, began: began, interruption: interruption
                 ).run(emit)
+            case .importModel(let model): try ModelImport(plan: model, directory: directory.path).run(emit)
             case .evaluate(let evaluation):
                 try EvaluationRun(
                     plan: evaluation, threads: plan.threads, directory: directory, began: began,

@@ -101,12 +101,12 @@ import Testing
                     }
                     func ask(_ id: String) async throws -> RunningServer.Answer {
                         let needsBody = method == "post"
-                        let upload = path.hasSuffix("/versions")
+                        let upload = path.hasSuffix("/versions"), model = path.hasSuffix("/import")
                         let json = Self.body(of: path)
                         return try await server.call(
                             method.uppercased(), filled(id), key: stranger,
                             body: needsBody ? Array((upload ? "a,b\n1,2\n" : json).utf8) : nil,
-                            type: needsBody ? (upload ? "text/csv" : "application/json") : nil,
+                            type: needsBody ? (upload ? "text/csv" : model ? "application/octet-stream" : "application/json") : nil,
                             headers: [("X-Request-ID", "same")])
                     }
                     let foreign = try await ask("mine"), nothing = try await ask("unknown")

@@ -47,10 +47,13 @@ public struct ImportedModel: Sendable {
     /// - Returns: in the outputs' order.
     /// - Throws: `ONNXError`: an input that is missing or doesn't fit, a limit, a node whose inputs don't fit it.
     public func run(_ values: [String: ONNXValue]) throws -> [ONNXValue] {
-        guard case .program(let program) = form else {
-            guard case .interpreted(let model, _) = form else { return [] }
-            return try model.run(values)
+        switch form {
+        case .interpreted(let model, _): try model.run(values)
+        case .program(let program): try run(program, values)
         }
+    }
+
+    private func run(_ program: Program, _ values: [String: ONNXValue]) throws -> [ONNXValue] {
         var given: [Tensor] = []
         for port in inputs {
             guard let value = values[port.name] else { throw ONNXError.input(name: port.name, "is missing") }

@@ -1,5 +1,6 @@
 import Foundation
 internal import Keel
+internal import Synchronization
 
 /// What reading and running a model from elsewhere may take.
 public struct ONNXLimits: Sendable {
@@ -73,6 +74,8 @@ public final class ONNXModel: Sendable {
     let graph: ONNX.Graph
     let functions: [FunctionKey: ONNX.Function]
     package let initializers: [String: ONNXValue]
+    /// What operators made of their nodes' attributes, by the outputs' names (`OperatorCall.prepared`).
+    let prepared = Mutex<[String: any Sendable]>([:])
     let external: ExternalData
 
     struct FunctionKey: Hashable {

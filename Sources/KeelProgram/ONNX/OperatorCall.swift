@@ -127,6 +127,15 @@ struct OperatorCall {
         return try ints("axes").map { try axes($0, rank: rank) }
     }
 
+    /// What is made of the attributes, once for all runs of the model. In inner graphs, where names may be another's, for each run.
+    func prepared<Value: Sendable>(_ make: () throws -> Value) throws -> Value {
+        guard scope.depth == 0, let name = node.outputs.first(where: { !$0.isEmpty }) else { return try make() }
+        if let known = execution.model.prepared.withLock({ $0[name] }) as? Value { return known }
+        let made = try make()
+        execution.model.prepared.withLock { $0[name] = made }
+        return made
+    }
+
     // Results.
 
     /// Says no before a value is made that is too large. Empty axes count as 1: what operators compute of the others is there all the same.

@@ -104,7 +104,13 @@ struct DeploymentRoutes {
             guard let id = body["model_version"]?.stringValue.flatMap(ModelVersionID.init) else {
                 throw StoreError.notFound("model version")
             }
-            return try transaction.modelVersion(id).id
+            let version = try transaction.modelVersion(id)
+            guard version.status == .ready else {
+                throw Problem.invalidBody(
+                    "/model_version", "model-version-not-ready",
+                    version.status == .importing ? "the model is still being imported" : "the model couldn't be imported")
+            }
+            return id
         } catch is StoreError {
             throw Problem.invalidBody("/model_version", "model-version-unknown", "there is no model version of this id")
         }

@@ -14,7 +14,7 @@ struct ModelRoutes {
         .always("id", .identifier) { .text($0.id) },
         .always("project", .identifier) { .text($0.project) },
         .always("name", .name) { .string($0.name) },
-        .always("task", .string) { .string($0.task.rawValue) },
+        .always("task", .nullable(.string)) { $0.task.map { .string($0.rawValue) } ?? .null },
         .always("latest_version", .nullable(.identifier)) { $0.versions.first.map { .text($0.id) } ?? .null },
         .always("versions", .array(.object([
             .required("id", .identifier), .required("version", .count), .required("metrics", .anyObject), .required("created_at", .time),
@@ -33,14 +33,17 @@ struct ModelRoutes {
         .always("id", .identifier) { .text($0.id) },
         .always("model", .identifier) { .text($0.model) },
         .always("version", .integer(1...Int.max)) { .integer($0.number) },
-        .always("experiment", .identifier) { .text($0.experiment) },
-        .always("task", .string) { .string($0.task.rawValue) },
+        .always("status", .choice(["importing", "ready", "failed"])) { .string($0.status.rawValue) },
+        .sometimes("experiment", .identifier) { $0.experiment.map { .text($0) } },
+        .always("task", .nullable(.string)) { $0.task.map { .string($0.rawValue) } ?? .null },
         .always("classes", .names) { .raw($0.classes.text) },
         .always("inputs", .any) { .raw($0.inputs.text) },
+        .sometimes("outputs", .any) { $0.outputs.map { .raw($0.text) } },
         .always("metrics", .anyObject) { .raw($0.metrics.text) },
         .always("files", .array(.object([.required("name", .string), .required("bytes", .count), .required("sha256", .string)]))) {
             .array($0.files.map { .object([("name", .string($0.name)), ("bytes", .integer($0.bytes)), ("sha256", .text($0.blob))]) })
         },
+        .sometimes("problem", .reference("Problem")) { $0.problem.map { .raw($0.text) } },
         .always("created_at", .time) { .time($0.createdAt) },
     ])
 
@@ -105,18 +108,22 @@ struct ModelRoutes {
 
     // MARK: Lineage
 
-    /// `Lineage` as it is stored.
+    /// `Lineage`, or `ImportLineage` under `import`, as it is stored.
     private static let facts: [Schema.Member] = [
         .optional("dataset", .identifier), .optional("dataset_name", .string), .optional("version", .integer(1...Int.max)),
         .optional("task", .choice(LearningTask.allCases.map(\.rawValue))), .optional("objective", .string), .optional("target", .string),
         .optional("experiment", .identifier), .optional("template", .string, "of the best trial"),
-        .optional("hyperparameters", .anyObject, "of the best trial"), .required("seed", .integer(Int.min...Int.max)),
+        .optional("hyperparameters", .anyObject, "of the best trial"), .optional("seed", .integer(Int.min...Int.max)),
         .optional("trials", .array(.object([
             .required("trial", .identifier), .required("number", .count), .required("template", .string),
             .required("source", .string, "the template's YAML"), .required("hyperparameters", .anyObject), .required("seed", .count),
             .optional("score", .anyNumber),
         ])), "those that the model is made of, best first"),
         .optional("split", .string), .optional("threads", .count), .optional("binary", .string, "what trained it"),
+        .optional("import", .object([
+            .required("upload", .string, "its SHA-256"), .required("bytes", .count), .required("facts", .anyObject, "what the file says of its origin"),
+            .required("binary", .string, "what imported it"),
+        ]), "of a model that was trained elsewhere, instead of the others"),
     ]
 
     /// The facts as the evaluation recorded them, with a page of `items.jsonl`. The cursor is a place in that file.

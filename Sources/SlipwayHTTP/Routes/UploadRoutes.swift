@@ -83,7 +83,7 @@ struct UploadRoutes {
             return dataset.task
         }
 
-        let staged = try await stage(call, of: task)
+        let staged = try await call.stage(in: blobs) { try FileSignature.check($0, for: task) } whenEmpty: { FileSignature.emptiness(for: task) }
         metrics.uploaded(bytes: staged.bytes)
         let blobs = blobs
         return try await call.create("dataset-version.upload", body: staged.digest, in: database) { transaction in
@@ -92,28 +92,6 @@ struct UploadRoutes {
                 object: "dataset \(dataset) version \(accepted.number)", location: "/v1/datasets/\(dataset)/versions/\(accepted.number)",
                 output: Self.accepted.output(Accepted(dataset: dataset, version: accepted)))
         }
-    }
-
-    private func stage(_ call: Call, of task: LearningTask) async throws -> StagedBlob {
-        let limits = call.limits
-        guard call.request.headers[.transferEncoding] != nil || call.request.headers[.contentLength] != nil else {
-            throw Refusal.bodyMissing
-        }
-        let body = try call.stream(
-            upTo: limits.uploadBytes,
-            pace: .minimum(bytes: limits.uploadPaceBytes, window: limits.uploadPaceTime, total: limits.uploadTime))
-        let writer = try await blobs.stage()
-        var head: [UInt8] = []
-        for try await piece in body {
-            if head.count < FileSignature.length {
-                head += piece.readableBytesView.prefix(FileSignature.length - head.count)
-                if head.count == FileSignature.length { try FileSignature.check(head, for: task) }
-            }
-            try await writer.append(piece.readableBytesView)
-        }
-        guard !head.isEmpty else { throw FileSignature.emptiness(for: task) }
-        if head.count < FileSignature.length { try FileSignature.check(head, for: task) }
-        return try await writer.finish()
     }
 
     func relabel(_ call: Call) async throws -> Response {
@@ -137,6 +115,30 @@ struct UploadRoutes {
                 object: "dataset \(dataset) version \(accepted.number)", location: "/v1/datasets/\(dataset)/versions/\(accepted.number)",
                 output: Self.accepted.output(Accepted(dataset: dataset, version: accepted)))
         }
+    }
+}
+
+extension Call {
+    /// The body's bytes, in the object store's staging folder.
+    ///
+    /// - Parameter check: looks at the first bytes, before the others are read.
+    func stage(in blobs: BlobStore, check: ([UInt8]) throws -> Void, whenEmpty emptiness: () -> Problem) async throws -> StagedBlob {
+        guard request.headers[.transferEncoding] != nil || request.headers[.contentLength] != nil else { throw Refusal.bodyMissing }
+        let body = try stream(
+            upTo: limits.uploadBytes,
+            pace: .minimum(bytes: limits.uploadPaceBytes, window: limits.uploadPaceTime, total: limits.uploadTime))
+        let writer = try await blobs.stage()
+        var head: [UInt8] = []
+        for try await piece in body {
+            if head.count < FileSignature.length {
+                head += piece.readableBytesView.prefix(FileSignature.length - head.count)
+                if head.count == FileSignature.length { try check(head) }
+            }
+            try await writer.append(piece.readableBytesView)
+        }
+        guard !head.isEmpty else { throw emptiness() }
+        if head.count < FileSignature.length { try check(head) }
+        return try await writer.finish()
     }
 }
 
@@ -176,6 +178,17 @@ enum FileSignature {
                 throw mismatch("a zip of pictures (application/zip)", found.map { "begins like \($0)" } ?? "doesn't begin like a zip")
             }
         }
+    }
+
+    /// A model is a zip, or nothing that is known to be something else.
+    static func checkModel(_ head: [UInt8]) throws {
+        if head.count > 1, head[0] == 0x80, (2...5).contains(head[1]) {
+            throw Problem(
+                415, "model-format-unsafe", title: "This format isn't taken", detail: "a pickle is a program: export the model to ONNX")
+        }
+        guard let found = kind(of: head), !head.starts(with: [0x50, 0x4B]) else { return }
+        throw Problem(
+            415, "media-type-mismatch", title: "The file isn't a model", detail: "an ONNX file or a zip is taken, and the body begins like \(found)")
     }
 
     static func emptiness(for task: LearningTask) -> Problem {

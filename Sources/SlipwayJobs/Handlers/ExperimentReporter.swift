@@ -79,7 +79,7 @@ final class ExperimentReporter: Sendable {
             case .rung(let result): state.rung = result
             case .evaluated(let result): state.evaluation = result
             case .problem(let problem): state.problem = problem
-            case .item, .rejected, .imported:
+            case .item, .rejected, .imported, .importedModel:
                 throw AttemptFailure.fault(TrainerProblem.output("a training doesn't import"))
             }
             if state.events.count > Self.eventsAtOnce {

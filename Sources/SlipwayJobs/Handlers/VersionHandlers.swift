@@ -104,7 +104,7 @@ struct ImportVersion: Sendable {
                 case .problem(let problem): state.problem = problem
                 case .progress(let fraction, _): progress.tell(fraction)
                 case .log, .metric: break
-                case .checkpoint, .rung, .evaluated:
+                case .checkpoint, .rung, .evaluated, .importedModel:
                     throw AttemptFailure.fault(TrainerProblem.output("an import doesn't train"))
                 }
             }

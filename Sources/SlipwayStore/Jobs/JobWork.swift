@@ -6,12 +6,14 @@ internal import SlipwayPostgres
 package enum JobWork: Sendable, Hashable {
     case importVersion(VersionWork)
     case relabelVersion(VersionWork)
+    case importModel(ModelImportWork)
     case trainRung(RungWork)
     case evaluate(EvaluationWork)
 
     package enum Kind: String, Sendable, CaseIterable {
         case importVersion = "import-version"
         case relabelVersion = "relabel-version"
+        case importModel = "import-model"
         case trainRung = "train-rung"
         case evaluate
     }
@@ -20,6 +22,7 @@ package enum JobWork: Sendable, Hashable {
         switch self {
         case .importVersion: .importVersion
         case .relabelVersion: .relabelVersion
+        case .importModel: .importModel
         case .trainRung: .trainRung
         case .evaluate: .evaluate
         }
@@ -27,14 +30,14 @@ package enum JobWork: Sendable, Hashable {
 
     package var lane: JobLane {
         switch self {
-        case .importVersion, .relabelVersion: .data
+        case .importVersion, .relabelVersion, .importModel: .data
         case .trainRung, .evaluate: .training
         }
     }
 
     package var experiment: ExperimentID? {
         switch self {
-        case .importVersion, .relabelVersion: nil
+        case .importVersion, .relabelVersion, .importModel: nil
         case .trainRung(let work): work.experiment
         case .evaluate(let work): work.experiment
         }
@@ -45,6 +48,7 @@ package enum JobWork: Sendable, Hashable {
         self = switch kind {
         case .importVersion: .importVersion(try row.json("payload"))
         case .relabelVersion: .relabelVersion(try row.json("payload"))
+        case .importModel: .importModel(try row.json("payload"))
         case .trainRung: .trainRung(try row.json("payload"))
         case .evaluate: .evaluate(try row.json("payload"))
         }
@@ -53,6 +57,7 @@ package enum JobWork: Sendable, Hashable {
     var payload: any Encodable & Sendable {
         switch self {
         case .importVersion(let work), .relabelVersion(let work): work
+        case .importModel(let work): work
         case .trainRung(let work): work
         case .evaluate(let work): work
         }
@@ -68,6 +73,16 @@ package struct VersionWork: Codable, Hashable, Sendable {
     package init(dataset: DatasetID, version: Int) {
         self.dataset = dataset
         self.version = version
+    }
+}
+
+package struct ModelImportWork: Codable, Hashable, Sendable {
+    package var modelVersion: ModelVersionID
+
+    package init(modelVersion: ModelVersionID) { self.modelVersion = modelVersion }
+
+    enum CodingKeys: String, CodingKey {
+        case modelVersion = "model_version"
     }
 }
 

@@ -7,6 +7,8 @@ package import SlipwayDomain
 /// Calls compute on the calling thread, several at once if they like: give it threads that may be busy, never those of
 /// the cooperative pool.
 package struct Predictor: Sendable {
+    /// The file that every model which was trained here has.
+    package static let manifest = ModelManifest.name
     /// Of one call: what a call may take of a process that answers for everybody, in memory and in time.
     package static let mostRows = 1000, mostPictures = 32
     /// Inputs that are computed at once; between two such batches a call that nobody waits for any more ends.
@@ -77,28 +79,11 @@ package struct Predictor: Sendable {
     /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs, 422 with a pointer such as
     ///   `/inputs/7/price`; `CancellationError` for an abandoned call. One bad input fails the call.
     package func predict(json body: Data, isAbandoned: () -> Bool = { false }) throws -> PredictionAnswer {
-        let document: JSON
-        do {
-            document = try JSONReader.read([UInt8](body))
-        } catch {
-            throw error.problem
-        }
-        guard case .object(let members) = document, case .array(let inputs)? = members["inputs"], !inputs.isEmpty else {
-            throw Problem.input("/inputs", "missing-member", "the body must be {\"inputs\": [...]} with one input at least")
-        }
-        if let unknown = members.keys.sorted().first(where: { $0 != "inputs" }) {
-            throw Problem.input(JSONPointer.appending("", unknown), "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
-        }
         let (most, size) = switch task.items {
         case .rows: (Self.mostRows, Self.rowsAtOnce)
         case .pictures: (Self.mostPictures, Self.picturesAtOnce)
         }
-        guard inputs.count <= most else {
-            let detail = "\(inputs.count) \(task.items.rawValue); a call takes \(most) at most"
-            throw Problem(
-                413, "predict-too-many-inputs", title: "Too many inputs for one call", detail: detail,
-                errors: [.init(pointer: "/inputs", code: "too-many", detail: detail)])
-        }
+        let inputs = try PredictBody.inputs(of: body, atMost: most, task.items.rawValue)
         var whole = answer(Predictions(width: max(model.classes.count, 1), values: []))
         var missing: Set<String> = []
         for start in stride(from: 0, to: inputs.count, by: size) {
@@ -265,8 +250,34 @@ package struct PredictionAnswer: Sendable {
     }
 }
 
+/// `{"inputs": [...]}`, the body of a predict call.
+enum PredictBody {
+    /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs.
+    static func inputs(of body: Data, atMost most: Int, _ what: String) throws -> [JSON] {
+        let document: JSON
+        do {
+            document = try JSONReader.read([UInt8](body))
+        } catch {
+            throw error.problem
+        }
+        guard case .object(let members) = document, case .array(let inputs)? = members["inputs"], !inputs.isEmpty else {
+            throw Problem.input("/inputs", "missing-member", "the body must be {\"inputs\": [...]} with one input at least")
+        }
+        if let unknown = members.keys.sorted().first(where: { $0 != "inputs" }) {
+            throw Problem.input(JSONPointer.appending("", unknown), "unknown-member", "'\(unknown)' is unknown; the body has 'inputs' only")
+        }
+        guard inputs.count <= most else {
+            let detail = "\(inputs.count) \(what); a call takes \(most) at most"
+            throw Problem(
+                413, "predict-too-many-inputs", title: "Too many inputs for one call", detail: detail,
+                errors: [.init(pointer: "/inputs", code: "too-many", detail: detail)])
+        }
+        return inputs
+    }
+}
+
 extension Problem {
-    fileprivate static func input(_ pointer: String, _ code: String, _ detail: String) -> Problem {
+    static func input(_ pointer: String, _ code: String, _ detail: String) -> Problem {
         Problem(
             422, "predict-input", title: "An input can't be used", detail: "\(pointer): \(detail)",
             errors: [Place(pointer: pointer, code: code, detail: detail)])

@@ -5,9 +5,11 @@ import SlipwayDomain
 struct ModelCommands: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Models, their versions, files and reports.",
-        subcommands: [List.self, Show.self, Files.self, Download.self, Report.self, Lineage.self, Delete.self])
+        subcommands: [List.self, Show.self, Import.self, Files.self, Download.self, Report.self, Lineage.self, Delete.self])
 
-    private static let versionMembers = ["id", "model", "version", "task", "classes", "metrics", "files", "created_at"]
+    private static let versionMembers = [
+        "id", "model", "version", "status", "task", "classes", "inputs", "outputs", "metrics", "files", "problem", "created_at",
+    ]
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Lists the models.")
@@ -39,6 +41,45 @@ struct ModelCommands: AsyncParsableCommand {
                 ])
             }
             connection.output.show(rows, ["version", "id", "score", "created_at"])
+        }
+    }
+
+    struct Import: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Brings an ONNX model that was trained elsewhere, and waits until it is checked.",
+            discussion: "`slipway onnx check` says beforehand whether its operators are supported.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument(help: "The project's name or id.") var project: String
+        @Argument(help: "An .onnx file, or a zip with one and its external data beside it.", completion: .file()) var file: String
+        @Option(help: "The model's name; it gets a version (default: the file's name).") var name: String?
+
+        func run() async throws {
+            let api = try connection.api()
+            try checkFile(file)
+            let url = URL(filePath: file), name = name ?? url.deletingPathExtension().lastPathComponent
+            let project = try await api.project(project).id
+            let mediaType = url.pathExtension.lowercased() == "zip" ? "application/zip" : "application/octet-stream"
+            let version = try await connection.output.steps.run("Importing \(file)") { progress in
+                let accepted = try await api.upload(file, as: mediaType, to: "/v1/projects/\(project)/models/import?name=\(name.percentEncoded)")
+                let version = try await Self.wait(for: accepted, with: api, progress)
+                return ("Version \(version["version"]?.cell ?? "") of the model '\(name)' is ready", version)
+            }
+            connection.output.show(version, versionMembers)
+        }
+
+        private static func wait(for accepted: JSON, with api: API, _ progress: Steps.Progress) async throws -> JSON {
+            guard let id = accepted["model_version"]?.stringValue else {
+                throw Failure.message("the platform's answer names no model version: \(accepted.text(isPretty: false).prefix(200))")
+            }
+            while true {
+                let version = try await api.get("/v1/model-versions/\(id)")
+                switch version["status"]?.stringValue {
+                case "ready": return version
+                case "failed": throw Failure.work(try Problem(in: version))
+                default: progress.update("checking")
+                }
+                try await Task.sleep(for: .milliseconds(200))
+            }
         }
     }
 

@@ -3,11 +3,11 @@ internal import Keel
 /// Decision trees whose leaves add to, or compete for, targets.
 ///
 /// - Source: ONNX `ai.onnx.ml`, `TreeEnsemble` (opset 5), `TreeEnsembleClassifier` and `TreeEnsembleRegressor` (opset 3).
-struct TreeEnsemble {
-    enum Question: Int { case atMost = 0, less, atLeast, greater, equal, notEqual, member }
-    enum Aggregate { case sum, average, least, most }
+struct TreeEnsemble: Sendable {
+    enum Question: Int, Sendable { case atMost = 0, less, atLeast, greater, equal, notEqual, member }
+    enum Aggregate: Sendable { case sum, average, least, most }
 
-    struct Node {
+    struct Node: Sendable {
         var question = Question.atMost
         var feature = 0
         var value = 0.0
@@ -219,14 +219,14 @@ extension OperatorCall {
 extension Operators {
     static let trees: [Operator] = [
         Operator("TreeEnsemble", 5, domain: "ai.onnx.ml") { call in
-            let kind = try call.kind(0), (rows, count, features) = try call.rows(targets: call.int("n_targets", 1)), ensemble = try TreeEnsemble(new: call)
+            let kind = try call.kind(0), (rows, count, features) = try call.rows(targets: call.int("n_targets", 1)), ensemble = try call.prepared { try TreeEnsemble(new: call) }
             let scores = try ensemble.scores(rows, features: features, call).map(\.score)
             let transformed = try PostTransform(number: call.int("post_transform", 0), call).applied(scores, width: ensemble.targets)
             return [.tensor(try kind.settled(Tensor(transformed, [count, ensemble.targets])), kind)]
         },
         Operator("TreeEnsembleRegressor", domain: "ai.onnx.ml") { call in
             let targets = call.int("n_targets", 1), (rows, count, features) = try call.rows(targets: targets)
-            let ensemble = try TreeEnsemble(old: call, prefix: "target", targets: targets)
+            let ensemble = try call.prepared { try TreeEnsemble(old: call, prefix: "target", targets: targets) }
             let base = try call.numbers("base_values_as_tensor") ?? (call.floats("base_values") ?? []).map(Double.init)
             guard base.isEmpty || base.count == targets else { throw call.wrong("\(base.count) base values for \(targets) targets") }
             let scores = try ensemble.scores(rows, features: features, call).enumerated().map { i, score in score.score + (base.isEmpty ? 0 : base[i % targets]) }
@@ -235,7 +235,7 @@ extension Operators {
         },
         Operator("TreeEnsembleClassifier", domain: "ai.onnx.ml") { call in
             let labels = try ClassLabels(call), (rows, _, features) = try call.rows(targets: labels.count)
-            let ensemble = try TreeEnsemble(old: call, prefix: "class", targets: max(labels.count, 1))
+            let ensemble = try call.prepared { try TreeEnsemble(old: call, prefix: "class", targets: max(labels.count, 1)) }
             let base = try call.numbers("base_values_as_tensor") ?? (call.floats("base_values") ?? []).map(Double.init)
             var scores = try ensemble.scores(rows, features: features, call)
             let classes = Set(ensemble.leaves.flatMap { $0.map(\.target) })

@@ -1,0 +1,308 @@
+package import Foundation
+internal import Keel
+internal import KeelProgram
+package import SlipwayDomain
+
+/// A model that was trained elsewhere, answering in tensors.
+///
+/// An input is an object with an array of arrays of numbers for each of the model's inputs, or, of a model with one input, that array alone. Where
+/// the model leaves the size of its inputs' first axes open, an input is one example, without that axis, and examples of the same shape are
+/// computed together; with the axis, it is a batch of its own.
+package struct TensorPredictor: Sendable {
+    /// Of one call, and computed at once.
+    private static let mostInputs = 1000, atOnce = 64
+
+    private let model: ImportedModel
+    private let ports: [Port]
+    /// Whether inputs may be examples of a batch.
+    private let isBatched: Bool
+
+    private struct Port: Sendable {
+        let name: String
+        let kind: ElementKind
+        /// Nil where it is open, or, all of them, where the rank is.
+        let sizes: [Int?]?
+    }
+
+    /// - Parameter files: paths by name; `model.onnx` is the model, the others are its external data.
+    /// - Errors: `ModelFault`.
+    package init(files: [String: String]) throws {
+        guard let path = files[ModelImport.file] else { throw ModelFault("it has no \(ModelImport.file)") }
+        do {
+            let read = try ONNXModel(reading: path, files: files.filter { $0.key != ModelImport.file }, limits: ModelImport.limits)
+            try self.init(ImportedModel(read))
+        } catch let error as ONNXError {
+            throw ModelFault(error.description)
+        }
+    }
+
+    /// - Errors: `Problem` for inputs that aren't tensors.
+    init(_ model: ImportedModel) throws {
+        self.model = model
+        ports = try model.inputs.map { port in
+            guard let kind = port.kind else {
+                throw Problem(
+                    422, "model-input-unsupported", title: "The model takes what isn't a tensor", detail: "the input '\(port.name)' isn't a tensor".withoutControls)
+            }
+            return Port(name: port.name, kind: kind, sizes: port.sizes?.map { $0.size.flatMap { $0 >= 0 ? $0 : nil } })
+        }
+        isBatched = !ports.isEmpty && ports.allSatisfy { ($0.sizes ?? [1]).first == .some(nil) }
+    }
+
+    // MARK: As the API shows it
+
+    package var inputs: JSON { ["kind": "tensors", "tensors": .array(model.inputs.map(Self.view))] }
+    package var outputs: JSON { .array(model.outputs.map(Self.view)) }
+
+    private static func view(_ port: ONNXModel.Port) -> JSON {
+        let shape = port.sizes.map { sizes in
+            JSON.array(
+                sizes.map { size -> JSON in
+                    if let number = size.size, number >= 0 { return .integer(number) }
+                    return size.name.map { .string($0.withoutControls) } ?? .null
+                })
+        }
+        return ["name": .string(port.name.withoutControls), "kind": port.kind.map { .string("\($0)") } ?? .null, "shape": shape ?? .null]
+    }
+
+    // MARK: Answering
+
+    /// Runs on zeros, so that the first client doesn't wait for caches. A model for which they make no sense is no error.
+    package func warmUp() { _ = try? answerToZeros() }
+
+    /// Runs on zeros, each open size 1.
+    ///
+    /// - Errors: `ONNXError` for what no other numbers help: a limit, or an operator that turns out not to be supported.
+    func tryOut() throws {
+        do {
+            try answerToZeros()
+        } catch let error as ONNXError {
+            switch error {
+            case .limit, .tooLong, .tooDeep, .unsupported: throw error
+            default: return
+            }
+        } catch let error as TensorError {
+            throw ONNXError.limit(place: "inputs", error.facts)
+        }
+    }
+
+    private func answerToZeros() throws {
+        var values: [String: ONNXValue] = [:]
+        for port in ports {
+            guard let sizes = port.sizes else { return }
+            let shape = try Shape(checking: sizes.map { $0 ?? 1 }), count = try shape.elementCount()
+            guard count <= 1 << 26 else { throw ONNXError.limit(place: "input '\(port.name)'", "takes \(count) numbers") }
+            if port.kind == .string {
+                values[port.name] = .strings([String](repeating: "", count: count), shape)
+            } else {
+                values[port.name] = .tensor(try Tensor.zeros(shape, port.kind.carrier), port.kind)
+            }
+        }
+        _ = try model.run(values)
+    }
+
+    /// `{"inputs": [...]}`.
+    ///
+    /// - Parameter isAbandoned: asked between batches: whether nobody waits for the answer any more.
+    /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs, 422 with a pointer such as `/inputs/7/tokens`; `CancellationError`.
+    package func predict(json body: Data, modelVersion: String, isAbandoned: () -> Bool) throws -> Data {
+        let inputs = try PredictBody.inputs(of: body, atMost: Self.mostInputs, "tensors")
+        let given = try inputs.enumerated().map { try values(of: $1, at: "/inputs/\($0)") }
+        var answers = [String](repeating: "", count: given.count), next = 0
+        while next < given.count {
+            if isAbandoned() { throw CancellationError() }
+            var end = next + 1
+            if given[next].isExample {
+                while end < given.count, end - next < Self.atOnce, given[end].isExample, given[end].shapes == given[next].shapes { end += 1 }
+            }
+            try answer(given[next..<end], from: next, &answers)
+            next = end
+        }
+        return Data("{\"model_version\":\(modelVersion.jsonQuoted),\"predictions\":[\(answers.joined(separator: ","))]}".utf8)
+    }
+
+    /// What one input holds.
+    private struct Given {
+        var arrays: [NestedArray]
+        let isExample: Bool
+        var shapes: [[Int]] { arrays.map(\.shape) }
+    }
+
+    private func values(of input: JSON, at pointer: String) throws -> Given {
+        var members: [String: JSON]
+        if case .object(let named) = input {
+            members = named
+        } else if ports.count == 1 {
+            members = [ports[0].name: input]
+        } else {
+            throw Problem.input(pointer, "invalid-value", "an input is an object with the members \(ports.map(\.name).joined(separator: ", "))".withoutControls)
+        }
+        let arrays = try ports.map { port in
+            let place = JSONPointer.appending(pointer, port.name)
+            guard let value = members.removeValue(forKey: port.name) else {
+                throw Problem.input(place, "missing-member", "the model takes '\(port.name)'".withoutControls)
+            }
+            return try NestedArray(value, port.kind, at: place)
+        }
+        if let unknown = members.keys.min() {
+            throw Problem.input(JSONPointer.appending(pointer, unknown), "unknown-member", "the model takes no '\(unknown)'".withoutControls)
+        }
+        let isExample = isBatched && zip(ports, arrays).allSatisfy { port, array in array.shape.count + 1 == port.sizes?.count }
+        for (port, array) in zip(ports, arrays) {
+            guard let sizes = port.sizes else { continue }
+            let wanted = isExample ? Array(sizes.dropFirst()) : sizes
+            let fits = wanted.count == array.shape.count && zip(wanted, array.shape).allSatisfy { $0 == nil || $0 == $1 }
+            guard fits else {
+                let shape = sizes.map { $0.map(String.init) ?? "?" }.joined(separator: ", ")
+                throw Problem.input(
+                    JSONPointer.appending(pointer, port.name), "shape-mismatch",
+                    "has the shape \(array.shape); the model takes [\(shape)]\(isBatched ? ", or that without the first axis" : "")")
+            }
+        }
+        return Given(arrays: arrays, isExample: isExample)
+    }
+
+    private func answer(_ batch: ArraySlice<Given>, from first: Int, _ answers: inout [String]) throws {
+        guard let one = batch.first else { return }
+        var values: [String: ONNXValue] = [:]
+        for (i, port) in ports.enumerated() {
+            let shape = one.isExample ? [batch.count] + one.arrays[i].shape : one.arrays[i].shape
+            do {
+                values[port.name] = try NestedArray.value(of: batch.map { $0.arrays[i] }, port.kind, shape)
+            } catch let error as TensorError {
+                throw Problem.input("/inputs/\(first)", "invalid-value", error.facts)
+            }
+        }
+        let made: [ONNXValue]
+        do {
+            made = try model.run(values)
+        } catch let error as ONNXError {
+            let detail = String(error.description.prefix(1000))
+            // Where it is no limit, the numbers, or their count, aren't what the model can take.
+            let (status, code): (Int, String) =
+                switch error {
+                case .limit: (413, "inference-too-large")
+                case .tooLong: (504, "inference-timeout")
+                default: (422, "predict-model")
+                }
+            throw Problem(
+                status, code, title: "The model can't compute this input", detail: detail,
+                errors: [.init(pointer: "/inputs/\(first)", code: code, detail: detail)])
+        }
+        let writers = try made.map { try AnswerWriter($0) }
+        for (offset, place) in (first..<(first + batch.count)).enumerated() {
+            var parts: [String] = []
+            for (port, writer) in zip(model.outputs, writers) {
+                let text = one.isExample ? writer.row(offset, of: batch.count) : writer.whole
+                parts.append("\(port.name.jsonQuoted):\(text)")
+            }
+            answers[place] = "{\(parts.joined(separator: ","))}"
+        }
+    }
+}
+
+/// Arrays in arrays, of numbers, bools or strings, as a tensor has them.
+private struct NestedArray {
+    private(set) var shape: [Int] = []
+    private var numbers: [Double] = []
+    private var integers: [Int64] = []
+    private var texts: [String] = []
+
+    init(_ value: JSON, _ kind: ElementKind, at pointer: String) throws {
+        var inner = value
+        while case .array(let elements) = inner {
+            shape.append(elements.count)
+            guard shape.count <= Shape.maximumRank else { throw Problem.input(pointer, "invalid-value", "has more than \(Shape.maximumRank) axes") }
+            guard let first = elements.first else { break }
+            inner = first
+        }
+        try append(value, 0, kind, pointer)
+    }
+
+    private mutating func append(_ value: JSON, _ depth: Int, _ kind: ElementKind, _ pointer: String) throws {
+        guard depth < shape.count else {
+            switch value {
+            case .integer(let number) where kind.isInteger && kind.limits.contains(Int64(number)): integers.append(Int64(number))
+            case .integer(let number) where kind.isFloat: numbers.append(Double(number))
+            case .number(let number) where kind.isFloat: numbers.append(number)
+            // JSON has no NaN: what is missing.
+            case .null where kind.isFloat: numbers.append(.nan)
+            case .number(let number) where kind.isInteger:
+                guard let whole = Int64(exactly: number), kind.limits.contains(whole) else { throw Problem.input(pointer, "invalid-value", "holds \(number), which is no \(kind)") }
+                integers.append(whole)
+            case .bool(let flag) where kind == .bool: integers.append(flag ? 1 : 0)
+            case .string(let text) where kind == .string: texts.append(text)
+            default: throw Problem.input(pointer, "invalid-value", "isn't an array of \(kind)")
+            }
+            return
+        }
+        guard case .array(let elements) = value, elements.count == shape[depth] else {
+            throw Problem.input(pointer, "invalid-value", "isn't an array in which all rows are equally long")
+        }
+        for element in elements { try append(element, depth + 1, kind, pointer) }
+    }
+
+    /// One after the other, as a tensor of this shape.
+    static func value(of arrays: [NestedArray], _ kind: ElementKind, _ shape: [Int]) throws -> ONNXValue {
+        let whole = try Shape(checking: shape)
+        if kind == .string { return .strings(arrays.flatMap(\.texts), whole) }
+        let tensor = try kind.isFloat ? Tensor(arrays.flatMap(\.numbers), whole) : Tensor(arrays.flatMap(\.integers), whole)
+        return try ONNXValue(tensor, as: kind)
+    }
+}
+
+/// An output as JSON, whole or row by row.
+private struct AnswerWriter {
+    private enum Content {
+        case elements([String], [Int])
+        case parts([String])
+    }
+    private let content: Content
+
+    init(_ value: ONNXValue) throws {
+        switch value {
+        case .tensor(let tensor, let kind):
+            let sizes = tensor.shape.sizes ?? [], texts: [String]
+            switch tensor.dtype {
+            case .float32: texts = try tensor.elements(Float.self).map(\.jsonNumber)
+            case .float64: texts = try tensor.elements(Double.self).map(\.jsonNumber)
+            case .bool: texts = try tensor.elements(Bool.self).map { $0 ? "true" : "false" }
+            default:
+                let numbers = try tensor.cast(to: .int64).elements(Int64.self)
+                texts = kind == .uint64 ? numbers.map { "\(UInt64(bitPattern: $0))" } : numbers.map { "\($0)" }
+            }
+            content = .elements(texts, sizes)
+        case .strings(let texts, let shape): content = .elements(texts.map(\.jsonQuoted), shape.sizes ?? [])
+        case .sequence(let parts): content = .parts(try parts.map { try AnswerWriter($0).whole })
+        case .maps(let rows):
+            content = .parts(rows.map { row in "{\(row.map { "\($0.key.jsonQuoted):\($0.value.jsonNumber)" }.joined(separator: ","))}" })
+        case .none, .sizes: content = .parts(["null"])
+        }
+    }
+
+    var whole: String {
+        switch content {
+        case .elements(let texts, let sizes): Self.nested(texts[...], sizes[...])
+        case .parts(let parts): "[\(parts.joined(separator: ","))]"
+        }
+    }
+
+    /// One of `count` along the first axis; all, where there are another number.
+    func row(_ row: Int, of count: Int) -> String {
+        switch content {
+        case .elements(let texts, let sizes) where sizes.first == count:
+            let width = texts.count / count
+            return Self.nested(texts[(row * width)..<((row + 1) * width)], sizes.dropFirst())
+        case .parts(let parts) where parts.count == count: return parts[row]
+        default: return whole
+        }
+    }
+
+    private static func nested(_ texts: ArraySlice<String>, _ sizes: ArraySlice<Int>) -> String {
+        guard let count = sizes.first else { return texts.first ?? "null" }
+        if sizes.count == 1 { return "[\(texts.joined(separator: ","))]" }
+        let width = count > 0 ? texts.count / count : 0
+        let rows = (0..<count).map { nested(texts[(texts.startIndex + $0 * width)..<(texts.startIndex + ($0 + 1) * width)], sizes.dropFirst()) }
+        return "[\(rows.joined(separator: ","))]"
+    }
+}

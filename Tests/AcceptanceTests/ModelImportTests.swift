@@ -1,0 +1,91 @@
+import BadInputs
+import Foundation
+import SlipwayClient
+import SlipwayDomain
+import Testing
+
+/// Models that other libraries trained (`Models/models.py`), from their files to predictions.
+@Suite(.platform) struct ModelImportTests {
+    let admin = Platform.current.admin
+
+    private static let folder = repository + "/Tests/AcceptanceTests/Models/"
+
+    private func bytes(_ file: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: Self.folder + file))) }
+
+    /// Sends a model and waits for the end of its import, good or bad.
+    private func bring(_ bytes: [UInt8], type: String, to project: String, name: String) async throws -> JSON {
+        let accepted = try await admin.post("/v1/projects/\(project)/models/import?name=\(name)", .bytes(bytes), type: type)
+        return try await admin.settled("/v1/model-versions/\(accepted.text("model_version"))", within: .seconds(120)) { $0["status"] != "importing" }
+    }
+
+    @Test(arguments: ["sklearn-pipeline.onnx", "lightgbm.onnx", "torch-cnn.onnx", "torch-cnn-external.zip"])
+    func aModelAnswersAsWhereItWasTrained(file: String) async throws {
+        let name = String(file.prefix { $0 != "." }), project = try await admin.makeProject()
+        let version = try await bring(bytes(file), type: file.hasSuffix("zip") ? "application/zip" : "application/octet-stream", to: project, name: name)
+        #expect(version["status"] == "ready", "\(version)")
+        #expect(version["task"] == .null && version["experiment"] == nil)
+        #expect(version["inputs"]?["kind"] == "tensors")
+        let lineage = try await admin.get("/v1/model-versions/\(version.text("id"))/lineage")
+        #expect(lineage["import"]?["facts"]?["runs_as"] == (name.hasPrefix("torch") ? "program" : "interpreted"))
+
+        let expected = try JSONReader.read(bytes(name.replacing("-external", with: "") + ".json"))
+        let deployment = try await admin.deploy(version.text("id"), in: project)
+        let answer = try await admin.post("/v1/deployments/\(deployment)/predict", ["inputs": #require(expected["inputs"])])
+        let predictions = answer["predictions"]?.array ?? [], answers = expected["answers"]?.array ?? []
+        #expect(predictions.count == answers.count && !answers.isEmpty)
+        // float32 here and there.
+        for (found, wanted) in zip(predictions, answers) { #expect(found.isClose(to: wanted, 1e-4), "\(found) isn't \(wanted)") }
+    }
+
+    @Test func versionsOfAModelGrowAndServeInTurn() async throws {
+        let project = try await admin.makeProject()
+        let first = try await bring(bytes("torch-cnn.onnx"), type: "application/octet-stream", to: project, name: "cnn")
+        let second = try await bring(bytes("torch-cnn-external.zip"), type: "application/zip", to: project, name: "cnn")
+        #expect(try (first.integer("version"), second.integer("version")) == (1, 2))
+        #expect(first["model"] == second["model"])
+        #expect(second["files"]?.array.compactMap { $0["name"]?.stringValue } == ["model.onnx", "weights.bin"])
+        let deployment = try await admin.deploy(first.text("id"), in: project)
+        _ = try await admin.post("/v1/deployments/\(deployment)/revisions", ["model_version": #require(second["id"])])
+        let served = try await admin.settled("/v1/deployments/\(deployment)", within: .seconds(60)) { $0["revision"] == 2 }
+        #expect(served["traffic"]?[0]?["model_version"] == second["id"])
+        let refusal = try await admin.refusal {
+            try await admin.post("/v1/deployments/\(deployment)/predict", ["inputs": [["image": [[1, 2], [3, 4]]]]])
+        }
+        #expect((refusal.status, refusal.errors.first?.pointer) == (422, "/inputs/0/image"))
+    }
+
+    /// Those of the catalogue's that are ONNX, or no format that is taken.
+    @Test(.enabled(if: BadInputs.isPresent), arguments: BadInputs.cases(via: "model-import").filter { !$0.file.hasSuffix(".safetensors") })
+    func badModels(_ input: BadInputs.Case) async throws {
+        let project = try await admin.makeProject(), bytes = try BadInputs.bytes(of: input)
+        let type = input.file.hasSuffix(".pt") ? "application/zip" : "application/octet-stream"
+        let answer = try await admin.send(
+            "POST", "/v1/projects/\(project)/models/import?name=bad", headers: [("Content-Type", type)], body: .bytes(bytes))
+        guard answer.status == 202 else {
+            let problem = try JSONDecoder().decode(Problem.self, from: Data(answer.body))
+            #expect(input.expect == "reject" && problem.status == input.status && problem.code == input.code, "\(input): \(problem)")
+            return
+        }
+        let accepted = try JSONReader.read(answer.body)
+        let version = try await admin.settled("/v1/model-versions/\(accepted.text("model_version"))", within: .seconds(120)) { $0["status"] != "importing" }
+        if input.expect == "accept" {
+            #expect(version["status"] == "ready", "\(input): \(version)")
+        } else {
+            #expect(version["status"] == "failed", "\(input): \(version)")
+            #expect(version["problem"]?["status"]?.intValue == input.status && version["problem"]?["code"]?.stringValue == input.code, "\(input): \(version)")
+            #expect(try await admin.get("/v1/models/\(accepted.text("model"))")["versions"] == [])
+        }
+    }
+}
+
+extension JSON {
+    /// Numbers within a share of the larger one, or of 1; all else equal.
+    fileprivate func isClose(to other: JSON, _ tolerance: Double) -> Bool {
+        if let a = doubleValue, let b = other.doubleValue { return abs(a - b) <= tolerance * max(1, abs(a), abs(b)) }
+        switch (self, other) {
+        case (.array(let a), .array(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.isClose(to: $1, tolerance) }
+        case (.object(let a), .object(let b)): return a.count == b.count && a.allSatisfy { key, value in b[key].map { value.isClose(to: $0, tolerance) } ?? false }
+        default: return self == other
+        }
+    }
+}

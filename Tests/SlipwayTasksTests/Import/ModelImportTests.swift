@@ -1,0 +1,133 @@
+import BadInputs
+import Foundation
+import SlipwayDomain
+import SlipwayTasks
+import Testing
+
+/// The models of the acceptance tests: their script says what they are.
+private let models = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("AcceptanceTests/Models")
+
+private func bytes(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: models.appendingPathComponent(name))) }
+
+/// Imports bytes as if they had been uploaded, in a folder of their own.
+///
+/// - Returns: what `body` makes of the result and of the version's files, paths by name.
+/// - Throws: the import's `Problem`.
+private func imported<R>(_ bytes: [UInt8], _ body: (ModelImportResult, [String: String]) throws -> R) throws -> R {
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("slipway-model-\(UUID())")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let upload = directory.appendingPathComponent("upload").path
+    try Data(bytes).write(to: URL(filePath: upload))
+    var result: ModelImportResult?, problem: Problem?
+    let plan = TrainerPlan(work: .importModel(ModelImportPlan(upload: upload, limits: ImportLimits())), threads: 1)
+    try TrainerMain.run(plan, in: directory) { event in
+        if case .importedModel(let made) = event { result = made }
+        if case .problem(let told) = event { problem = told }
+    }
+    if let problem { throw problem }
+    let made = try #require(result)
+    let files = Dictionary(uniqueKeysWithValues: made.files.map { ($0.name, $0.path.map { directory.appendingPathComponent($0).path } ?? upload) })
+    return try body(made, files)
+}
+
+private func problem(_ bytes: [UInt8]) -> Problem? {
+    do {
+        try imported(bytes) { _, _ in Issue.record("taken") }
+        return nil
+    } catch {
+        return error as? Problem
+    }
+}
+
+private func answer(_ predictor: TensorPredictor, _ body: JSON) throws -> JSON {
+    let data = try predictor.predict(json: JSONEncoder().encode(body), modelVersion: "v", isAbandoned: { false })
+    return try JSONReader.read([UInt8](data))
+}
+
+private func elements(_ json: JSON?) -> [JSON] { if case .array(let elements)? = json { elements } else { [] } }
+
+@Test func aPipelineTakesWordsAndAnswersWithThem() throws {
+    try imported(bytes("sklearn-pipeline.onnx")) { result, files in
+        #expect(elements(result.inputs["tensors"]).map { $0["kind"]?.stringValue } == ["float32", "float32", "string"])
+        #expect(elements(result.outputs).map { $0["name"]?.stringValue } == ["output_label", "output_probability"])
+        #expect(result.facts["producer"] == "skl2onnx" && result.facts["runs_as"] == "interpreted")
+        let predictor = try TensorPredictor(files: files), case1: JSON = ["length": [8.5], "width": [1], "colour": ["red"]]
+        let predictions = elements(try answer(predictor, ["inputs": [case1, ["length": [0.5], "width": [nil], "colour": ["mauve"]]]])["predictions"])
+        #expect(predictions[0]["output_label"] == "long")
+        #expect(try #require(predictions[0]["output_probability"]?["long"]?.doubleValue) > 0.5)
+        // A number that is missing is NaN, and so are the shares that depend on it: JSON has none.
+        #expect(predictions[1]["output_probability"]?["long"] == .null)
+    }
+}
+
+@Test func examplesAreComputedTogetherAndBatchesByThemselves() throws {
+    try imported(bytes("torch-cnn.onnx")) { result, files in
+        #expect(result.facts["runs_as"] == "program")
+        #expect(elements(result.inputs["tensors"]).first?["shape"] == ["batch", 1, 8, 8])
+        let expected = try JSONReader.read(bytes("torch-cnn.json")), images = elements(expected["inputs"]).compactMap { $0["image"] }
+        let predictor = try TensorPredictor(files: files)
+        func scores(_ inputs: [JSON]) throws -> [JSON] { elements(try answer(predictor, ["inputs": .array(inputs)])["predictions"]).compactMap { $0["scores"] } }
+        let alone = try scores(images), together = try scores([.array(images)])
+        #expect(alone.count == 3 && together == [.array(alone)])
+        #expect(try scores(images.map { ["image": $0] }) == alone)
+        #expect(try scores([images[0], .array([images[1]]), images[2]]) == [alone[0], .array([alone[1]]), alone[2]])
+    }
+}
+
+@Test func whatIsWrongWithAnInputIsNamed() throws {
+    try imported(bytes("lightgbm.onnx")) { _, files in
+        let predictor = try TensorPredictor(files: files)
+        func fault(_ body: JSON) -> String {
+            do { return "\(try answer(predictor, body))" } catch let problem as Problem {
+                return "\(problem.status) \(problem.errors.first?.pointer ?? "") \(problem.errors.first?.code ?? problem.code)"
+            } catch { return "\(error)" }
+        }
+        let good: JSON = ["input": [1, 2, 3, 4]]
+        #expect(fault(["inputs": [good, ["input": [1, 2, 3]]]]) == "422 /inputs/1/input shape-mismatch")
+        #expect(fault(["inputs": [["input": [1, 2, 3, "x"]]]]) == "422 /inputs/0/input invalid-value")
+        #expect(fault(["inputs": [["input": [[1, 2, 3, 4], [1, 2]]]]]) == "422 /inputs/0/input invalid-value")
+        #expect(fault(["inputs": [["inptu": [1, 2, 3, 4]]]]) == "422 /inputs/0/input missing-member")
+        #expect(fault(["inputs": [["input": [1, 2, 3, 4], "more": 1]]]) == "422 /inputs/0/more unknown-member")
+        #expect(fault(["inputs": []]) == "422 /inputs missing-member")
+        #expect(fault(["inputs": .array([JSON](repeating: good, count: 1001))]) == "413 /inputs too-many")
+    }
+}
+
+@Test func anArchiveHoldsAModelAndItsExternalDataAndNothingElse() throws {
+    let model = try bytes("torch-cnn.onnx")
+    try imported(bytes("torch-cnn-external.zip")) { result, files in
+        #expect(result.files.map(\.name) == ["model.onnx", "weights.bin"])
+        _ = try TensorPredictor(files: files)
+    }
+    try imported(SampleZip([("a model.onnx".replacing(" ", with: "-"), model)]).bytes) { result, _ in #expect(result.files.map(\.name) == ["model.onnx"]) }
+    let refused: [([(String, [UInt8])], String, Int)] = [
+        ([("m.onnx", model), ("notes.txt", [1])], "model-archive-content", 422),
+        ([("m.onnx", model), ("n.onnx", model)], "model-archive-content", 422),
+        ([("notes.txt", [1])], "model-archive-content", 422),
+        ([("folder/m.onnx", model)], "model-archive-content", 422),
+        ([("m.onnx", model), ("data.pkl", [1])], "model-format-unsafe", 415),
+        ([("m.onnx", [0xFF, 0xFF])], "model-corrupt", 422),
+        ([("../m.onnx", model)], "archive-path-escape", 422),
+    ]
+    for (files, code, status) in refused {
+        let told = problem(SampleZip(files).bytes)
+        #expect(told?.code == code && told?.status == status, "\(files.map(\.0)): \(String(describing: told))")
+    }
+}
+
+/// The catalogue's, as far as they are ONNX or no format that is taken.
+@Test(arguments: BadInputs.cases(via: "model-import").filter { $0.file.hasSuffix(".onnx") || $0.file.hasSuffix(".pt") })
+func modelOfTheCatalogueIsAnsweredAsItSays(_ row: BadInputs.Case) throws {
+    let began = ContinuousClock.now
+    do {
+        try imported(BadInputs.bytes(of: row)) { _, _ in #expect(row.expect == "accept", "taken") }
+    } catch let problem as Problem {
+        #expect(row.expect != "accept", "\(problem)")
+        #expect(problem.code == row.code && problem.status == row.status, "\(problem)")
+        #expect(!problem.detail.contains("slipway-"), "a path of this machine is shown")
+        if row.code == "model-unsupported-op" { #expect(problem.detail.contains("NoSuchOp of opset")) }
+    }
+    #expect(ContinuousClock.now - began < .seconds(60))
+}
