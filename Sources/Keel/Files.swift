@@ -101,4 +101,13 @@ extension Tensor {
         let start = UnsafeMutableRawPointer(mutating: base + range.lowerBound)
         self.init(Storage(borrowing: start, from: file, on: CPU.shared), Descriptor(dense: spec, count: count))
     }
+
+    /// Whether the elements lie in a mapped file.
+    package var isMapped: Bool { storage.owner is MappedFile }
+
+    /// The same numbers where they lie, if that is a mapped file, as a tensor that has nothing to do with this one otherwise.
+    var sharedWithFile: Tensor? {
+        guard let file = storage.owner as? MappedFile else { return nil }
+        return Tensor(Storage(borrowing: storage.base, from: file, on: CPU.shared), descriptor)
+    }
 }

@@ -183,6 +183,18 @@ private let metadata = ModelMetadata(
     }
 }
 
+/// Neither reading nor tracing copies weights: they lie in the file's mapping.
+@Test func weightsStayInTheFile() throws {
+    try withFolder { folder in
+        let net = try Net(seed: 1), path = folder + "/model"
+        try ModelFolder.write(net.program(), tensors: Checkpoint.tensors(net), metadata: metadata, to: path)
+        let read = try ModelFolder(reading: path), program = try Program(onnx: read.graph)
+        let weights = program.graph.constants.values.filter { $0.count >= 48 }
+        #expect(weights.count == 2)
+        for weight in weights { #expect(weight.isMapped) }
+    }
+}
+
 /// A tensor of a model lies in its file; what writes over it changes a page of its own, not the file.
 @Test func writingOverAMappedWeightDoesntChangeTheFile() throws {
     try withFolder { folder in
