@@ -106,7 +106,7 @@ package final class Trace {
         let key = Constant(storage: ObjectIdentifier(tensor.storage), descriptor: ObjectIdentifier(tensor.descriptor), version: tensor.storage.version)
         if let known = knownConstants[key] { return known.number }
         let number = newNumber(tensor.spec)
-        constants[number] = try tensor.sharedWithFile ?? tensor.copied()
+        if let shared = tensor.sharedWithFile { constants[number] = shared } else { constants[number] = try tensor.copied() }
         knownConstants[key] = (number, tensor)
         return number
     }
