@@ -67,9 +67,17 @@ package struct ProtobufWriter {
 
     /// Whole numbers, packed.
     package mutating func ints(_ field: Int, _ numbers: [Int64]) {
-        var packed = ProtobufWriter()
-        for number in numbers { packed.varint(UInt64(bitPattern: number)) }
-        add(field, packed)
+        var packed: [UInt8] = []
+        packed.reserveCapacity(2 * numbers.count)
+        for number in numbers {
+            var rest = UInt64(bitPattern: number)
+            while rest >= 0x80 {
+                packed.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+                rest >>= 7
+            }
+            packed.append(UInt8(rest))
+        }
+        bytes(field, packed)
     }
 
     package mutating func floats(_ field: Int, _ numbers: [Float]) {

@@ -46,6 +46,8 @@ struct ModelManifest: Codable, Sendable {
     var files: [String: File]
 
     static let name = "model.json", weights = "model.safetensors"
+    /// The same model in the ONNX format, for other runtimes; there where it can be said in it.
+    static let exchange = "model.onnx"
 
     /// What predict takes, as the API's model version shows it.
     var inputs: JSON {
@@ -80,7 +82,7 @@ struct TrainedModel: Sendable {
 
     // MARK: Writing and reading
 
-    /// Writes `model.json` and the weights into a folder.
+    /// Writes `model.json` and the weights into a folder, and `model.onnx` where the model can be said in that format.
     ///
     /// - Returns: the names of the files.
     func write(to folder: URL) throws -> [String] {
@@ -102,9 +104,15 @@ struct TrainedModel: Sendable {
         try Safetensors.write(tensors, to: weights.path)
         let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
         manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
+        var names = [ModelManifest.name, ModelManifest.weights]
+        if let exported = try onnx() {
+            try File.writeDurably(Data(exported), to: folder.appending(path: ModelManifest.exchange).path)
+            manifest.files[ModelManifest.exchange] = .init(bytes: exported.count, sha256: SHA256.digest(of: exported).description)
+            names.append(ModelManifest.exchange)
+        }
         let document = try JSONEncoder.ordered().encode(manifest)
         try File.writeDurably(document, to: folder.appending(path: ModelManifest.name).path)
-        return [ModelManifest.name, ModelManifest.weights]
+        return names
     }
 
     /// - Parameter file: where a file of the model lies, by its name.

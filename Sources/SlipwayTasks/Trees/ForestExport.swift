@@ -1,0 +1,177 @@
+internal import Foundation
+internal import Keel
+internal import KeelProgram
+internal import SlipwayDomain
+
+extension TrainedModel {
+    /// The model in the ONNX format, which other runtimes run: an input for each column, `[batch, 1]`, what the encoders make of them, the trees, and what
+    /// is made of their sums. Numbers are float32, a missing one NaN, and so are booleans, as 1 and 0; categories are texts, as they stand in the table without
+    /// blanks around them.
+    ///
+    /// It answers `scores` and `label`, or `value`.
+    ///
+    /// - Returns: nil where not all parts are trees, or they have more than a million nodes, and where one reads dates or texts, for whose preparation
+    ///   there are no operators.
+    func onnx() throws -> [UInt8]? {
+        var parts: [(forests: [Forest], encoder: TableEncoder, link: Link, share: Float)] = []
+        for part in self.parts {
+            let scorers = part.members.compactMap { $0 as? ForestScorer }
+            guard let first = scorers.first, scorers.count == part.members.count, first.encoder.isExportable else { return nil }
+            parts.append((scorers.map(\.forest), first.encoder, first.link, Float(part.description.weight / Double(scorers.count))))
+        }
+        guard parts.reduce(0, { sum, part in part.forests.reduce(sum) { $0 + $1.feature.count } }) <= 1 << 20 else { return nil }
+        let read = columns.filter { column in parts.contains { $0.encoder.columns.contains { $0.name == column.name } } }
+        let answers = task.isClassification ? ["scores", "label"] : ["value"]
+        let names = Set(read.map(\.name))
+        guard !read.isEmpty, names.count == read.count, names.isDisjoint(with: answers) else { return nil }
+
+        var writer = ONNXModelWriter(opset: 17, mlOpset: 5, ports: read.map(\.name) + answers)
+        for column in read { writer.input(column.name, column.type == .category ? .string : .float32, [1]) }
+        let width = task.isClassification ? classes.count : 1
+        var sum: String?
+        for (forests, encoder, link, share) in parts {
+            let features = try encoder.export(to: &writer)
+            for forest in forests {
+                let margins = try forest.export(to: &writer, of: features, outputs: link.outputs)
+                let own = writer.node("Mul", [try link.export(to: &writer, of: margins), writer.constant(try Tensor(share))])
+                sum = sum.map { writer.node("Add", [$0, own]) } ?? own
+            }
+        }
+        guard let sum else { return nil }
+        writer.node("Identity", [sum], as: answers[0])
+        writer.output(answers[0], .float32, [width])
+        if task.isClassification {
+            let place = writer.node("ArgMax", [sum], ["axis": .int(1), "keepdims": .int(0)])
+            writer.node(
+                "LabelEncoder", [place], ["keys_int64s": .ints(Array(classes.indices)), "values_strings": .texts(classes)], domain: "ai.onnx.ml", as: answers[1])
+            writer.output(answers[1], .string, [])
+        }
+        return try writer.bytes()
+    }
+}
+
+extension TableEncoder {
+    fileprivate var isExportable: Bool {
+        columns.allSatisfy { column in
+            switch column.feature {
+            case .number, .boolean, .category: true
+            case .date, .text: false
+            }
+        }
+    }
+
+    /// What `treeMatrix` makes of a row.
+    fileprivate func export(to writer: inout ONNXModelWriter) throws -> String {
+        var features = columns.map { column -> String in
+            guard case .category(let values) = column.feature else { return column.name }
+            return writer.node(
+                "LabelEncoder", [column.name],
+                ["keys_strings": .texts(values), "values_floats": .floats(values.indices.map(Float.init)), "default_float": .float(.nan)], domain: "ai.onnx.ml")
+        }
+        for sum in sums {
+            // Added up in double, one after the other.
+            var total = writer.constant(try Tensor(Double(0)))
+            for (column, operation) in sum.plus.map({ ($0, "Add") }) + sum.minus.map({ ($0, "Sub") }) {
+                total = writer.node(operation, [total, writer.node("Cast", [features[column]], ["to": .int(11)])])
+            }
+            features.append(writer.node("Cast", [total], ["to": .int(1)]))
+        }
+        return writer.node("Concat", features, ["axis": .int(1)])
+    }
+}
+
+extension Forest {
+    /// The margins, `[batch, outputs]`.
+    fileprivate func export(to writer: inout ONNXModelWriter, of features: String, outputs: Int) throws -> String {
+        var nodes = TreeNodes()
+        for (root, output) in zip(roots, output) { nodes.add(self, root: Int(root), target: Int(output)) }
+        var attributes: [(name: String, value: ONNXModelWriter.Attribute)] = [
+            ("aggregate_function", .int(1)), ("post_transform", .int(0)), ("n_targets", .int(outputs)), ("tree_roots", .ints(nodes.roots)),
+            ("nodes_featureids", .ints(nodes.features)), ("nodes_modes", .tensor(try Tensor(nodes.modes))), ("nodes_splits", .tensor(try Tensor(nodes.splits))),
+            ("nodes_truenodeids", .ints(nodes.ifTrue.map(\.place))), ("nodes_trueleafs", .ints(nodes.ifTrue.map { $0.isLeaf ? 1 : 0 })),
+            ("nodes_falsenodeids", .ints(nodes.ifFalse.map(\.place))), ("nodes_falseleafs", .ints(nodes.ifFalse.map { $0.isLeaf ? 1 : 0 })),
+            ("nodes_missing_value_tracks_true", .ints(nodes.missingIsTrue.map { $0 ? 1 : 0 })),
+            ("leaf_targetids", .ints(nodes.targets)), ("leaf_weights", .tensor(try Tensor(nodes.weights))),
+        ]
+        if !nodes.members.isEmpty { attributes.append(("membership_values", .tensor(try Tensor(nodes.members)))) }
+        let margins = writer.node("TreeEnsemble", [features], attributes, domain: "ai.onnx.ml")
+        return base == 0 ? margins : writer.node("Add", [margins, writer.constant(try Tensor(base))])
+    }
+
+    /// The trees as the operator has them: nodes and leaves in lists of their own, the true side first.
+    private struct TreeNodes {
+        var roots: [Int] = [], features: [Int] = [], modes: [UInt8] = [], splits: [Float] = [], missingIsTrue: [Bool] = []
+        var ifTrue: [(place: Int, isLeaf: Bool)] = [], ifFalse: [(place: Int, isLeaf: Bool)] = []
+        var targets: [Int] = [], weights: [Float] = []
+        /// Each set's codes, and NaN behind them.
+        var members: [Float] = []
+
+        private static let isLess: UInt8 = 1, isMember: UInt8 = 6
+
+        mutating func add(_ forest: Forest, root: Int, target: Int) {
+            roots.append(features.count)
+            guard forest.feature[root] >= 0 else {
+                // A tree that is nothing but a leaf: whatever its node asks leads there.
+                append(feature: 0, Self.isLess, 0, missingIsTrue: false)
+                let leaf = (place: leaf(forest.value[root], target), isLeaf: true)
+                (ifTrue[ifTrue.count - 1], ifFalse[ifFalse.count - 1]) = (leaf, leaf)
+                return
+            }
+            // Who leads to it, and whether by its true side.
+            var way: [(node: Int, parent: (place: Int, isTrue: Bool)?)] = [(root, nil)]
+            while let (node, parent) = way.popLast() {
+                let isLeaf = forest.feature[node] < 0, place = isLeaf ? leaf(forest.value[node], target) : features.count
+                if let parent {
+                    if parent.isTrue { ifTrue[parent.place] = (place, isLeaf) } else { ifFalse[parent.place] = (place, isLeaf) }
+                }
+                if isLeaf { continue }
+                let left = Int(forest.left[node]), missingLeft = forest.flags[node] & Forest.missingLeft != 0
+                if forest.flags[node] & Forest.isCategory != 0 {
+                    append(feature: Int(forest.feature[node]), Self.isMember, 0, missingIsTrue: !missingLeft)
+                    members += forest.codes(inSet: Int(forest.value[node])) + [.nan]
+                    way += [(left, (place, false)), (left + 1, (place, true))]
+                } else {
+                    append(feature: Int(forest.feature[node]), Self.isLess, forest.value[node], missingIsTrue: missingLeft)
+                    way += [(left + 1, (place, false)), (left, (place, true))]
+                }
+            }
+        }
+
+        private mutating func append(feature: Int, _ mode: UInt8, _ split: Float, missingIsTrue: Bool) {
+            features.append(feature)
+            modes.append(mode)
+            splits.append(split)
+            self.missingIsTrue.append(missingIsTrue)
+            ifTrue.append((0, true))
+            ifFalse.append((0, true))
+        }
+
+        private mutating func leaf(_ weight: Float, _ target: Int) -> Int {
+            weights.append(weight)
+            targets.append(target)
+            return weights.count - 1
+        }
+    }
+
+    private func codes(inSet set: Int) -> [Float] {
+        (0..<TableEncoder.mostCategories).filter { sets[set * Self.wordsInSet + $0 / 32] & Int32(bitPattern: 1 << UInt32($0 % 32)) != 0 }.map(Float.init)
+    }
+}
+
+extension Link {
+    /// What `answers` makes of margins.
+    fileprivate func export(to writer: inout ONNXModelWriter, of margins: String) throws -> String {
+        switch kind {
+        case .logistic:
+            let chance = writer.node("Sigmoid", [margins]), other = writer.node("Sub", [writer.constant(try Tensor([Float(1)])), chance])
+            return writer.node("Concat", [other, chance], ["axis": .int(1)])
+        case .softmax: return writer.node("Softmax", [margins], ["axis": .int(1)])
+        case .identity, .logarithm:
+            let scaled = writer.node("Mul", [margins, writer.constant(try Tensor([deviation]))])
+            let value = writer.node("Add", [scaled, writer.constant(try Tensor([mean]))])
+            guard kind == .logarithm else { return value }
+            guard let low = bounds?.first, let high = bounds?.last else { return writer.node("Exp", [value]) }
+            return writer.node("Exp", [writer.node("Clip", [value, writer.constant(try Tensor(low)), writer.constant(try Tensor(high))])])
+        }
+    }
+}
