@@ -22,7 +22,7 @@ final class Executor: Sendable {
     }
 
     /// - Parameter deadline: no step is begun after it.
-    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
+    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) -> [Tensor] {
         let sizes = try sizes(of: inputs)
         guard !graph.states.isEmpty else { return try run(inputs, sizes, deadline) }
         return try turn.withLock { _ throws(TensorError) in

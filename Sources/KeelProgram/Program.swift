@@ -36,7 +36,7 @@ public struct Program: Sendable {
     ///
     /// - Throws: `TensorError.argument`, `.dtype` or `.shape` for inputs that aren't of the specs, or where a symbol would have two sizes; what the
     ///   primitives throw, with the line that led to them when the program was traced.
-    public func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] { try executor.run(inputs, until: nil) }
+    public func run(_ inputs: [Tensor]) throws(TensorError) -> [Tensor] { try executor.run(inputs) }
 
     /// The same, given up before the first step that would begin after the deadline.
     ///
