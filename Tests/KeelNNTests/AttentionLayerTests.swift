@@ -88,3 +88,16 @@ func attentionThatDropsIsTheSameAttention(isCausal: Bool, isRotary: Bool) throws
     #expect(try half(x, in: .training(seed: 1, step: 2)).elements() != first)
     #expect(throws: TensorError.self) { try layer(1) }
 }
+
+/// A bias of 0 is none, and one far below all scores hides a key as a mask does.
+@Test(arguments: [false, true])
+func aBiasOfScoresHidesKeysAsAMaskDoes(isCausal: Bool) throws {
+    let q = try numbers([2, 4, 6], 1), k = try numbers([2, 5, 6], 2), v = try numbers([2, 5, 6], 3)
+    func seen(_ mask: Tensor? = nil, bias: Tensor? = nil) throws -> Tensor {
+        try q.attention(to: k, values: v, heads: 3, mask: mask, isCausal: isCausal, bias: bias)
+    }
+    try expectClose(seen(bias: .zeros([1])), seen())
+    let mask = try Tensor((0..<20).map { $0 % 5 == 0 || $0 % 3 != 1 }, [1, 4, 5])
+    try expectClose(seen(bias: mask.not().cast(to: .float32) * -1e9), seen(mask))
+    try expectClose(seen(mask, bias: numbers([3, 4, 5], 4)), seen(bias: numbers([3, 4, 5], 4) + mask.not().cast(to: .float32) * -1e9))
+}

@@ -49,6 +49,16 @@ let sequenceCases: [PrimitiveCase] = [
         shapes: [[[2, 5, 18]], [[1, 1, 6]], [[0, 4, 6]], [[3, 70, 120]], [[1, 150, 42]]], tolerance: 5e-5,
         rejects: [([[2, 5]], "[batch, time, features]"), ([[2, 5, 8]], "heads")]
     ) { try $0[0].selfAttention(heads: 2) },
+    // With a bias it is made of these.
+    PrimitiveCase(
+        names: ["MatMul", "Softmax"],
+        shapes: [[[2, 3, 6], [2, 5, 6], [2, 5, 6], [2, 3, 5]], [[1, 1, 2], [1, 1, 2], [1, 1, 2], [1]], [[2, 40, 34], [2, 90, 34], [2, 90, 34], [2, 1, 1, 90]]],
+        tolerance: 5e-5,
+        rejects: [
+            ([[2, 3, 6], [2, 5, 6], [2, 5, 6], [3, 2, 3, 5]], "broadcast"), ([[1, 3, 6], [1, 5, 6], [1, 5, 6], [2, 2, 3, 5]], "a bias that broadcasts to [1, 2, 3, 5]"),
+            ([[2, 3, 6], [2, 5, 4], [2, 5, 6], [5]], "needs [2, 5, 6]"),
+        ]
+    ) { try $0[0].attention(to: $0[1], values: $0[2], heads: 2, isCausal: true, bias: $0[3]) },
     PrimitiveCase(names: ["Attention", "AttentionGradient"], shapes: [[[2, 5, 18]], [[1, 1, 6]], [[2, 70, 96]]], tolerance: 5e-5) {
         try $0[0].selfAttention(heads: 2, isCausal: true)
     },

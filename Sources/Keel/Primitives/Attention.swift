@@ -105,27 +105,10 @@ struct Attention: Primitive {
             parts = []
             for i in 0..<3 { parts.append(try inputs[0].sliced(2, from: i * width, to: (i + 1) * width)) }
         }
-        let (batch, queries, keys, features) = (
-            try parts[0].shape.size(0), try parts[0].shape.size(1), try parts[1].shape.size(1), try parts[0].shape.size(2)
-        )
-        func split(_ x: Tensor, _ time: Int) throws(TensorError) -> Tensor {
-            try x.contiguous().reshaped([batch, time, heads, features / heads]).permuted([0, 2, 1, 3])
-        }
-        let q = try split(parts[0], queries), k = try split(parts[1], keys), v = try split(parts[2], keys)
-        var seen = try Tensor.ones([1, 1, queries, keys], q.dtype, on: q.device)
-        if hasMask {
-            let mask = try inputs[inputs.count - (hasBias ? 2 : 1)].cast(to: q.dtype)
-            seen = try seen * (mask.rank == 2 ? mask.withAxis(1) : mask).withAxis(1)
-        }
-        if isCausal {
-            let rows = try Tensor.range(queries).withAxis(1).moved(to: q.device), columns = try Tensor.range(keys).moved(to: q.device)
-            seen = try seen * columns.isAtMost(rows + Tensor(Int64(keys - queries)).moved(to: q.device)).cast(to: q.dtype)
-        }
-        // Far below any score, and finite: a row that sees nothing is no NaN, and the factor makes it zero.
-        var scores = try q.matmul(k.transposed()) * (scale ?? 1 / Double(features / heads).squareRoot()) + (seen - 1) * 1e30
-        if hasBias { scores = try scores + inputs[inputs.count - 1] }
-        let o = try (scores.softmax() * seen).matmul(v)
-        return [try o.permuted([0, 2, 1, 3]).contiguous().reshaped([batch, queries, features])]
+        let mask = hasMask ? inputs[inputs.count - (hasBias ? 2 : 1)] : nil, bias = hasBias ? inputs[inputs.count - 1] : nil
+        return [
+            try parts[0].composedAttention(to: parts[1], values: parts[2], heads: heads, mask: mask, isCausal: isCausal, bias: bias, scale: scale)
+        ]
     }
 }
 
@@ -235,8 +218,13 @@ extension Tensor {
     ///   or `[batch or 1, queries or 1, keys]` → `[batch, queries, features]`.
     /// - Parameters:
     ///   - isCausal: query `i` sees no key after `i + keys - queries`.
+    ///   - bias: added to the scores before the softmax, as of relative positions: floats that broadcast to `[batch, heads, queries, keys]`. The
+    ///     probabilities then are in memory, which otherwise they aren't.
     /// - Numerics: a row's largest score is subtracted before `exp`. A query that sees no key gets zeros, and gives no gradient.
-    public func attention(to keys: Tensor, values: Tensor, heads: Int, mask: Tensor? = nil, isCausal: Bool = false) throws(TensorError) -> Tensor {
+    public func attention(
+        to keys: Tensor, values: Tensor, heads: Int, mask: Tensor? = nil, isCausal: Bool = false, bias: Tensor? = nil
+    ) throws(TensorError) -> Tensor {
+        if let bias { return try composedAttention(to: keys, values: values, heads: heads, mask: mask, isCausal: isCausal, bias: bias) }
         let attention = Attention(heads: heads, isCausal: isCausal, isPacked: false, hasMask: mask != nil)
         return try run(attention, Operands(mask.map { [self, keys, values, $0] } ?? [self, keys, values]))
     }
@@ -246,5 +234,39 @@ extension Tensor {
     public func selfAttention(heads: Int, mask: Tensor? = nil, isCausal: Bool = false) throws(TensorError) -> Tensor {
         let attention = Attention(heads: heads, isCausal: isCausal, isPacked: true, hasMask: mask != nil)
         return try run(attention, Operands(mask.map { [self, $0] } ?? [self]))
+    }
+
+    /// As `attention`, of primitives, with all probabilities in memory: for second derivatives, biases and dropping some.
+    package func composedAttention(
+        to keys: Tensor, values: Tensor, heads: Int, mask: Tensor? = nil, isCausal: Bool = false, bias: Tensor? = nil,
+        scale: Double? = nil, dropping: (Tensor) throws(TensorError) -> Tensor = { $0 }
+    ) throws(TensorError) -> Tensor {
+        // Its rule refuses what doesn't fit.
+        let whole = Attention(heads: heads, isCausal: isCausal, isPacked: false, hasMask: mask != nil)
+        _ = try whole.outputs(SpecList([spec, keys.spec, values.spec] + (mask.map { [$0.spec] } ?? [])))
+        let count = (queries: try shape.size(1), keys: try keys.shape.size(1)), width = try shape.size(2) / heads
+        func split(_ x: Tensor) throws(TensorError) -> Tensor {
+            try x.reshaped([x.shape.size(0), x.shape.size(1), heads, width]).permuted([0, 2, 1, 3])
+        }
+        var scores = try split(self).matmul(split(keys).transposed()) * (scale ?? 1 / Double(width).squareRoot())
+        if let bias {
+            let given = scores.shape
+            scores = try scores + bias
+            guard scores.shape == given else { throw .shape(primitive: Attention.name, expected: "a bias that broadcasts to \(given)", bias.shape) }
+        }
+        var seen = try mask.map { mask throws(TensorError) in try (mask.rank == 2 ? mask.withAxis(1) : mask).withAxis(1) }
+        if isCausal {
+            let below = try Tensor.lowerTriangularMask(count.queries, columns: count.keys, diagonal: count.keys - count.queries, on: device)
+            seen = try seen.map { seen throws(TensorError) in try seen.and(below) } ?? below
+        }
+        var shares: Tensor
+        if let seen {
+            // Far below any score, and finite: a query that sees nothing then has no NaN, and gets zeros.
+            let lowest = try Tensor.full(dtype == .float16 ? -6e4 : -1e30, Shape(), dtype, on: device)
+            shares = try seen.select(scores, lowest).softmax().filled(with: 0, where: seen.not())
+        } else {
+            shares = try scores.softmax()
+        }
+        return try dropping(shares).matmul(split(values)).permuted([0, 2, 1, 3]).reshaped(shape)
     }
 }

@@ -71,17 +71,9 @@ public struct MultiHeadAttention: Layer {
         _ q: Tensor, _ k: Tensor, _ v: Tensor, _ mask: Tensor?, isCausal: Bool, _ context: Context
     ) throws(TensorError) -> Tensor {
         guard drops(in: context) else { return try q.attention(to: k, values: v, heads: heads, mask: mask, isCausal: isCausal) }
-        let queries = try q.shape.size(1), keys = try k.shape.size(1), width = try q.shape.size(2) / heads
-        func split(_ x: Tensor) throws(TensorError) -> Tensor {
-            try x.reshaped([x.shape.size(0), x.shape.size(1), heads, width]).permuted([0, 2, 1, 3])
+        return try q.composedAttention(to: k, values: v, heads: heads, mask: mask, isCausal: isCausal) { shares throws(TensorError) in
+            try context.dropped(shares, rate: dropout)
         }
-        var seen = try Tensor.lowerTriangularMask(queries, columns: keys, diagonal: isCausal ? keys - queries : keys, on: q.device)
-        if let mask { seen = try seen.and((mask.rank == 2 ? mask.withAxis(1) : mask).withAxis(1)) }
-        let scores = try split(q).matmul(split(k).transposed()) * (1 / Double(width).squareRoot())
-        // Far below any score, and finite: a query that sees nothing then has no NaN, and gets zeros.
-        let lowest = try Tensor.full(q.dtype == .float16 ? -6e4 : -1e30, Shape(), q.dtype, on: q.device)
-        let shares = try seen.select(scores, lowest).softmax().filled(with: 0, where: seen.not())
-        return try context.dropped(shares, rate: dropout).matmul(split(v)).permuted([0, 2, 1, 3]).reshaped(q.shape)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
