@@ -37,8 +37,8 @@ public struct ModelFolder: Sendable {
         _ program: Program, tensors: [(name: String, tensor: Tensor)] = [], notes: [String: String] = [:], metadata: ModelMetadata, opset: Int = 17,
         to path: String
     ) throws {
-        let folder = try NewFolder(path)
-        func file(_ name: String) -> String { "\(folder.temporary)/\(name)" }
+        let folder = try NewFolder(path), temporary = folder.temporary
+        func file(_ name: String) -> String { "\(temporary)/\(name)" }
 
         var model = try program.onnx(opset: opset, weights: tensors)
         var kept = tensors.map { (name: $0.name, tensor: $0.tensor.detached()) }
