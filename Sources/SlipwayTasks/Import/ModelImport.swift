@@ -21,13 +21,14 @@ struct ModelImport {
             try check(model, external)
             let imported = try ImportedModel(model), tensors = try TensorPredictor(imported)
             try tensors.tryOut()
-            var facts: [String: JSON] = [
-                "producer": .string(imported.producer),
-                "opsets": .object(Dictionary(imported.opsets.map { ($0.isEmpty ? "ai.onnx" : $0, .integer($1)) }, uniquingKeysWith: { first, _ in first })),
-            ]
+            var opsets: [String: JSON] = [:]
+            for (domain, version) in imported.opsets { opsets[domain.isEmpty ? "ai.onnx" : domain] = .integer(version) }
+            var facts: [String: JSON] = ["producer": .string(imported.producer), "opsets": .object(opsets)]
             switch imported.form {
             case .program: facts["runs_as"] = "program"
-            case .interpreted(_, let why): (facts["runs_as"], facts["why"]) = ("interpreted", .string(why))
+            case .interpreted(_, let why):
+                facts["runs_as"] = "interpreted"
+                facts["why"] = .string(why)
             }
             var files = [ModelImportResult.File(name: Self.file, path: path == plan.upload ? nil : "staged/\(Self.file)")]
             for name in external.keys.sorted() { files.append(.init(name: name, path: "staged/\(name)")) }

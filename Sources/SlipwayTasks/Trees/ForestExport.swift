@@ -106,6 +106,13 @@ extension Forest {
         /// Each set's codes, and NaN behind them.
         var members: [Float] = []
 
+        /// A node on the way, whose parent leads to it by its true or its false side.
+        private struct Step {
+            let node: Int
+            let parent: Int?
+            let isTrue: Bool
+        }
+
         private static let isLess: UInt8 = 1, isMember: UInt8 = 6
 
         mutating func add(_ forest: Forest, root: Int, target: Int) {
@@ -117,22 +124,21 @@ extension Forest {
                 (ifTrue[ifTrue.count - 1], ifFalse[ifFalse.count - 1]) = (leaf, leaf)
                 return
             }
-            // Who leads to it, and whether by its true side.
-            var way: [(node: Int, parent: (place: Int, isTrue: Bool)?)] = [(root, nil)]
-            while let (node, parent) = way.popLast() {
-                let isLeaf = forest.feature[node] < 0, place = isLeaf ? leaf(forest.value[node], target) : features.count
-                if let parent {
-                    if parent.isTrue { ifTrue[parent.place] = (place, isLeaf) } else { ifFalse[parent.place] = (place, isLeaf) }
+            var way = [Step(node: root, parent: nil, isTrue: false)]
+            while let step = way.popLast() {
+                let node = step.node, isLeaf = forest.feature[node] < 0, place = isLeaf ? leaf(forest.value[node], target) : features.count
+                if let parent = step.parent {
+                    if step.isTrue { ifTrue[parent] = (place, isLeaf) } else { ifFalse[parent] = (place, isLeaf) }
                 }
                 if isLeaf { continue }
                 let left = Int(forest.left[node]), missingLeft = forest.flags[node] & Forest.missingLeft != 0
                 if forest.flags[node] & Forest.isCategory != 0 {
                     append(feature: Int(forest.feature[node]), Self.isMember, 0, missingIsTrue: !missingLeft)
                     members += forest.codes(inSet: Int(forest.value[node])) + [.nan]
-                    way += [(left, (place, false)), (left + 1, (place, true))]
+                    way += [Step(node: left, parent: place, isTrue: false), Step(node: left + 1, parent: place, isTrue: true)]
                 } else {
                     append(feature: Int(forest.feature[node]), Self.isLess, forest.value[node], missingIsTrue: missingLeft)
-                    way += [(left + 1, (place, false)), (left, (place, true))]
+                    way += [Step(node: left + 1, parent: place, isTrue: false), Step(node: left, parent: place, isTrue: true)]
                 }
             }
         }
