@@ -140,7 +140,13 @@ struct OperatorCall {
 
     /// Says no before a value is made that is too large. Empty axes count as 1: what operators compute of the others is there all the same.
     @discardableResult func reserve(_ sizes: some Sequence<Int>, _ dtype: DType) throws -> Shape {
-        let shape = try Shape(checking: Array(sizes))
+        let sizes = Array(sizes), shape: Shape
+        do {
+            shape = try Shape(checking: sizes)
+        } catch {
+            guard sizes.count <= Shape.maximumRank, sizes.allSatisfy({ $0 >= 0 }) else { throw error }
+            throw ONNXError.limit(place: "node \(node.label)", "would make a value of the shape \(sizes), the limit is \(execution.model.limits.bytes) bytes for all")
+        }
         let (bytes, overflow) = shape.breadth.multipliedReportingOverflow(by: dtype.width)
         try execution.reserve(overflow ? .max : bytes, for: node)
         return shape

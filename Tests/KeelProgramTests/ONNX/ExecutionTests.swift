@@ -38,6 +38,23 @@ private func error(_ model: Message, _ values: [String: ONNXValue] = [:], limits
     #expect(text.contains("the limit is 4294967296 for all"), "\(type): \(text)")
 }
 
+@Test func aShapeBeyondAllIsAValueThatIsTooLarge() throws {
+    let model = Message.model(.graph([.node("ConstantOfShape", ["s"], ["y"])], [], [y], initializers: [.ints("s", [3], [1 << 20, 1 << 20, 1 << 20])]))
+    #expect(throws: ONNXError.limit(place: "node ConstantOfShape that makes 'y'", "would make a value of the shape [1048576, 1048576, 1048576], the limit is 4294967296 bytes for all")) {
+        try run(model)
+    }
+}
+
+@Test func stringsAreJoinedAndTakenByTheirPlaces() throws {
+    func texts(_ name: String, _ dims: [Int], _ texts: [String]) -> Message { texts.reduce(dims.reduce(Message()) { $0.int(1, $1) }.int(2, 8).text(8, name)) { $0.text(6, $1) } }
+    let model = Message.model(
+        .graph(
+            [.node("Concat", ["a", "b"], ["c"], [.attribute("axis", int: 1)]), .node("Gather", ["c", "i"], ["y"], [.attribute("axis", int: 1)])], [], [.value("y", 8)],
+            initializers: [texts("a", [2, 2], ["p", "q", "r", "s"]), texts("b", [2, 1], ["t", "u"]), .ints("i", [2], [-1, 0])]))
+    guard case .strings(let found, let shape) = try ONNXModel(model.bytes).run([:])[0] else { throw ONNXError.graph("no strings") }
+    #expect(found == ["t", "p", "u", "r"] && shape == [2, 2])
+}
+
 @Test func valuesThatGrowInALoopMeetTheLimit() {
     // Each pass doubles what is carried.
     let body = Message.graph(

@@ -136,8 +136,14 @@ extension Operators {
             }
         },
         Operator("Concat") { call in
-            if case .strings = try call.value(0) { throw call.unsupported("strings") }
-            let tensors = try call.tensors()
+            var texts: [String] = []
+            let isText = try call.kind(0) == .string
+            // Strings are joined as their places are.
+            let tensors = try !isText ? call.tensors() : call.inputs.indices.map { i in
+                guard case .strings(let own, let shape) = try call.value(i) else { throw call.wrong("joins strings with input \(i), which are none") }
+                defer { texts += own }
+                return try Tensor.range(own.count, from: texts.count).reshaped(shape)
+            }
             let axis = try call.axis(call.opset < 4 ? call.int("axis", 1) : call.required(call.int("axis"), "axis"), rank: tensors[0].rank)
             var sizes = tensors[0].shape.dimensions
             guard sizes.count > 0 else { throw call.wrong("scalars have no axis") }
@@ -146,7 +152,8 @@ extension Operators {
                 return sum + tensor.shape[axis]
             }
             try call.reserve(sizes, tensors[0].dtype)
-            return try call.same(Tensor.concatenated(tensors, axis: axis))
+            let whole = try Tensor.concatenated(tensors, axis: axis)
+            return try isText ? [.strings(whole.elements(Int.self).map { texts[$0] }, whole.shape)] : call.same(whole)
         },
         Operator("Split") { call in
             let x = try call.tensor(0), axis = try call.axis(call.int("axis", 0), rank: x.rank), n = try x.size(at: axis)

@@ -18,6 +18,15 @@ extension OperatorCall {
         return try wide.isLess(than: Tensor(Int64(0))).select(wide + Tensor(Int64(n)), wide)
     }
 
+    /// `Gather` from a tensor, by the second input's indices.
+    fileprivate func gathered(_ x: Tensor) throws -> Tensor {
+        let axis = try self.axis(int("axis", 0), rank: x.rank), sizes = x.shape.dimensions
+        guard sizes.count > 0 else { throw wrong("a scalar has no axis") }
+        let indices = try places(tensor(1), below: sizes[axis])
+        try reserve(sizes[..<axis] + indices.shape.dimensions + sizes[(axis + 1)...], x.dtype)
+        return try x.gathered(indices, axis: axis)
+    }
+
     /// For indices `[..., k]` into the first `k` axes after the batch's: which row of the flat tensor each names.
     fileprivate func rows(_ indices: Tensor, into sizes: [Int], batches: Int = 0) throws -> Tensor {
         let k = try indices.size(at: indices.rank - 1)
@@ -69,16 +78,10 @@ extension OperatorCall {
 extension Operators {
     static let indexing: [Operator] = [
         Operator("Gather") { call in
-            guard case .tensor(let x, let kind) = try call.value(0) else {
-                guard case .strings(let texts, let shape) = try call.value(0), shape.rank == 1 else { throw call.unsupported("strings of more than one axis") }
-                let places = try call.places(call.tensor(1), below: Dimension(texts.count))
-                return [.strings(try places.elements(Int.self).map { texts[$0] }, places.shape)]
-            }
-            let axis = try call.axis(call.int("axis", 0), rank: x.rank), sizes = x.shape.dimensions
-            guard sizes.count > 0 else { throw call.wrong("a scalar has no axis") }
-            let indices = try call.places(call.tensor(1), below: sizes[axis])
-            try call.reserve(sizes[..<axis] + indices.shape.dimensions + sizes[(axis + 1)...], x.dtype)
-            return [.tensor(try x.gathered(indices, axis: axis), kind)]
+            guard case .strings(let texts, let shape) = try call.value(0) else { return try call.same(call.gathered(call.tensor(0))) }
+            // Strings move as their places do.
+            let places = try call.gathered(Tensor.range(texts.count).reshaped(shape))
+            return [.strings(try places.elements(Int.self).map { texts[$0] }, places.shape)]
         },
         Operator("GatherElements", 11) { call in
             var x = try call.tensor(0)
