@@ -118,7 +118,7 @@ public final class MemoryPool: Sendable {
     }
 
     package func deallocate(_ block: UnsafeMutableRawPointer, token: Int) {
-        let isLarge = token >= LargeBlocks.least, capacity = isLarge ? token : Self.capacity(token)
+        let isLarge = token >= LargeBlocks.least, capacity = Self.blockBytes(token: token)
         state.withLock { state in
             if isLarge {
                 state.large.deallocate(UInt(bitPattern: block), capacity)
@@ -137,6 +137,9 @@ public final class MemoryPool: Sendable {
 
     /// What a block for `bytes` bytes takes.
     package static func blockBytes(_ bytes: Int) -> Int { bytes < LargeBlocks.least ? capacity(sizeClass(bytes)) : LargeBlocks.capacity(bytes) }
+
+    /// What a block takes that came with this token.
+    static func blockBytes(token: Int) -> Int { token >= LargeBlocks.least ? token : capacity(token) }
 
     /// Class 0 is 64 bytes; from there on four classes a doubling.
     static func sizeClass(_ bytes: Int) -> Int {

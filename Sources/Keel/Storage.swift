@@ -86,7 +86,7 @@ final class Storage: @unchecked Sendable {
     /// Of the pool's block that these bytes are in, if they are; views of it say the same.
     var poolBytes: Int {
         if let owner { return (owner as? Storage)?.poolBytes ?? 0 }
-        return place.isHost ? MemoryPool.capacity(token) : 0
+        return place.isHost ? MemoryPool.blockBytes(token: token) : 0
     }
 
     /// No bytes: a value of a trace.

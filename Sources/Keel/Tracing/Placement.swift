@@ -1,6 +1,14 @@
 // What a program's executor needs of Keel beside its kernels: to know before anything runs how each value will lie, and to have kernels fill
 // memory that it gives them.
 
+/// Where the bytes of placeholders would begin.
+///
+/// Unchecked because nobody reads or writes there.
+private final class Nowhere: @unchecked Sendable {
+    static let shared = Nowhere()
+    let start = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+}
+
 /// Memory in which tensors of a program lie.
 package struct TensorMemory: Sendable {
     let storage: Storage
@@ -33,12 +41,12 @@ package struct TensorMemory: Sendable {
 extension Tensor {
     /// How a dense tensor will lie, in memory that isn't there yet.
     package static func placeholder(_ spec: TensorSpec) throws(TensorError) -> Tensor {
-        try placeholder(Descriptor(dense: spec, count: try spec.shape.elementCount()))
+        placeholder(Descriptor(dense: spec, count: try spec.shape.elementCount()))
     }
 
     /// Nothing reads or writes its bytes; its memory is there to be told apart.
-    fileprivate static func placeholder(_ descriptor: Descriptor) throws(TensorError) -> Tensor {
-        Tensor(try Storage(bytes: 0, on: .cpu), descriptor)
+    fileprivate static func placeholder(_ descriptor: Descriptor) -> Tensor {
+        Tensor(Storage(borrowing: Nowhere.shared.start, from: Nowhere.shared, on: CPU.shared), descriptor)
     }
 
     /// Tensors that lie in the same memory have the same one, as long as one of them is there.
@@ -73,9 +81,9 @@ extension Primitive {
             for i in 0..<count {
                 let elements = try list[i].shape.elementCount()
                 if case .blocked(let block) = layout(operands, output: list[i]) {
-                    outputs.append(try .placeholder(Descriptor(blocked: list[i], block: block, count: elements)))
+                    outputs.append(.placeholder(Descriptor(blocked: list[i], block: block, count: elements)))
                 } else {
-                    outputs.append(try .placeholder(Descriptor(dense: list[i], count: elements)))
+                    outputs.append(.placeholder(Descriptor(dense: list[i], count: elements)))
                 }
             }
         }
