@@ -57,6 +57,17 @@ private func gradientStep(_ inputs: [Tensor], _ function: @escaping ([Tensor]) t
     }
 }
 
+/// Nine elementwise steps over four million numbers, as a program.
+private func chain(_ name: String, _ passes: [Pass]) -> Workload {
+    Workload(name: name, group: .own, work: 9 * 4_194_304 * 1e-6, unit: "Melement/s") {
+        let x = try floats(2048, 2048), y = try floats(2048, 2048, seed: 3), bias = try floats(2048, seed: 5)
+        let program = try Program.trace(
+            { v in try ((((v[0] + bias) * v[1] + v[0]).relu() * 0.5 - v[1]).maximum(v[0]) + bias) * v[1] }, inputs: ["x": x.spec, "y": y.spec])
+        let ready = try program.optimised(passes)
+        return Step { _ = try ready.run([x, y]) }
+    }
+}
+
 private func product(_ n: Int) -> Workload {
     Workload(name: "sgemm-\(n)", group: .micro, work: 2e-9 * Double(n * n * n), unit: "GFLOP/s") {
         let (a, b) = (try floats(n, n), try floats(n, n, seed: 3))
@@ -111,6 +122,11 @@ let workloads: [Workload] = [
         var generator = Philox(seed: 0)
         return try programStep(try ResNet18(1000, isLarge: true, using: &generator), try floats(1, 3, 224, 224))
     },
+    Workload(name: "latency-minilm-32", group: .latency, work: 1, unit: "requests/s") {
+        var generator = Philox(seed: 0)
+        let network = try MiniLM(30_522, positions: 512, 384, heads: 12, inner: 1536, layers: 6, using: &generator)
+        return try programStep(network, try ids(below: 30_522, 32).reshaped([1, 32]))
+    },
     product(256), product(512), product(1024), product(2048),
     convolution("conv3x3-fwd", channels: 64, groups: 1, isTraining: false),
     convolution("conv3x3-train", channels: 64, groups: 1, isTraining: true),
@@ -163,6 +179,7 @@ let workloads: [Workload] = [
         let (a, b) = (try floats(16).requiringGradient(), try floats(16))
         return Step { _ = try a + b }
     },
+    chain("chain-of-nine", Pass.all), chain("chain-of-nine-unfused", Pass.all.filter { $0.name != Pass.elementwiseFusion.name }),
     Workload(name: "chain-100-adds", group: .own, work: 100, unit: "ops/s") {
         let (start, b) = (try floats(16).requiringGradient(), try floats(16))
         let seed = try Tensor.ones([16])

@@ -65,6 +65,36 @@ package struct EncoderClassifier: Layer {
     }
 }
 
+/// MiniLM's shape: words and positions, a norm, post-norm encoder layers, mean over time. `[batch, time]` ids → `[batch, features]`.
+package struct MiniLM: Layer {
+    var words, positions: Embedding
+    var norm: LayerNorm
+    var layers: Sequential
+
+    package init(
+        _ vocabulary: Int, positions: Int, _ features: Int, heads: Int, inner: Int, layers: Int, using generator: inout Philox
+    ) throws(TensorError) {
+        words = try Embedding(vocabulary, features, using: &generator)
+        self.positions = try Embedding(positions, features, using: &generator)
+        norm = try LayerNorm(features)
+        var made: [any Layer] = []
+        for _ in 0..<layers { made.append(try TransformerEncoderLayer(features, heads: heads, inner: inner, using: &generator)) }
+        self.layers = Sequential(made)
+    }
+
+    package func callAsFunction(_ ids: Tensor, in context: Context) throws(TensorError) -> Tensor {
+        let x = try words(ids, in: context) + positions.weight.sliced(0, to: ids.shape.size(1))
+        return try layers(norm(x, in: context), in: context).mean([1])
+    }
+
+    package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+        try words.forEachState(body, under: "words")
+        try positions.forEachState(body, under: "positions")
+        try norm.forEachState(body, under: "norm")
+        try layers.forEachState(body, under: "layers")
+    }
+}
+
 /// Two causal convolutions with ReLU beside a shortcut, and ReLU (Bai et al., 2018).
 package struct TCNBlock: Layer {
     var first, second: TemporalConv
