@@ -62,10 +62,11 @@ package final class Execution: @unchecked Sendable {
     }
 
     /// Runs each step, whatever those before it did, for what they take of memory.
-    func rehearse(_ inputs: [Tensor]) throws(TensorError) {
+    func rehearse(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) {
         defer { end() }
         try begin(inputs)
         for place in plan.steps.indices {
+            if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(Self.tookTooLong)) }
             do throws(TensorError) { try run(place) } catch { continue }
         }
     }

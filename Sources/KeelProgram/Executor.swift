@@ -10,6 +10,7 @@ final class Executor: Sendable {
 
     private let graph: Graph
     private let symbols: Symbols
+    var symbolNames: [String] { symbols.names }
     /// Held by the run that has the state.
     private let turn = Mutex(())
     private let plans = Mutex(BoundedCache<[Int], Plan>(limit: planLimit))

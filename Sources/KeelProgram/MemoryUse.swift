@@ -20,12 +20,20 @@ extension Program {
     /// What a run with inputs of these specs takes. Most of it the plan says; what kernels take for themselves they show when they run, each once, on
     /// zeros. State stays as it is.
     ///
-    /// - Throws: `TensorError.symbolicDimension` unless all sizes are numbers; as `run`, but for what a kernel has against zeros.
-    public func memoryUse(_ inputs: [TensorSpec]) throws(TensorError) -> MemoryUse {
+    /// - Parameters:
+    ///   - mostBytes: no kernel runs where the arena and the outputs would take more.
+    ///   - deadline: no kernel begins after it.
+    /// - Throws: `TensorError.symbolicDimension` unless all sizes are numbers; `.outOfMemory` for too many bytes; as `run`, but for what a kernel has
+    ///   against zeros.
+    public func memoryUse(
+        _ inputs: [TensorSpec], mostBytes: Int = .max, until deadline: ContinuousClock.Instant? = nil
+    ) throws(TensorError) -> MemoryUse {
+        let plan = try plan(for: inputs)
+        guard max(plan.bytes, plan.largestValue) <= mostBytes else { throw TensorError(.outOfMemory(bytes: max(plan.bytes, plan.largestValue))) }
         var zeros: [Tensor] = []
         for spec in inputs { zeros.append(try .zeros(spec.shape, spec.dtype)) }
-        let plan = try plan(for: zeros), execution = try Execution(plan, of: graph, leavesState: true)
-        let events = try profile { () throws(TensorError) in try execution.rehearse(zeros) }.profile.events
+        let execution = try Execution(plan, of: graph, leavesState: true)
+        let events = try profile { () throws(TensorError) in try execution.rehearse(zeros, until: deadline) }.profile.events
         var seen: Set<ObjectIdentifier> = [], sums = (constants: 0, prepared: 0)
         for constant in graph.constants.values where seen.insert(constant.memoryIdentity).inserted {
             sums = (sums.constants + constant.poolBytes, sums.prepared + constant.formBytes)

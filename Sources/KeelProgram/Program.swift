@@ -18,7 +18,7 @@ public struct Program: Sendable {
     }
 
     package let graph: Graph
-    private let executor: Executor
+    let executor: Executor
 
     package init(_ graph: Graph) throws(TensorError) {
         self.graph = graph

@@ -165,7 +165,7 @@ private func expect(
         return try halved * (((x + cubed * 0.044715) * constant).tanh() + 1)
     }
     try expect(
-        .geluRecognition, .deadCode, before: ["Mul", "Scale", "Scale", "Mul", "Tanh", "Scale", "Mul", "Scale"], after: ["GeluTanh"], tolerance: 1e-6
+        .geluRecognition, .deadCode, before: ["Mul", "Scale", "Scale", "Mul", "Scale", "Tanh", "Scale", "Mul", "Scale"], after: ["GeluTanh"], tolerance: 1e-6
     ) { x in try x * ((x * (1 + x * x * 0.044715) * constant).tanh() + 1) * 0.5 }
     // Something that only looks like it.
     try expect(.geluRecognition, .deadCode, before: ["Scale", "Erf", "Scale", "Mul", "Scale"], after: ["Scale", "Erf", "Scale", "Mul", "Scale"]) { x in
@@ -194,7 +194,7 @@ private func expect(
         after: ["LayerNormalization", "Add"], tolerance: 1e-6
     ) { x in
         let difference = try x - x.mean([-1], keepingAxes: true)
-        return try difference * ((difference * difference).mean([-1], keepingAxes: true) + 1e-5).squareRoot().reciprocal() + Tensor.ones([2, 3])
+        return try difference * ((difference * difference).mean([-1], keepingAxes: true) + 1e-5).squareRoot().reciprocal() + x
     }
     // Over another axis, and of something else than its own mean.
     let other = ["ReduceMean", "Sub", "Mul", "ReduceMean", "Scale", "Sqrt", "Div"]
@@ -224,7 +224,7 @@ private func expect(
     }
     try expect(["Attention"]) { x in try joined((cut(x[0]).matmul(cut(x[1]).transposed()) * 0.5 + x[3]).softmax().matmul(cut(x[2]))) }
     // The factor before the product, on both sides; another one than is usual.
-    try expect(["Attention"]) { x in try joined(((cut(x[0]) * 0.7).matmul(cut(x[1] * 0.3).transposed())).softmax().matmul(cut(x[2]))) }
+    try expect(["Scale", "Attention"]) { x in try joined(((cut(x[0]) * 0.7).matmul(cut(x[1] * 0.3).transposed())).softmax().matmul(cut(x[2]))) }
     // Joined to something else, as for a product of many rows.
     try expect(["Attention", "Reshape"]) { x in
         try joined((x[3] + cut(x[0]).matmul(cut(x[1]).transposed()) / Tensor(Float(2))).softmax().matmul(cut(x[2]))).flattened(from: 0, through: 1)
@@ -256,7 +256,7 @@ private func expect(
     // No constant weights; a bias that isn't one; what is read twice.
     try expect(.linearFusion, .deadCode, before: ["Transpose", "MatMul"], after: ["Transpose", "MatMul"]) { x in try x.matmul(x.transposed()) }
     try expect(.linearFusion, .deadCode, before: ["MatMul", "Add"], after: ["ActivatedAffine", "Add"], tolerance: 1e-6) { x in
-        try x.matmul(matrix) + Tensor.ones([2, 1])
+        try x.matmul(matrix) + Tensor.ones([1])
     }
     try expect(.linearFusion, .deadCode, before: ["Affine", "Relu"], after: ["ActivatedAffine", "Relu"], tolerance: 1e-6) { x in
         let y = try x.affine(weight)
@@ -265,8 +265,8 @@ private func expect(
 }
 
 @Test func elementwiseStepsAreDoneInOnePass() throws {
-    let row = try Tensor([Float(1), 2, 3]), column = try Tensor([Float(0.5), -1], [2, 1])
-    try expect(.elementwiseFusion, before: ["Mul", "Add", "Tanh", "Mul"], after: ["ElementwiseChain"]) { x in try (x * row + column).tanh() * x }
+    let row = try Tensor([Float(1), 2, 3]), one = try Tensor([Float(0.5)])
+    try expect(.elementwiseFusion, before: ["Mul", "Add", "Tanh", "Mul"], after: ["ElementwiseChain"]) { x in try (x * row + one).tanh() * x }
     try expect(.elementwiseFusion, before: ["Exp", "Mul"], after: ["ElementwiseChain"]) { x in
         let y = try x.exp()
         return try y * y
@@ -281,7 +281,9 @@ private func expect(
         return [y, try y.tanh()]
     }
     try expect(.elementwiseFusion, before: ["ReduceSum", "Exp", "Add"], after: ["ReduceSum", "Exp", "Add"]) { x in try x + x.sum([0]).exp() }
-    try expect(.elementwiseFusion, before: ["Cast", "Neg", "Neg"], after: ["Cast", "Neg", "Neg"]) { x in try x.cast(to: .int64).negated().negated() }
+    try expect(.elementwiseFusion, before: ["Cast", "Neg", "Neg", "Cast"], after: ["Cast", "Neg", "Neg", "Cast"]) { x in
+        try x.cast(to: .int64).negated().negated().cast(to: .float32)
+    }
 }
 
 @Test func aChainHasOnlySoManyInputsAndLinks() throws {

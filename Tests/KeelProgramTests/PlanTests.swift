@@ -152,7 +152,33 @@ func aSteadyStateTakesNoMemory(_ place: Int) async throws {
 
 @Test func aPlanSaysWhatEachStepDoesAndWhatItTakes() throws {
     let program = try Program.trace({ x in try (x.exp().transposed() + 1).contiguous().tanh() }, input: "x", TensorSpec([3, 4], .float32))
+    let text = try program.plannedRun([TensorSpec([3, 4], .float32)]).description
     #expect(
-        try program.planDescription([TensorSpec([3, 4], .float32)]) == """
+        text == """
+            step   reads  writes     memory  bytes
+            --------------------------------------
+            Exp       %0      %1  arena + 0     48
+            Scale     %2      %3     output     48
+            Tanh      %3      %4    over %3     48
+
+            memory of a run                    bytes
+            ----------------------------------------
+            constants                              0
+            constants as kernels prepare them      0
+            arena                                 64
+            outputs                               64
+            temporaries of the largest step        0
+            ----------------------------------------
+            at most, beside the inputs           128
             """)
+}
+
+@Test func aPlanHasNumbersForSymbolsAndBounds() throws {
+    let spec = TensorSpec(Shape(.symbol("batch"), Dimension(3)), .float32), program = try Program.trace({ x in try x.exp().sum([1]) }, input: "x", spec)
+    #expect(program.symbols == ["batch"])
+    let specs = try program.inputSpecs(["batch": 1 << 20])
+    #expect(specs == [TensorSpec([1 << 20, 3], .float32)])
+    #expect(throws: TensorError(.outOfMemory(bytes: 16 << 20))) { try program.plannedRun(specs, mostBytes: 1 << 20) }
+    #expect(throws: TensorError.self) { try program.plannedRun(program.inputSpecs(["batch": 2]), until: .now - .seconds(1)) }
+    #expect(throws: TensorError.self) { try program.inputSpecs([:]) }
 }

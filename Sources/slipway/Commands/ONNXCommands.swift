@@ -100,7 +100,7 @@ struct ONNXCommands: AsyncParsableCommand {
 }
 
 /// Runs what computes for long on a thread of its own, with a stack for graphs within graphs.
-private func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
     try await withCheckedThrowingContinuation { continuation in
         let thread = Thread { continuation.resume(with: Result { try body() }) }
         thread.stackSize = 64 << 20
