@@ -50,6 +50,42 @@ KEEL_CLONES static void max_plane(const keel_window *at, int64_t lanes, int64_t 
     }
 }
 
+// The same without the places: `lanes` is a constant where it is inlined, so that the best numbers stay in registers.
+KEEL_INLINE void max_each(int64_t lanes, const keel_window *at, int64_t step, float *restrict y, const float *restrict x) {
+    for (int64_t oy = 0; oy < at->oh; oy++) {
+        const int64_t y0 = oy * at->stride_h - at->top, first_y = larger(0, y0), last_y = smaller(at->h, y0 + at->kernel_h);
+        for (int64_t ox = 0; ox < at->ow; ox++) {
+            const int64_t x0 = ox * at->stride_w - at->left, first_x = larger(0, x0), last_x = smaller(at->w, x0 + at->kernel_w);
+            float best[MAX_LANES];
+            for (int64_t l = 0; l < lanes; l++) best[l] = x[(first_y * at->w + first_x) * step + l];
+            for (int64_t iy = first_y; iy < last_y; iy++)
+                for (int64_t ix = first_x; ix < last_x; ix++)
+                    for (int64_t l = 0; l < lanes; l++) {
+                        const float t = x[(iy * at->w + ix) * step + l];
+                        best[l] = t > best[l] || t != t ? t : best[l];
+                    }
+            for (int64_t l = 0; l < lanes; l++) y[(oy * at->ow + ox) * step + l] = best[l];
+        }
+    }
+}
+
+KEEL_CLONES static void max_plane_alone(const keel_window *at, int64_t lanes, int64_t step, float *restrict y, const float *restrict x) {
+    switch (lanes) {
+    case 16: max_each(16, at, step, y, x); break;
+    case 8: max_each(8, at, step, y, x); break;
+    case 1: max_each(1, at, step, y, x); break;
+    default: max_each(lanes, at, step, y, x);
+    }
+}
+
+static void max_planes_alone(void *context, int64_t begin, int64_t end) {
+    const pool_job *j = context;
+    const int64_t in_plane = j->at->h * j->at->w * j->lanes, out_plane = j->at->oh * j->at->ow * j->lanes;
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t l = 0; l < j->lanes; l += MAX_LANES)
+            max_plane_alone(j->at, smaller(j->lanes - l, MAX_LANES), j->lanes, j->y + p * out_plane + l, j->x + p * in_plane + l);
+}
+
 static void max_planes(void *context, int64_t begin, int64_t end) {
     const pool_job *j = context;
     const int64_t in_plane = j->at->h * j->at->w * j->lanes, out_plane = j->at->oh * j->at->ow * j->lanes;
@@ -61,7 +97,7 @@ static void max_planes(void *context, int64_t begin, int64_t end) {
 
 void keel_max_pool_f32(const keel_window *at, int64_t planes, int32_t lanes, float *y, int32_t *where, const float *x) {
     pool_job j = {at, lanes, 0, y, where, x, 0};
-    keel_parallel(planes, grain(at, lanes), max_planes, &j);
+    keel_parallel(planes, grain(at, lanes), where ? max_planes : max_planes_alone, &j);
 }
 
 static void max_gradient_planes(void *context, int64_t begin, int64_t end) {

@@ -33,12 +33,10 @@ struct MaxPool2D: Primitive {
             },
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32 else { return false }
-                let x = try inputs[0].poolable()
-                let places: Tensor
-                if outputs.count > 1 { places = outputs[1] } else { places = try outputs[0].sibling(.int32) }
+                let x = try inputs[0].poolable(), places = outputs.count > 1 ? outputs[1] : nil
                 var window = window(p.kernel, p.sliding, x.shape, outputs[0].shape).kernel
                 let (planes, lanes) = x.planes
-                keel_max_pool_f32(&window, planes, lanes, outputs[0].pointer(Float.self), places.pointer(Int32.self), x.pointer(Float.self))
+                keel_max_pool_f32(&window, planes, lanes, outputs[0].pointer(Float.self), places?.pointer(Int32.self), x.pointer(Float.self))
                 return true
             })
     }

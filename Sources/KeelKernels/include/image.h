@@ -19,7 +19,7 @@ void keel_reference_conv_weight_gradient_f32(const keel_window *at, float *dweig
 void keel_reference_conv_weight_gradient_f64(const keel_window *at, double *dweight, const double *x, const double *dy);
 
 // Pooling over `planes` images of h * w numbers each, `lanes` of them side by side (1 in plain layout). `where` receives the
-// position within the plane that won. The first of equals wins; NaN wins over numbers.
+// position within the plane that won, unless it is null, which is some times faster. The first of equals wins; NaN wins over numbers.
 void keel_max_pool_f32(const keel_window *at, int64_t planes, int32_t lanes, float *y, int32_t *where, const float *x);
 void keel_max_pool_gradient_f32(const keel_window *at, int64_t planes, int32_t lanes, float *dx, const float *dy, const int32_t *where);
 void keel_max_pool_pick_f32(const keel_window *at, int64_t planes, int32_t lanes, float *y, const float *x, const int32_t *where);
