@@ -6,12 +6,12 @@ package import Keel
 package final class Execution: @unchecked Sendable {
     let plan: Plan
     /// The values as they lie; those whose memory comes with each run are there during one only.
-    private var values: [Tensor?]
-    private var memories: [TensorMemory?]
+    @exclusivity(unchecked) private var values: [Tensor?]
+    @exclusivity(unchecked) private var memories: [TensorMemory?]
     /// What each step reads and writes, where none of it comes with each run.
-    private var operands: [(inputs: Operands, outputs: Operands)?] = []
-    /// Values whose memory comes with each run.
-    private let passing: [(value: Graph.Value, memory: Int)]
+    private let operands: [(inputs: Operands, outputs: Operands)?]
+    /// Memories that come with each run, and values that lie there.
+    private let given: [(memory: Int, input: Int)], made: [(memory: Int, bytes: Int)], passing: [(value: Graph.Value, memory: Int)]
     private let outputs: [Graph.Value]
 
     /// - Parameter leavesState: whether runs read and write a copy of the state.
@@ -19,16 +19,19 @@ package final class Execution: @unchecked Sendable {
         self.plan = plan
         outputs = graph.outputs.map(\.value)
         let arena = try TensorMemory(bytes: max(plan.arenaBytes, 1))
-        memories = []
-        for source in plan.sources {
+        var memories: [TensorMemory?] = [], given: [(memory: Int, input: Int)] = [], made: [(memory: Int, bytes: Int)] = []
+        for (memory, source) in plan.sources.enumerated() {
+            var own: TensorMemory?
             switch source {
-            case .arena(let offset, _): memories.append(TensorMemory(arena, at: offset))
-            case .state(let place): memories.append(leavesState ? try graph.states[place].memory.copied() : graph.states[place].memory)
-            case .constant, .input, .output: memories.append(nil)
+            case .arena(let offset, _): own = TensorMemory(arena, at: offset)
+            case .state(let place): own = leavesState ? try graph.states[place].memory.copied() : graph.states[place].memory
+            case .input(let place): given.append((memory, place))
+            case .output(let bytes): made.append((memory, bytes))
+            case .constant: break
             }
+            memories.append(own)
         }
-        values = plan.values
-        var passing: [(value: Graph.Value, memory: Int)] = []
+        var values = plan.values, passing: [(value: Graph.Value, memory: Int)] = []
         for (value, tensor) in plan.values.enumerated() {
             guard let tensor, let memory = plan.memory(of: value) else { continue }
             if let there = memories[memory] {
@@ -38,11 +41,11 @@ package final class Execution: @unchecked Sendable {
                 values[value] = nil
             }
         }
-        self.passing = passing
-        for step in plan.steps {
+        operands = plan.steps.map { step in
             let isFixed = (step.inputs + step.outputs).allSatisfy { values[$0] != nil }
-            operands.append(isFixed ? (Operands(values, at: step.inputs), Operands(values, at: step.outputs)) : nil)
+            return isFixed ? (Operands(values, at: step.inputs), Operands(values, at: step.outputs)) : nil
         }
+        (self.memories, self.values, self.given, self.made, self.passing) = (memories, values, given, made, passing)
     }
 
     static let tookTooLong = "the run took longer than it may"
@@ -81,13 +84,8 @@ package final class Execution: @unchecked Sendable {
     }
 
     private func begin(_ inputs: [Tensor]) throws(TensorError) {
-        for (memory, source) in plan.sources.enumerated() {
-            switch source {
-            case .input(let place): memories[memory] = TensorMemory(of: try inputs[place].detached().contiguous())
-            case .output(let bytes): memories[memory] = try TensorMemory(bytes: bytes)
-            case .constant, .state, .arena: continue
-            }
-        }
+        for (memory, input) in given { memories[memory] = TensorMemory(of: try inputs[input].detached().contiguous()) }
+        for (memory, bytes) in made { memories[memory] = try TensorMemory(bytes: bytes) }
         for (value, memory) in passing {
             guard let there = memories[memory] else { preconditionFailure("memory \(memory) isn't there") }
             values[value] = plan.values[value]?.placed(in: there)
