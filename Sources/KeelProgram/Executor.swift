@@ -49,6 +49,13 @@ final class Executor: Sendable {
     /// What a plan depends on: the symbols' numbers, and how many threads share the work, for which convolutions have layouts of their own.
     private func sizes(of inputs: [Tensor]) throws(TensorError) -> [Int] { try symbols.sizes(of: inputs) + [Threads.count] }
 
+    /// The symbols' numbers for inputs of these specs.
+    func symbolSizes(_ inputs: [TensorSpec]) throws(TensorError) -> SymbolSizes {
+        var placeholders: [Tensor] = []
+        for spec in inputs { placeholders.append(try .placeholder(spec)) }
+        return symbols.numbers(try symbols.sizes(of: placeholders))
+    }
+
     private func take(_ sizes: [Int]) -> Execution? {
         idle.withLock { idle in idle.lastIndex { $0.sizes == sizes }.map { idle.remove(at: $0).execution } }
     }

@@ -91,6 +91,19 @@ extension Primitive {
     }
 }
 
+/// Runs programs within a kernel. What their kernels free is free at once: they may be many, one after the other.
+package func runningPrograms<R>(_ body: () throws(TensorError) -> R) throws(TensorError) -> R {
+    let state = ThreadState.current, outer = (state.kernelsRunning, state.heldBack)
+    (state.kernelsRunning, state.heldBack) = (0, [])
+    defer { (state.kernelsRunning, state.heldBack) = outer }
+    return try body()
+}
+
+extension Tensor {
+    /// Gives its numbers to a tensor of the same spec that is being made.
+    package func write(over target: Tensor) { move(self, to: target) }
+}
+
 /// A primitive whose kernels may find the only output lying where an input lies, number on number: they read each of that input's numbers before
 /// they write there, and never again.
 package protocol InPlace: Primitive {

@@ -32,6 +32,10 @@ extension Program {
             for pass in passes where !pass.isLast { if try pass.rewrite(&graph) { isChanging = true } }
         }
         for pass in passes where pass.isLast { _ = try pass.rewrite(&graph) }
+        for place in graph.nodes.indices {
+            guard let nesting = graph.nodes[place].primitive as? any Nesting else { continue }
+            graph.nodes[place].primitive = try nesting.rewritten { (program) throws(TensorError) in try program.optimised(passes) }
+        }
         return try Program(graph)
     }
 }
