@@ -40,6 +40,7 @@ extension Tensor {
         _ shape: Shape, in range: ClosedRange<Float> = 0...1, _ dtype: DType = .float32, using generator: inout Philox
     ) throws(TensorError) -> Tensor {
         guard dtype.isFloat else { throw .dtype(primitive: "Uniform", expected: "floats", dtype) }
+        if let described = try ThreadState.current.trace?.described(TensorSpec(shape, dtype)) { return described }
         if dtype == .float64 {
             let lower = Double(range.lowerBound)
             return try uniformDoubles(shape, using: &generator) * (Double(range.upperBound) - lower) + lower
@@ -56,6 +57,7 @@ extension Tensor {
         _ shape: Shape, mean: Float = 0, deviation: Float = 1, _ dtype: DType = .float32, using generator: inout Philox
     ) throws(TensorError) -> Tensor {
         guard dtype.isFloat else { throw .dtype(primitive: "Normal", expected: "floats", dtype) }
+        if let described = try ThreadState.current.trace?.described(TensorSpec(shape, dtype)) { return described }
         if dtype == .float64 {
             // What lies further away is less likely than 53 bits can tell.
             return try truncatedNormal(shape, mean: Double(mean), deviation: Double(deviation), within: -9...9, .float64, using: &generator)

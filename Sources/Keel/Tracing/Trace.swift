@@ -34,6 +34,9 @@ package final class Trace {
     private var statePlaces: [ObjectIdentifier: Int] = [:]
     /// What was refused first, even if the function went on.
     private var fault: TensorError?
+    /// Whether random numbers that are made meanwhile are values without a producer instead: a network can then be made and called without memory
+    /// or work for its weights. What is noted is no program.
+    private let isDescription: Bool
     /// Where a traced tensor's bytes would begin.
     let nowhere = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
 
@@ -52,8 +55,9 @@ package final class Trace {
     /// - Throws: `TensorError.traced` where it read numbers that only a running program has, or updated what isn't state, even if it caught that;
     ///   what `body` throws.
     package init(
-        _ inputs: [TensorSpec], state: [Tensor], _ body: ([Tensor]) throws -> [(name: String, tensor: Tensor)]
+        _ inputs: [TensorSpec], state: [Tensor], isDescription: Bool = false, _ body: ([Tensor]) throws -> [(name: String, tensor: Tensor)]
     ) throws {
+        self.isDescription = isDescription
         let thread = ThreadState.current, outer = thread.trace
         thread.trace = self
         defer {
@@ -128,6 +132,9 @@ package final class Trace {
         }
         return Tensor(Storage(traced: newNumber(spec), by: self), descriptor)
     }
+
+    /// What stands for random numbers, in a description.
+    func described(_ spec: TensorSpec) throws(TensorError) -> Tensor? { isDescription ? try new(spec) : nil }
 
     func note<P: Primitive>(_ primitive: P, _ inputs: Operands, _ outputs: SpecList, _ residuals: SpecList) throws(TensorError) -> [Tensor] {
         var numbers: [Int] = []
