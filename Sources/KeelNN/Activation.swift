@@ -3,19 +3,28 @@ public import Keel
 /// A function without state, as a layer: `Activation.relu`, or `Activation { x throws(TensorError) in try x.relu() }`.
 public struct Activation: Layer {
     public let name: String
+    /// What a normalisation before it does in one pass; nil where that is nothing of the kind.
+    let rectifier: Rectifier?
     private let function: @Sendable (Tensor) throws(TensorError) -> Tensor
 
     public init(_ name: String = "Activation", _ function: @escaping @Sendable (Tensor) throws(TensorError) -> Tensor) {
         self.name = name
         self.function = function
+        rectifier = nil
+    }
+
+    private init(_ name: String, _ rectifier: Rectifier) {
+        self.name = name
+        self.rectifier = rectifier
+        function = { x throws(TensorError) in try rectifier(x) }
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try function(x) }
     public mutating func forEachState(_ body: StateVisitor) {}
 
-    public static var identity: Activation { Activation("Identity") { x throws(TensorError) in x } }
-    public static var relu: Activation { Activation("ReLU") { x throws(TensorError) in try x.relu() } }
-    public static var relu6: Activation { Activation("ReLU6") { x throws(TensorError) in try x.relu6() } }
+    public static var identity: Activation { Activation("Identity", .none) }
+    public static var relu: Activation { Activation("ReLU", .relu) }
+    public static var relu6: Activation { Activation("ReLU6", .relu6) }
     public static func leakyRelu(slope: Double = 0.01) -> Activation {
         Activation("LeakyReLU") { x throws(TensorError) in try x.leakyRelu(slope: slope) }
     }

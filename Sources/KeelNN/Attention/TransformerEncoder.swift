@@ -9,16 +9,16 @@ public struct TransformerEncoder: Layer {
 
     public init(
         _ features: Int, heads: Int, inner: Int, layers count: Int, isPreNorm: Bool = false, isCausal: Bool = false, dropout: Double = 0,
-        attentionDropout: Double = 0, using generator: inout Philox
+        attentionDropout: Double = 0, epsilon: Double = 1e-5, using generator: inout Philox
     ) throws(TensorError) {
         layers = []
         for _ in 0..<count {
             layers.append(
                 try TransformerEncoderLayer(
                     features, heads: heads, inner: inner, isPreNorm: isPreNorm, isCausal: isCausal, dropout: dropout,
-                    attentionDropout: attentionDropout, using: &generator))
+                    attentionDropout: attentionDropout, epsilon: epsilon, using: &generator))
         }
-        norm = isPreNorm ? try LayerNorm(features) : nil
+        norm = isPreNorm ? try LayerNorm(features, epsilon: epsilon) : nil
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try self(x, mask: nil, in: context) }

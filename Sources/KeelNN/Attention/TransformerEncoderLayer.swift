@@ -16,13 +16,13 @@ public struct TransformerEncoderLayer: Layer {
 
     public init(
         _ features: Int, heads: Int, inner: Int, isPreNorm: Bool = false, isCausal: Bool = false, dropout: Double = 0, attentionDropout: Double = 0,
-        using generator: inout Philox
+        epsilon: Double = 1e-5, using generator: inout Philox
     ) throws(TensorError) {
         attention = try MultiHeadAttention(features, heads: heads, isCausal: isCausal, dropout: attentionDropout, using: &generator)
         up = try Linear(features, inner, using: &generator)
         down = try Linear(inner, features, using: &generator)
-        norm1 = try LayerNorm(features)
-        norm2 = try LayerNorm(features)
+        norm1 = try LayerNorm(features, epsilon: epsilon)
+        norm2 = try LayerNorm(features, epsilon: epsilon)
         self.isPreNorm = isPreNorm
         self.dropout = try checkedRate(dropout, in: "TransformerEncoderLayer")
     }

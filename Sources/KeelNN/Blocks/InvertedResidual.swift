@@ -13,24 +13,29 @@ public struct InvertedResidual: Layer {
 
     /// - Parameters:
     ///   - expansion: how many times as many channels lie in between.
+    ///   - dilation: of the depthwise convolution.
     ///   - squeeze: the channels within the squeeze and excitation; nil for none.
+    ///   - padding, epsilon, momentum: as `ConvNorm2D` has them.
     public init(
-        _ inChannels: Int, _ outChannels: Int, expansion: Int, kernel: Int = 3, stride: Int = 1, squeeze: Int? = nil, activation: Activation = .relu6,
-        using generator: inout Philox
+        _ inChannels: Int, _ outChannels: Int, expansion: Int, kernel: Int = 3, stride: Int = 1, dilation: Int = 1, squeeze: Int? = nil,
+        activation: Activation = .relu6, padding: ConvNorm2D.Padding = .half, epsilon: Double = 1e-5, momentum: Double = 0.1, using generator: inout Philox
     ) throws(TensorError) {
         let inner = inChannels * expansion
-        expand = expansion == 1 ? nil : try ConvNorm2D(inChannels, inner, kernel: 1, activation: activation, using: &generator)
-        depthwise = try ConvNorm2D(inner, inner, kernel: kernel, stride: stride, groups: inner, activation: activation, using: &generator)
+        expand = expansion == 1
+            ? nil : try ConvNorm2D(inChannels, inner, kernel: 1, activation: activation, epsilon: epsilon, momentum: momentum, using: &generator)
+        depthwise = try ConvNorm2D(
+            inner, inner, kernel: kernel, stride: stride, dilation: dilation, groups: inner, padding: padding, activation: activation,
+            epsilon: epsilon, momentum: momentum, using: &generator)
         excitation = if let squeeze { try SqueezeExcitation(inner, inner: squeeze, activation: activation, using: &generator) } else { nil }
-        project = try ConvNorm2D(inner, outChannels, kernel: 1, activation: .identity, using: &generator)
+        project = try ConvNorm2D(
+            inner, outChannels, kernel: 1, activation: .identity, epsilon: epsilon, momentum: momentum, using: &generator)
         isResidual = stride == 1 && inChannels == outChannels
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
         var y = try depthwise(expand?(x, in: context) ?? x, in: context)
         if let excitation { y = try excitation(y, in: context) }
-        y = try project(y, in: context)
-        return isResidual ? try x + y : y
+        return try project(y, adding: isResidual ? x : nil, in: context)
     }
 
     public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
