@@ -10,6 +10,7 @@ let package = Package(
         .library(name: "KeelNN", targets: ["KeelNN"]),
         .library(name: "KeelData", targets: ["KeelData"]),
         .library(name: "KeelProgram", targets: ["KeelProgram"]),
+        .library(name: "KeelModels", targets: ["KeelModels"]),
     ],
     dependencies: [
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -43,6 +44,7 @@ let package = Package(
             name: "KeelDataKernels", dependencies: ["CPNG", "CSndfile"],
             linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("sndfile")]),
         .target(name: "KeelData", dependencies: ["Keel", "KeelNN", "KeelDataKernels", "CJPEG"]),
+        .target(name: "KeelModels", dependencies: ["Keel", "KeelProgram", "KeelNN", "KeelData"]),
 
         // Slipway: the platform.
         .target(name: "CSlipwaySystem"),
@@ -56,7 +58,7 @@ let package = Package(
         .target(
             name: "SlipwayTasks",
             dependencies: [
-                "SlipwayDomain", "SlipwaySystem", "Keel", "KeelProgram", "KeelNN", "KeelData", "CXGBoost", "CArchive",
+                "SlipwayDomain", "SlipwaySystem", "Keel", "KeelProgram", "KeelNN", "KeelData", "KeelModels", "CXGBoost", "CArchive",
                 .product(name: "Yams", package: "Yams"),
             ]),
         .target(
@@ -95,7 +97,8 @@ let package = Package(
         .executableTarget(
             name: "slipway",
             dependencies: [
-                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel", "KeelProgram",
+                "SlipwayHTTP", "SlipwayServing", "SlipwayJobs", "SlipwayTasks", "SlipwayClient", "SlipwaySystem", "CArchive", "Keel", "KeelProgram",
+                "KeelModels",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]),
@@ -116,6 +119,7 @@ let package = Package(
         .testTarget(
             name: "KeelProgramTests", dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelTestSupport", "KeelBenchNetworks", "BadInputs"],
             exclude: ["ONNX/Cases", "ONNX/Networks", "ONNX/networks.py", "ONNX/check_exports.py", "ModelFolder/Golden"]),
+        .testTarget(name: "KeelModelsTests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelModels", "KeelProgram"]),
         .testTarget(
             name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelProgram", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
         .executableTarget(
@@ -158,7 +162,7 @@ let package = Package(
                 "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
         .testTarget(
-            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "KeelData", "KeelDecoders", "BadInputs"],
+            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "Keel", "KeelNN", "KeelData", "KeelModels", "KeelDecoders", "BadInputs"],
             exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(name: "ExamplesTests", dependencies: ["SlipwaySystem"]),
