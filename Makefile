@@ -35,7 +35,7 @@ measured := --peers $(PEERS) --out $(BENCH_OUT)
 ONNX_VERSION := 1.18.0
 ONNX_DATA ?= $(HOME)/.cache/slipway/onnx-$(ONNX_VERSION)
 
-.PHONY: help setup quickstart up build test acceptance api sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table onnx-conformance onnx-export-check
+.PHONY: help setup quickstart up build test acceptance api models-check sanitize fuzz install dist clean bench bench-build bench-peers bench-times bench-memory bench-losses bench-table onnx-conformance onnx-export-check
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,10 @@ fuzz: setup ## feeds DECODER (png, jpeg, table, ...) damaged files for SECONDS
 	$(sanitizing_build) --product fuzz $(fuzzing) --scratch-path .build/fuzz
 	@mkdir -p $(fuzz_folder)
 	$(sanitized) .build/fuzz/debug/fuzz $(DECODER) $(fuzz_folder) -max_total_time=$(SECONDS) -timeout=10 -artifact_prefix=$(fuzz_folder)-
+
+models-check: build ## fetches the pretrained models, and compares what they give with REFERENCES, what their own frameworks gave
+	@for model in efficientnet-lite0 all-minilm-l6-v2 pp-ocr-v4; do $(binary) models pull $$model || exit 1; done
+	SLIPWAY_MODEL_REFERENCES=$(REFERENCES) $(tests) --filter KeelModelsTests
 
 install: setup ## installs to PREFIX (default /usr/local), below DESTDIR if that is set
 	$(build) --product slipway

@@ -121,7 +121,7 @@ let package = Package(
             exclude: ["ONNX/Cases", "ONNX/Networks", "ONNX/networks.py", "ONNX/check_exports.py", "ModelFolder/Golden"]),
         .testTarget(name: "KeelModelsTests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelModels", "KeelProgram"]),
         .testTarget(
-            name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelProgram", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
+            name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelProgram", "KeelModels", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
         .executableTarget(
             name: "keel-tests", dependencies: ["KeelTests", "KeelNNTests", "KeelDataTests"], path: "Tests/KeelRunner"),
         .target(name: "KeelPlainProcessor", path: "Tests/KeelPlainProcessor"),

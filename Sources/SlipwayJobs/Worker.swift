@@ -17,6 +17,8 @@ package struct WorkerConfiguration: Sendable {
     package var slots: [JobLane: Int] = [.training: 1, .data: 1]
     package var threads = ProcessInfo.processInfo.activeProcessorCount
     package var leaseSeconds = 30.0
+    /// Where pretrained weights are.
+    package var modelsFolder: String?
     package var trainerMemoryBytes = Int(ProcessInfo.processInfo.physicalMemory) / 4 * 3
     package var drainSeconds = 20.0
     package var importSeconds = 3600.0
@@ -66,6 +68,7 @@ package struct Worker: Sendable {
         var trainer = TrainerSettings(executable: configuration.executable, memoryBytes: configuration.trainerMemoryBytes)
         trainer.arguments = configuration.trainerArguments
         trainer.drainSeconds = configuration.drainSeconds
+        if let folder = configuration.modelsFolder { trainer.environment["SLIPWAY_MODELS"] = folder }
         // Imports decode what strangers send: they get less room.
         var dataTrainer = trainer
         dataTrainer.memoryBytes = min(configuration.trainerMemoryBytes, 8 << 30)

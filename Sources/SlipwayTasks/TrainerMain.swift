@@ -1,4 +1,5 @@
 package import Foundation
+package import KeelModels
 package import SlipwayDomain
 internal import Synchronization
 
@@ -16,11 +17,13 @@ package enum TrainerMain {
     /// interruption (then a rung has written its checkpoint, and nothing was reported as a result).
     ///
     /// Blocking, and deep in recursion at times: call it on a thread of its own, never on the cooperative pool.
-    /// - Parameter began: when the process began, from which limits in seconds count.
+    /// - Parameters:
+    ///   - models: where pretrained weights are, for templates that start from some.
+    ///   - began: when the process began, from which limits in seconds count.
     /// - Errors: none for faults of the user's data or choice; those are reported as `TrainerEvent.problem`. What is
     ///   thrown is a fault of the machine or of ours, and the work may be tried again.
     package static func run(
-        _ plan: TrainerPlan, in directory: URL, began: ContinuousClock.Instant = .now,
+        _ plan: TrainerPlan, in directory: URL, models: ModelStore? = nil, began: ContinuousClock.Instant = .now,
         interruption: Interruption = Interruption(), emit: (TrainerEvent) throws -> Void
     ) throws {
         do {
@@ -32,12 +35,12 @@ package enum TrainerMain {
                 try SlipwayTasks.importUpload(upload, into: directory.path, threads: plan.threads, emit: emit)
             case .trainRung(let rung):
                 try RungRun(
-                    plan: rung, threads: plan.threads, directory: directory, began: began, interruption: interruption
+                    plan: rung, threads: plan.threads, directory: directory, models: models, began: began, interruption: interruption
                 ).run(emit)
             case .importModel(let model): try ModelImport(plan: model, directory: directory.path).run(emit)
             case .evaluate(let evaluation):
                 try EvaluationRun(
-                    plan: evaluation, threads: plan.threads, directory: directory, began: began,
+                    plan: evaluation, threads: plan.threads, directory: directory, models: models, began: began,
                     interruption: interruption
                 ).run(emit)
             }

@@ -20,7 +20,7 @@ struct Slipway: AsyncParsableCommand {
                     ProjectCommands.self, DatasetCommands.self, ExperimentCommands.self, ModelCommands.self,
                     DeploymentCommands.self,
                 ]),
-            CommandGroup(name: "Exchange models", subcommands: [ONNXCommands.self, ProgramCommands.self]),
+            CommandGroup(name: "Exchange models", subcommands: [ModelLibraryCommands.self, ONNXCommands.self, ProgramCommands.self]),
             CommandGroup(
                 name: "Run a platform",
                 subcommands: [

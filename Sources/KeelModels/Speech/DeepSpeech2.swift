@@ -18,8 +18,10 @@ public struct DeepSpeech2: Layer, Network {
         frequencies: Int = 161, channels: Int = 32, hidden: Int, layers: Int, characters: Int, using generator: inout Philox
     ) throws(TensorError) {
         convs = [
-            try RectangularConv(1, channels, kernel: (11, 41), stride: (2, 2), padding: (5, 20, 5, 20), rectifier: .relu, using: &generator),
-            try RectangularConv(channels, channels, kernel: (11, 21), stride: (1, 2), padding: (5, 10, 5, 10), rectifier: .relu, using: &generator),
+            try RectangularConv(
+                1, channels, kernel: (11, 41), sliding: Sliding(stride: (2, 2), padding: (5, 20, 5, 20)), rectifier: .relu, using: &generator),
+            try RectangularConv(
+                channels, channels, kernel: (11, 21), sliding: Sliding(stride: (1, 2), padding: (5, 10, 5, 10)), rectifier: .relu, using: &generator),
         ]
         let rest = ((frequencies + 1) / 2 + 1) / 2
         recurrent = try GRU(channels * rest, hidden, layers: layers, isBidirectional: true, using: &generator)

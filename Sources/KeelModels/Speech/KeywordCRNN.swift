@@ -23,7 +23,8 @@ public struct KeywordCRNN: Layer, Network {
         // Zeros all around, as few as let the windows' steps cover everything.
         let (tall, wide) = (max((rows - 1) * 8 + 20 - steps, 0), max((columns - 1) * 2 + 5 - bands, 0))
         conv = try RectangularConv(
-            1, channels, kernel: (20, 5), stride: (8, 2), padding: (tall / 2, wide / 2, tall - tall / 2, wide - wide / 2), rectifier: .relu, using: &generator)
+            1, channels, kernel: (20, 5), sliding: Sliding(stride: (8, 2), padding: (tall / 2, wide / 2, tall - tall / 2, wide - wide / 2)), rectifier: .relu,
+            using: &generator)
         recurrent = try GRU(channels * columns, width, layers: 2, isBidirectional: true, using: &generator)
         hidden = try Linear(rows * 2 * width, inner, using: &generator)
         head = try Linear(inner, classes, using: &generator)

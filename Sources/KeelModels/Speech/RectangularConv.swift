@@ -3,25 +3,20 @@ internal import KeelNN
 
 /// A convolution whose window differs along its two axes, with batch normalisation.
 struct RectangularConv: Layer {
-    var weight: Tensor
+    var conv: Conv2D
     var norm: BatchNorm
-    let sliding: Sliding
 
-    /// - Parameter padding: before and after, along each axis.
     init(
-        _ inChannels: Int, _ outChannels: Int, kernel: (height: Int, width: Int), stride: (height: Int, width: Int),
-        padding: (top: Int, left: Int, bottom: Int, right: Int), rectifier: Rectifier, using generator: inout Philox
+        _ inChannels: Int, _ outChannels: Int, kernel: (height: Int, width: Int), sliding: Sliding, rectifier: Rectifier, using generator: inout Philox
     ) throws(TensorError) {
-        let fan = Float(inChannels * kernel.height * kernel.width)
-        weight = try .normal([outChannels, inChannels, kernel.height, kernel.width], deviation: (2 / fan).squareRoot(), using: &generator)
+        conv = try Conv2D(inChannels, outChannels, kernel: kernel, sliding: sliding, hasBias: false, using: &generator)
         norm = try BatchNorm(outChannels, rectifier: rectifier)
-        sliding = Sliding(stride: stride, padding: padding)
     }
 
-    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try norm(x.conv2D(weight, sliding: sliding), in: context) }
+    func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor { try norm(conv(x, in: context), in: context) }
 
     mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
-        try body("weight", .parameter, &weight)
+        try conv.forEachState(body, under: "conv")
         try norm.forEachState(body, under: "norm")
     }
 }

@@ -27,7 +27,8 @@ public struct BERT: Network {
         positions = try .normal([longest, features], deviation: 0.02, using: &generator)
         norm = try LayerNorm(features, epsilon: 1e-12)
         encoder = try TransformerEncoder(
-            features, heads: heads, inner: inner ?? 4 * features, layers: layers, dropout: dropout, epsilon: 1e-12, using: &generator)
+            features, heads: heads, inner: inner ?? 4 * features, layers: layers, dropout: dropout, attentionDropout: dropout,
+            epsilon: 1e-12, using: &generator)
         pooler = try Linear(features, features, using: &generator)
         self.dropout = dropout
     }

@@ -14,6 +14,8 @@ struct TrainerSettings: Sendable {
     var silenceSeconds = 900.0
     var lineBytes = 16 << 20
     var logBytes = 64 << 10
+    /// Beside what every trainer has.
+    var environment: [String: String] = [:]
 }
 
 /// One trainer process: its plan, its life and its end, on one thread that blocks.
@@ -52,6 +54,7 @@ struct TrainerProcess: Sendable {
             // Teams spin between two kernels (waking costs a hundred microseconds), but not for long.
             "GOMP_SPINCOUNT": "3000",
         ]
+        environment.merge(settings.environment) { _, own in own }
         for name in ["PATH", "LD_LIBRARY_PATH", "SLIPWAY_SHARE", "TZ"] {
             if let value = ProcessInfo.processInfo.environment[name] { environment[name] = value }
         }

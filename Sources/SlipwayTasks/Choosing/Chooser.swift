@@ -112,6 +112,11 @@ private struct DataFigures {
                 1,
                 "edges and colours need no learning, so few pictures are enough and it is trained in seconds"
             )
+        case .pretrainedFeatures:
+            return (
+                2.5,
+                "a network that has seen a million photographs knows much of what pictures show, so few are enough"
+            )
         }
     }
 }

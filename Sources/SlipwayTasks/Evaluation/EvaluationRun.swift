@@ -1,4 +1,5 @@
 internal import Foundation
+internal import KeelModels
 internal import SlipwayDomain
 internal import SlipwaySystem
 
@@ -7,6 +8,7 @@ struct EvaluationRun {
     let plan: EvaluationPlan
     let threads: Int
     let directory: URL
+    let models: ModelStore?
     let began: ContinuousClock.Instant
     let interruption: Interruption
 
@@ -134,8 +136,8 @@ struct EvaluationRun {
             description.encoder = scorers.first?.encoder
             description.link = scorers.first?.link
             members = scorers
-        case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
-            let (scorers, shape) = try NetworkLearner.scorers(data, recipe, checkpoint)
+        case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
+            let (scorers, shape) = try NetworkLearner.scorers(data, recipe, checkpoint, models: models)
             description.shape = shape
             description.input = scorers.first?.input
             description.link = scorers.first?.link

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import KeelModels
 internal import SlipwayDomain
 internal import SlipwaySystem
 
@@ -7,6 +8,7 @@ struct RungRun {
     let plan: RungPlan
     let threads: Int
     let directory: URL
+    let models: ModelStore?
     let began: ContinuousClock.Instant
     let interruption: Interruption
 
@@ -71,12 +73,12 @@ struct RungRun {
             let bytes = try? Data(contentsOf: URL(fileURLWithPath: path, relativeTo: directory))
             if let bytes, let checkpoint = TrialCheckpoint(bytes), checkpoint.network == recipe.template.network.rawValue {
                 do {
-                    return (try learner(data, recipe, directory, threads: threads, checkpoint: checkpoint), checkpoint)
+                    return (try learner(data, recipe, directory, models, threads: threads, checkpoint: checkpoint), checkpoint)
                 } catch is CheckpointMismatch {}
             }
             try emit(.log(level: "warning", message: "the checkpoint can't be used: the trial starts afresh"))
         }
-        return (try learner(data, recipe, directory, threads: threads, checkpoint: nil), nil)
+        return (try learner(data, recipe, directory, models, threads: threads, checkpoint: nil), nil)
     }
 
     private func save(
@@ -126,11 +128,11 @@ private struct TrialLog {
 
 /// The learner of a recipe's network.
 func learner(
-    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, threads: Int, checkpoint: TrialCheckpoint?
+    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, _ models: ModelStore?, threads: Int, checkpoint: TrialCheckpoint?
 ) throws -> any Learner {
     switch recipe.template.network {
     case .boostedTrees: try BoostedTrees(data, recipe, threads: threads, checkpoint: checkpoint)
-    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
-        try NetworkLearner(data, recipe, directory: directory, threads: threads, checkpoint: checkpoint)
+    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
+        try NetworkLearner(data, recipe, directory: directory, models: models, threads: threads, checkpoint: checkpoint)
     }
 }

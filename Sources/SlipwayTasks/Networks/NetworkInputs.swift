@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Keel
 internal import KeelData
+internal import KeelModels
 internal import KeelNN
 internal import SlipwayDomain
 
@@ -12,11 +13,17 @@ enum NetworkInput: Codable, Sendable, Hashable {
     case planes(PicturePreparation)
     /// Counted edges and colours, moved to mean 0 and deviation 1.
     case features(PicturePreparation, PictureFeatures.Scale)
+    /// What a pretrained network sees, moved to mean 0 and deviation 1.
+    case encoded(PicturePreparation, PictureFeatures.Scale)
+
+    /// How a pretrained network wants its pictures: resized as a whole, so that nothing of a thing that fills its picture is lost.
+    static let encoderPreparation = PicturePreparation(
+        width: PictureEncoder.side, height: PictureEncoder.side, fit: .stretch, scaling: EfficientNetLite.scaling)
 
     var preparation: PicturePreparation? {
         switch self {
         case .rows: nil
-        case .planes(let preparation), .features(let preparation, _): preparation
+        case .planes(let preparation), .features(let preparation, _), .encoded(let preparation, _): preparation
         }
     }
 
@@ -25,16 +32,20 @@ enum NetworkInput: Codable, Sendable, Hashable {
         switch self {
         case .rows(let encoder, let waves): [encoder.networkWidth(waves: waves)]
         case .planes(let preparation): [3, preparation.height, preparation.width]
-        case .features(_, let scale): [scale.mean.count]
+        case .features(_, let scale), .encoded(_, let scale): [scale.mean.count]
         }
     }
 
-    func values(_ inputs: ModelInputs) throws -> [Float] {
+    /// - Parameter encoder: of a model that has one.
+    func values(_ inputs: ModelInputs, encoder: PictureEncoder?) throws -> [Float] {
         switch self {
         case .rows(let encoder, let waves): return encoder.networkMatrix(inputs.rows, waves: waves)
         case .planes(let preparation): return Self.planes(inputs.pictures[preparation] ?? [], preparation)
         case .features(let preparation, let scale):
             return (inputs.pictures[preparation] ?? []).flatMap { scale.scaled(PictureFeatures.of($0)) }
+        case .encoded(let preparation, let scale):
+            guard let encoder else { preconditionFailure("a model with encoded pictures has its encoder") }
+            return try encoder.rows(of: inputs.pictures[preparation] ?? []).flatMap(scale.scaled)
         }
     }
 
@@ -47,6 +58,14 @@ enum NetworkInput: Codable, Sendable, Hashable {
             }
             initialized = count * pictures.count
         }
+    }
+}
+
+extension PictureEncoder {
+    /// What each picture gives.
+    func rows(of pictures: [Picture]) throws -> [[Float]] {
+        let numbers = try features(of: pictures).elements()
+        return pictures.indices.map { Array(numbers[$0 * Self.width..<($0 + 1) * Self.width]) }
     }
 }
 
@@ -145,9 +164,11 @@ struct NetworkScorer: Scorer {
     let network: any Layer
     let input: NetworkInput
     let link: Link
+    /// What pictures go through first, where the input is encoded; all members of a part share it.
+    var encoder: PictureEncoder?
 
     func predictions(_ inputs: ModelInputs) throws -> Predictions {
-        Predictions(width: link.width, values: link.answers(try margins(of: input.values(inputs))))
+        Predictions(width: link.width, values: link.answers(try margins(of: input.values(inputs, encoder: encoder))))
     }
 
     /// Raw outputs of prepared inputs, in batches that bound memory.

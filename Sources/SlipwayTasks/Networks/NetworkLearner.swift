@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Keel
 internal import KeelData
+internal import KeelModels
 internal import KeelNN
 internal import SlipwayDomain
 
@@ -33,7 +34,9 @@ final class NetworkLearner: Learner {
     var resource: Double { Double(epoch) + Double(step) / Double(steps) }
     var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience || hasDiverged }
 
-    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int, checkpoint: TrialCheckpoint?) throws {
+    init(
+        _ data: TrainingData, _ recipe: Recipe, directory: URL, models: ModelStore?, threads: Int, checkpoint: TrialCheckpoint?
+    ) throws {
         self.data = data
         kind = recipe.template.network
         epochs = recipe.integer("epochs")
@@ -42,7 +45,7 @@ final class NetworkLearner: Learner {
         let link = Link(forNetworks: data)
         self.link = link
         lane = Lane(name: "network")
-        let source = try Source(data, recipe, directory: directory, threads: threads)
+        let source = try Source(data, recipe, directory: directory, models: models, threads: threads, lane: lane)
         let input = source.input
         self.input = input
         let outputs = data.outputs
@@ -164,24 +167,32 @@ final class NetworkLearner: Learner {
     }
 
     /// The members as a checkpoint holds them, as they were at their best.
-    static func scorers(_ data: TrainingData, _ recipe: Recipe, _ checkpoint: TrialCheckpoint) throws -> ([NetworkScorer], NetworkShape) {
+    static func scorers(
+        _ data: TrainingData, _ recipe: Recipe, _ checkpoint: TrialCheckpoint, models: ModelStore?
+    ) throws -> ([NetworkScorer], NetworkShape) {
         guard let shapeBytes = checkpoint.sections["shape"], let inputBytes = checkpoint.sections["input"] else {
             throw CheckpointMismatch()
         }
         let shape = try JSONDecoder().decode(NetworkShape.self, from: shapeBytes)
         let input = try JSONDecoder().decode(NetworkInput.self, from: inputBytes)
-        let link = Link(forNetworks: data)
+        let link = Link(forNetworks: data), encoder = try recipe.template.network.encoder(from: models)
         let scorers = try (0..<data.folds.members).map { index in
             guard let state = checkpoint.sections["best\(index)"] else { throw CheckpointMismatch() }
             var network = try shape.network(seed: 0)
             try network.takeState(state)
-            return NetworkScorer(network: network, input: input, link: link)
+            return NetworkScorer(network: network, input: input, link: link, encoder: encoder)
         }
         return (scorers, shape)
     }
 }
 
 extension Problem {
+    fileprivate static func missingWeights(of model: PretrainedModel) -> Problem {
+        Problem(
+            422, "train-no-weights", title: "The template's weights aren't on the worker's machine",
+            detail: "the template starts from \(model.name): 'slipway models pull \(model.name)' there fetches it")
+    }
+
     fileprivate static let diverged = Problem(
         422, "train-diverged", title: "The training has diverged",
         detail: "the network's weights grew beyond all bounds before it had learned anything: a smaller learning rate may help")
@@ -206,7 +217,7 @@ private struct Source: Sendable {
     /// Features beyond so many bytes aren't kept: one indicator a category makes much of a long table.
     private static let mostPreparedBytes = 512 << 20
 
-    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, threads: Int) throws {
+    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, models: ModelStore?, threads: Int, lane: Lane) throws {
         seed = recipe.seed
         switch recipe.template.network {
         case .boostedTrees: preconditionFailure("trees aren't a network of Keel's")
@@ -239,7 +250,34 @@ private struct Source: Sendable {
                 features = .prepared(rows.flatMap(scale.scaled))
                 (pictures, augmentation) = ([], nil)
             }
+        case .pretrainedFeatures:
+            let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
+            guard let encoder = try recipe.template.network.encoder(from: models) else { preconditionFailure("the template has an encoder") }
+            let encode: @Sendable () throws -> [[Float]] = {
+                Threads.count = threads
+                return try Self.encoded(files, encoder, threads: threads)
+            }
+            guard let rows = try Lane.run([(lane, encode)]).first else { preconditionFailure("a lane gives what it was handed") }
+            let scale = PictureFeatures.Scale(rows)
+            input = .encoded(NetworkInput.encoderPreparation, scale)
+            features = .prepared(rows.flatMap(scale.scaled))
+            (pictures, augmentation) = ([], nil)
         }
+    }
+
+    /// What the encoder sees in each picture; a few of them are in memory at once.
+    private static func encoded(_ files: [URL], _ encoder: PictureEncoder, threads: Int) throws -> [[Float]] {
+        let prefetcher = Prefetcher(count: files.count, threads: threads, ahead: 64) { index in
+            try NetworkInput.encoderPreparation.picture(decoding: [UInt8](try Data(contentsOf: files[index])))
+        }
+        var rows: [[Float]] = [], few: [Picture] = []
+        while let picture = try prefetcher.next() {
+            few.append(picture)
+            if few.count < 16 { continue }
+            rows += try encoder.rows(of: few)
+            few = []
+        }
+        return rows + (try encoder.rows(of: few))
     }
 
     /// Pictures are scaled to about their own size, within the template's bounds: a multiple of 8.
@@ -449,7 +487,7 @@ extension NetworkShape {
     fileprivate init(_ recipe: Recipe, _ input: NetworkInput, outputs: Int) {
         let inputs = input.sizes[0]
         switch recipe.template.network {
-        case .boostedTrees, .tableLinear, .pictureFeatures:
+        case .boostedTrees, .tableLinear, .pictureFeatures, .pretrainedFeatures:
             self.init(kind: .linear, inputs: inputs, outputs: outputs)
         case .tableNetwork:
             self.init(
@@ -460,5 +498,19 @@ extension NetworkShape {
                 kind: .resnet, inputs: inputs, outputs: outputs, width: recipe.integer("width"),
                 depth: recipe.integer("depth"), dropout: recipe.number("dropout"), side: input.sizes[1])
         }
+    }
+}
+
+extension NetworkKind {
+    /// The pretrained model whose weights must be in the store.
+    var pretrained: PretrainedModel? { self == .pretrainedFeatures ? .efficientNetLite0 : nil }
+
+    /// What pictures go through first; nil where that is nothing.
+    ///
+    /// - Errors: `Problem` where the store lacks the weights.
+    func encoder(from models: ModelStore?) throws -> PictureEncoder? {
+        guard let model = pretrained else { return nil }
+        guard let models, models.has(model) else { throw Problem.missingWeights(of: model) }
+        return try PictureEncoder(from: models)
     }
 }

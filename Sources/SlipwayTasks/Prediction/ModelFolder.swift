@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Keel
 internal import KeelData
+internal import KeelModels
 internal import KeelNN
 internal import SlipwayDomain
 internal import SlipwaySystem
@@ -91,6 +92,9 @@ struct TrainedModel: Sendable {
         for (index, part) in parts.enumerated() {
             for (number, member) in part.members.enumerated() {
                 let prefix = "part\(index).member\(number)."
+                if number == 0, let encoder = (member as? NetworkScorer)?.encoder {
+                    for state in try encoder.trunk.state() { tensors.append(("part\(index).encoder.\(state.name)", state.tensor)) }
+                }
                 switch member {
                 case let member as ForestScorer:
                     for (name, tensor) in try member.forest.tensors { tensors.append((prefix + name, tensor)) }
@@ -143,6 +147,7 @@ struct TrainedModel: Sendable {
                 let link = description.link, link.isRegression || link.classes == classes.count,
                 (1...100).contains(description.members)
             else { throw ModelFault("part \(index) can't be understood") }
+            let encoder = network.pretrained == nil ? nil : try PictureEncoder(loading: weights, under: "part\(index).encoder.")
             let members: [any Scorer] = try (0..<description.members).map { number in
                 let prefix = "part\(index).member\(number)."
                 switch network {
@@ -153,13 +158,14 @@ struct TrainedModel: Sendable {
                         forest.isSound(features: encoder.treeWidth, outputs: link.outputs)
                     else { throw ModelFault("the trees of part \(index) point outside of themselves") }
                     return ForestScorer(forest: forest, encoder: encoder, link: link)
-                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures:
+                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
                     guard let shape = description.shape, let input = description.input, shape.isSound,
                         input.sizes[0] == shape.inputs, link.isRegression || shape.outputs == link.classes
                     else { throw ModelFault("part \(index) and its network don't fit each other") }
                     var layer = try shape.network(seed: 0)
                     try layer.load(from: weights, under: prefix, allowingMore: true)
-                    return NetworkScorer(network: layer, input: input, link: link)
+                    if case .encoded = input { guard encoder != nil else { throw ModelFault("part \(index) has no encoder") } }
+                    return NetworkScorer(network: layer, input: input, link: link, encoder: encoder)
                 }
             }
             parts.append(Part(description: description, members: members))

@@ -52,11 +52,13 @@ package enum NetworkKind: String, Sendable, CaseIterable {
     case resnet
     /// A linear classifier over histograms of oriented gradients and colours (Keel).
     case pictureFeatures = "picture-features"
+    /// A linear classifier over what a network sees that was trained on a million photographs (Keel).
+    case pretrainedFeatures = "pretrained-features"
 
     package var tasks: [LearningTask] {
         switch self {
         case .boostedTrees, .tableNetwork, .tableLinear: [.tabularClassification, .tabularRegression]
-        case .resnet, .pictureFeatures: [.imageClassification]
+        case .resnet, .pictureFeatures, .pretrainedFeatures: [.imageClassification]
         }
     }
 
@@ -89,7 +91,7 @@ package enum NetworkKind: String, Sendable, CaseIterable {
                 "width": 4...256, "depth": 1...4, "dropout": 0...0.9, "label_smoothing": 0...0.5, "flip": 0...1,
                 "shift": 0...0.5, "rotation": 0...180, "zoom": 0...0.5, "contrast": 0...1,
             ]
-        case .pictureFeatures:
+        case .pictureFeatures, .pretrainedFeatures:
             ["learning_rate": 1e-6...10, "weight_decay": 0...100, "epochs": 1...1000, "batch_size": 1...4096]
         }
     }

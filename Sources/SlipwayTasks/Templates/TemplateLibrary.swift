@@ -1,15 +1,22 @@
 package import Foundation
+package import KeelModels
 package import SlipwayDomain
 
 /// The templates that a platform offers, read from `Templates/<task>/*.yaml` once.
 package struct TemplateLibrary: Sendable {
     /// In the order of tasks, then names.
     package let templates: [Template]
+    /// Templates that start from weights which the store doesn't have, and the models that those are of.
+    package let missing: [String: PretrainedModel]
 
-    package init(templates: [Template]) { self.templates = templates }
+    package init(templates: [Template]) {
+        self.templates = templates
+        missing = [:]
+    }
 
+    /// - Parameter models: where pretrained weights are; templates that start from others aren't offered.
     /// - Errors: a `Problem` that names the file; a folder without any template is one too.
-    package init(folder: URL) throws(Problem) {
+    package init(folder: URL, models: ModelStore? = nil) throws(Problem) {
         func fault(_ detail: String) -> Problem {
             Problem(500, "template-folder", title: "The template folder can't be used", detail: detail)
         }
@@ -41,7 +48,13 @@ package struct TemplateLibrary: Sendable {
             }
         }
         guard !found.isEmpty else { throw fault("\(folder.path) has no template") }
-        templates = found
+        var missing: [String: PretrainedModel] = [:]
+        for template in found {
+            guard let model = template.network.pretrained, !(models?.has(model) ?? false) else { continue }
+            missing[template.name] = model
+        }
+        templates = found.filter { missing[$0.name] == nil }
+        self.missing = missing
     }
 
     package func templates(for task: LearningTask) -> [Template] { templates.filter { $0.task == task } }
@@ -54,6 +67,9 @@ package struct TemplateLibrary: Sendable {
         switch choice {
         case .string(let text) where !text.contains("\n") && !text.contains(":"):
             guard let known = template(named: text) else {
+                if let model = missing[text] {
+                    throw .template("", "'\(text)' starts from weights that aren't here; 'slipway models pull \(model.name)' on this machine fetches them")
+                }
                 throw .template("", "'\(text.prefix(64))' is unknown; \(nearest(to: text, among: templates(for: task).map(\.name)))")
             }
             chosen = known

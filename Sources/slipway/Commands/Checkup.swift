@@ -45,7 +45,7 @@ struct Checkup {
         do {
             let share = try ShareFolder(configuration)
             let migrations = try Migrations(directory: share.migrations).list.count
-            let templates = try TemplateLibrary(folder: URL(filePath: share.templates)).templates.count
+            let templates = try TemplateLibrary(folder: URL(filePath: share.templates), models: ModelStore(configuration)).templates.count
             return .good(
                 "share folder", "\(share.path), \(share.origin.rawValue): \(migrations) migrations, \(templates) templates")
         } catch {

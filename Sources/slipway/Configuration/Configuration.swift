@@ -100,9 +100,7 @@ struct Configuration: Sendable {
 
     /// Folders are kept absolute: children have other working directories.
     private static func absolute(_ setting: any SettingRow, _ text: String?) -> String? {
-        guard setting.name == Settings.dataDirectory.name || setting.name == Settings.share.name, let text else {
-            return text
-        }
+        guard [Settings.dataDirectory.name, Settings.share.name, Settings.models.name].contains(setting.name), let text else { return text }
         return URL(filePath: (text as NSString).expandingTildeInPath).standardizedFileURL.path(percentEncoded: false)
             .trimmingTrailingSlash
     }

@@ -15,6 +15,7 @@ struct SettingFlags: ParsableArguments {
     @Option(help: help(Settings.addressRate)) var addressRate: String?
     @Option(help: help(Settings.databaseURL)) var databaseUrl: String?
     @Option(help: help(Settings.share)) var share: String?
+    @Option(help: help(Settings.models)) var models: String?
     @Option(help: help(Settings.logLevel)) var logLevel: String?
     @Option(help: help(Settings.logFormat)) var logFormat: String?
     @Option(help: help(Settings.trainingSlots)) var trainingSlots: String?
@@ -39,6 +40,7 @@ struct SettingFlags: ParsableArguments {
         (Settings.dataDirectory, \.dataDir), (Settings.host, \.host), (Settings.port, \.port),
         (Settings.hosts, \.hosts), (Settings.metricsKey, \.metricsKey), (Settings.keyRate, \.keyRate),
         (Settings.addressRate, \.addressRate), (Settings.databaseURL, \.databaseUrl), (Settings.share, \.share),
+        (Settings.models, \.models),
         (Settings.logLevel, \.logLevel), (Settings.logFormat, \.logFormat), (Settings.trainingSlots, \.trainingSlots),
         (Settings.dataSlots, \.dataSlots), (Settings.threads, \.threads), (Settings.lease, \.lease),
         (Settings.retention, \.retention), (Settings.trainerMemory, \.trainerMemory), (Settings.drain, \.drain),
@@ -58,7 +60,7 @@ struct SettingFlags: ParsableArguments {
         try Configuration(flags: given, file: file, environment: ProcessInfo.processInfo.environment)
     }
 
-    private static func help(_ setting: some SettingRow) -> ArgumentHelp {
+    static func help(_ setting: some SettingRow) -> ArgumentHelp {
         let fallback = setting.fallbackDoc ?? setting.fallbackText ?? "none"
         let unit = setting.unit.map { " \($0)" } ?? ""
         return ArgumentHelp(

@@ -38,6 +38,9 @@ enum Settings {
     static let share = Setting<String?>(
         "share", default: nil, defaultDoc: "../share/slipway beside the binary, or the checkout above it",
         "The folder with Migrations, Templates and Examples.")
+    static let models = Setting<String?>(
+        "models", default: nil, defaultDoc: "slipway/models in $XDG_DATA_HOME or ~/.local/share",
+        "The folder of pretrained models; `slipway models pull` fills it.")
     static let port = Setting<Int>(
         "port", default: api.port, in: 0...65535, "The port that the api listens on; 0 takes a free one.")
     static let trainingSlots = Setting<Int>(

@@ -30,7 +30,8 @@ struct APIRole: RoleCommand {
         api.limits.predictBytes =
             max(configuration[Settings.servePictureBytes].bytes, configuration[Settings.serveJSONBytes].bytes) + 1 << 20
         api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
-        let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
+        let library = try TemplateLibrary(
+            folder: URL(filePath: ShareFolder(configuration).templates), models: ModelStore(configuration))
         let server = APIServer(
             configuration: api, database: try role.database(connections: 8), blobs: try role.blobs(), library: library,
             logger: role.logger)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import KeelModels
 import SlipwayDomain
 import SlipwaySystem
 import SlipwayTasks
@@ -31,7 +32,9 @@ struct TrainerRole: ParsableCommand {
         let done = DispatchSemaphore(value: 0)
         let thread = Thread {
             let outcome = Result {
-                try TrainerMain.run(plan, in: directory, began: began, interruption: interruption) { events.write($0) }
+                try TrainerMain.run(
+                    plan, in: directory, models: ModelStore(environment: ProcessInfo.processInfo.environment), began: began, interruption: interruption
+                ) { events.write($0) }
             }
             result.withLock { $0 = outcome }
             done.signal()

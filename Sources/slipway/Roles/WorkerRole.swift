@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import KeelModels
 import SlipwayDomain
 import SlipwayJobs
 import SlipwayTasks
@@ -22,7 +23,9 @@ struct WorkerRole: RoleCommand {
         worker.trainerMemoryBytes = configuration[Settings.trainerMemory].bytes
         worker.importLimits = role.importLimits
         worker.drainSeconds = configuration[Settings.drain] / .seconds(1)
-        let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates))
+        let models = ModelStore(configuration)
+        worker.modelsFolder = models.folder
+        let library = try TemplateLibrary(folder: URL(filePath: ShareFolder(configuration).templates), models: models)
         // A connection for each slot's writes, two for reading, and the rest for housekeeping.
         let connections = worker.slots.values.reduce(0, +) * 2 + 2
         let process = try Worker(

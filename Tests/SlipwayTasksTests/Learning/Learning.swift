@@ -1,5 +1,6 @@
 import Foundation
 import KeelData
+import KeelModels
 import SlipwayDomain
 import SlipwayTasks
 import Testing
@@ -21,22 +22,24 @@ struct Learning {
     var task: LearningTask
     var directory: URL
     var data: DataPlan
+    let models: ModelStore?
     let library: TemplateLibrary
 
     /// Imports an upload into a directory that is gone after `body`.
     static func with<Result>(
-        _ task: LearningTask, _ upload: [UInt8], _ body: (Learning) throws -> Result
+        _ task: LearningTask, _ upload: [UInt8], models: ModelStore? = nil, _ body: (Learning) throws -> Result
     ) throws -> Result {
         let directory = FileManager.default.temporaryDirectory.appending(path: "slipway-learning-\(UUID())")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
-        return try body(Learning(task, upload, in: directory))
+        return try body(Learning(task, upload, in: directory, models))
     }
 
-    private init(_ task: LearningTask, _ upload: [UInt8], in directory: URL) throws {
+    private init(_ task: LearningTask, _ upload: [UInt8], in directory: URL, _ models: ModelStore?) throws {
         self.task = task
         self.directory = directory
-        library = try TemplateLibrary(folder: templateFolder)
+        self.models = models
+        library = try TemplateLibrary(folder: templateFolder, models: models)
         let file = directory.appending(path: "upload")
         try Data(upload).write(to: file)
         let plan = ImportPlan(task: task, upload: file.path, mediaType: "application/octet-stream", format: "auto", limits: ImportLimits())
@@ -89,7 +92,7 @@ struct Learning {
         var last: String?
         var result: RungResult?
         var log: [String] = []
-        try TrainerMain.run(TrainerPlan(work: .trainRung(plan), threads: 2), in: place, interruption: interruption) { event in
+        try TrainerMain.run(TrainerPlan(work: .trainRung(plan), threads: 2), in: place, models: models, interruption: interruption) { event in
             switch event {
             case .progress:
                 steps += 1
@@ -115,7 +118,7 @@ struct Learning {
             candidates: trials.map { .init(trial: TrialID(UUID()), recipe: $0.recipe, checkpoint: $0.checkpoint, score: nil) },
             facts: facts, seconds: seconds)
         var result: EvaluationResult?
-        try TrainerMain.run(TrainerPlan(work: .evaluate(plan), threads: 2), in: place) { event in
+        try TrainerMain.run(TrainerPlan(work: .evaluate(plan), threads: 2), in: place, models: models) { event in
             if case .evaluated(let evaluated) = event { result = evaluated }
             if case .problem(let problem) = event { throw problem }
         }
