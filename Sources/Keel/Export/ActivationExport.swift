@@ -24,6 +24,17 @@ extension Gelu: Exportable {
     }
 }
 
+extension GeluTanh: Exportable {
+    package func export(_ call: ExportCall, to graph: inout OperatorGraph) throws(TensorError) -> [String] {
+        if graph.opset >= 20 { return [graph.node("Gelu", call.inputs, ["approximate": .text("tanh")])] }
+        let x = call.inputs[0], one = try graph.number(1, call.dtype), scale = (2 / Double.pi).squareRoot()
+        let square = graph.node("Mul", [graph.node("Mul", [x, x]), try graph.number(0.044715 * scale, call.dtype)])
+        let argument = graph.node("Mul", [x, graph.node("Add", [square, try graph.number(scale, call.dtype)])])
+        let half = graph.node("Mul", [x, try graph.number(0.5, call.dtype)])
+        return [graph.node("Mul", [half, graph.node("Add", [graph.node("Tanh", [argument]), one])])]
+    }
+}
+
 extension Softmax: Exportable {
     package func export(_ call: ExportCall, to graph: inout OperatorGraph) -> [String] {
         [graph.node("Softmax", call.inputs, ["axis": .int(-1)])]

@@ -128,3 +128,17 @@ extension Select: Exportable {
         return [graph.cast(graph.node("Where", [call.inputs[0]] + bytes), to: .bool)]
     }
 }
+
+extension ElementwiseChain: Exportable {
+    /// The links one after another.
+    package func export(_ call: ExportCall, to graph: inout OperatorGraph) throws(TensorError) -> [String] {
+        var (names, specs) = (call.inputs, call.specs)
+        for link in links {
+            let inputs = SpecList(link.operands.map { specs[$0] }), made = try link.function.primitive.outputs(inputs)[0]
+            let own = ExportCall(inputs: link.operands.map { names[$0] }, specs: link.operands.map { specs[$0] }, outputs: [made])
+            names.append(try Self.export(link.function.primitive, own, to: &graph)[0])
+            specs.append(made)
+        }
+        return [names[names.count - 1]]
+    }
+}

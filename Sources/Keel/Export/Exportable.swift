@@ -28,6 +28,14 @@ extension Exportable {
         return [graph.node(type, call.inputs)]
     }
 
+    /// Operators for one of the functions that the primitive is made of.
+    static func export(_ function: any Primitive, _ call: ExportCall, to graph: inout OperatorGraph) throws(TensorError) -> [String] {
+        guard let exportable = function as? any Exportable else {
+            throw .argument(primitive: name, name: "function", given: type(of: function).name, allowed: "functions that operators stand for")
+        }
+        return try exportable.export(call, to: &graph)
+    }
+
     func refuse(_ what: String, _ given: some CustomStringConvertible, allowed: String) -> TensorError {
         .argument(primitive: Self.name, name: what, given: given, allowed: allowed)
     }

@@ -43,7 +43,7 @@ extension GroupNorm: Exportable {
         let (x, shape) = (call.inputs[0], call.specs[0].shape)
         let attributes: KeyValuePairs<String, OperatorGraph.Attribute?> = ["epsilon": .float(epsilon)]
         if shape.rank > 2, try shape.size(1) == groups { return [graph.node("InstanceNormalization", call.inputs, attributes)] }
-        if graph.opset >= 21 {
+        if graph.opset >= 21, shape.rank > 2 {
             return [graph.node("GroupNormalization", call.inputs, ["epsilon": .float(epsilon), "num_groups": .int(groups)])]
         }
         // Each group is one channel of a sequence.

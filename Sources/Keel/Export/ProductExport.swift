@@ -11,6 +11,14 @@ extension Affine: Exportable {
     }
 }
 
+extension ActivatedAffine: Exportable {
+    package func export(_ call: ExportCall, to graph: inout OperatorGraph) throws(TensorError) -> [String] {
+        let y = Affine().export(call, to: &graph)
+        guard let function = activation.primitive else { return y }
+        return try Self.export(function, ExportCall(inputs: y, specs: call.outputs, outputs: call.outputs), to: &graph)
+    }
+}
+
 extension Sliding {
     /// The attributes of an operator whose window is as large as `kernel`.
     fileprivate func attributes(_ kernel: [Int], groups: Int) -> KeyValuePairs<String, OperatorGraph.Attribute?> {
