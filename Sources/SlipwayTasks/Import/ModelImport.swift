@@ -134,7 +134,7 @@ struct ModelImport {
             case .limit: (422, "model-too-large")
             case .tooLong: (504, "inference-timeout")
             case .externalData: (422, "model-external-data")
-            case .unsupported: (422, "model-unsupported-op")
+            case .unsupported, .notExportable: (422, "model-unsupported-op")
             case .opset: (422, "model-unsupported-opset")
             case .malformed, .tensor: (422, "model-corrupt")
             case .tooDeep, .notDefined, .definedTwice, .graph, .node, .input: (422, "model-invalid-graph")
