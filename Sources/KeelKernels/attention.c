@@ -47,7 +47,7 @@ KEEL_CLONES static float largest(int64_t n, const float *restrict x) {
 }
 
 KEEL_CLONES static void exp_row(int64_t n, float *restrict s, float shift) {
-    for (int64_t i = 0; i < n; i++) s[i] = keel_exp(s[i] - shift);
+    for (int64_t i = 0; i < n; i++) s[i] = keel_exp_negative(s[i] - shift);
 }
 
 KEEL_CLONES static float total(int64_t n, const float *restrict x) {

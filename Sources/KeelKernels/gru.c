@@ -72,17 +72,20 @@ KEEL_CLONES static void narrow_gates(int64_t rows, const step *s) {
     }
 }
 
-/// The gates' functions, and the new state of 16 units of some rows.
+/// The gates' functions, and the new state of 16 units of some rows: one function after the other, so that its constants stay in registers.
 KEEL_CLONES static void cells(int64_t rows, int64_t gates_row, int64_t part, int64_t old_row, int64_t new_row, float *gates, const float *before, float *h) {
+    for (int64_t row = 0; row < rows; row++) {
+        float *reset = gates + row * gates_row + part, *update = reset + part;
+        for (int l = 0; l < LANES; l++) reset[l] = keel_sigmoid(reset[l]);
+        for (int l = 0; l < LANES; l++) update[l] = keel_sigmoid(update[l]);
+    }
     for (int64_t row = 0; row < rows; row++) {
         float *restrict g = gates + row * gates_row, *restrict new = h + row * new_row;
         const float *restrict old = before + row * old_row;
         for (int l = 0; l < LANES; l++) {
-            const float r = keel_sigmoid(g[part + l]), z = keel_sigmoid(g[2 * part + l]), n = keel_tanh(g[l] + r * g[3 * part + l]);
+            const float n = keel_tanh(g[l] + g[part + l] * g[3 * part + l]);
             g[l] = n;
-            g[part + l] = r;
-            g[2 * part + l] = z;
-            new[l] = n + z * (old[l] - n);
+            new[l] = n + g[2 * part + l] * (old[l] - n);
         }
     }
 }

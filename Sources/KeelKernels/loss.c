@@ -38,7 +38,7 @@ KEEL_CLONES static float row_max(int64_t n, const float *restrict x) {
 KEEL_CLONES static float row_exp_sum(int64_t n, const float *restrict x, float top) {
     KEEL_REASSOCIATE
     float sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += keel_exp(x[i] - top);
+    for (int64_t i = 0; i < n; i++) sum += keel_exp_negative(x[i] - top);
     return sum;
 }
 
@@ -90,7 +90,7 @@ int64_t keel_cross_entropy_f32(const keel_cross_entropy *s, float *loss, float *
 }
 
 KEEL_CLONES static void slope_row(int64_t n, float *restrict dx, const float *restrict x, float lse, float factor, float even) {
-    for (int64_t i = 0; i < n; i++) dx[i] = factor * keel_exp(x[i] - lse) - even;
+    for (int64_t i = 0; i < n; i++) dx[i] = factor * keel_exp_negative(x[i] - lse) - even;
 }
 
 KEEL_CLONES static void take_weights(int64_t n, float *restrict dx, float even, const float *restrict weight) {

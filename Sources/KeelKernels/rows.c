@@ -16,7 +16,7 @@ KEEL_CLONES static float largest(int64_t n, const float *restrict x) {
 }
 
 KEEL_CLONES static float exp_shifted(int64_t n, float *restrict y, const float *restrict x, float shift) {
-    for (int64_t i = 0; i < n; i++) y[i] = keel_exp(x[i] - shift);
+    for (int64_t i = 0; i < n; i++) y[i] = keel_exp_negative(x[i] - shift);
     {
         KEEL_REASSOCIATE
         float sum = 0;
