@@ -1,5 +1,6 @@
 import Foundation
 import Keel
+import KeelModels
 import SlipwayClient
 import SlipwayDomain
 import SlipwayPostgres

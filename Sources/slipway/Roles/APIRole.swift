@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import KeelModels
 import Logging
 import SlipwayHTTP
 import SlipwayTasks
