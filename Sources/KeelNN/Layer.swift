@@ -126,7 +126,8 @@ extension Module {
     /// Takes all state from a safetensors file: each piece by its name, shape and dtype. Half floats of a file are widened where the layer has
     /// float32.
     ///
-    /// State that lies in a store's flat memory is overwritten there; other state is replaced. Nothing changes unless all fits.
+    /// State that training updates in place, buffers and what lies in a store's flat memory, is overwritten there; other state is replaced. Nothing
+    /// changes unless all fits.
     ///
     /// - Throws: `TensorError.missingState`, `TensorError.unexpectedState`, `TensorError.stateMismatch`, and what opening throws.
     public mutating func load(from path: String) throws(TensorError) {
@@ -149,9 +150,9 @@ extension Module {
                 throw TensorError(.unexpectedState(name: entry.name, path: file.path))
             }
         }
-        try forEachState { (name, _, tensor) throws(TensorError) in
+        try forEachState { (name, kind, tensor) throws(TensorError) in
             guard let value = loaded[name] else { throw TensorError(.missingState(name: prefix + name, path: file.path)) }
-            if tensor.requiresGradient { try tensor.assign(value) } else { tensor = value }
+            if tensor.requiresGradient || kind == .buffer { try tensor.assign(value) } else { tensor = value }
         }
     }
 }

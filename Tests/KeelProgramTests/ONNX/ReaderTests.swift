@@ -174,7 +174,7 @@ private let hostile: [(String, Message, String)] = [
 /// What the catalogue of bad inputs says of each model, in this reader's words.
 private let badModels: [String: String] = [
     "onnx_external_dotdot.onnx": "isn't a plain path", "onnx_external_absolute.onnx": "isn't a plain path", "onnx_cycle.onnx": "which nothing before it makes",
-    "onnx_huge_dims.onnx": "is no shape", "onnx_wrong_raw_size.onnx": "has 16 bytes", "onnx_unknown_op.onnx": "operator NoSuchOp", "onnx_truncated.onnx": ", byte ",
+    "onnx_huge_dims.onnx": "would make a value of the shape", "onnx_wrong_raw_size.onnx": "has 16 bytes", "onnx_unknown_op.onnx": "operator NoSuchOp", "onnx_truncated.onnx": ", byte ",
     "onnx_nested_if_200.onnx": "deep in each other", "onnx_endless_loop.onnx": "the execution took", "onnx_no_output.onnx": "the graph has no output", "onnx_good.onnx": "accepted",
 ]
 
