@@ -49,10 +49,12 @@ extension Template {
     }
 
     @Sendable private static func picturesHaveInput(_ template: Template) -> (pointer: String, detail: String)? {
-        if template.task.items == .pictures {
-            return template.input == nil ? ("", "lacks 'input': say how pictures are scaled") : nil
+        switch (template.task.items, template.input) {
+        case (.pictures, nil): template.network.pretrained == nil ? ("", "lacks 'input': say how pictures are scaled") : nil
+        case (.pictures, _): template.network.pretrained == nil ? nil : ("/input", "is what '\(template.network.rawValue)' was trained with")
+        case (.rows, nil): nil
+        case (.rows, _): ("/input", "is for pictures, and this task has tables")
         }
-        return template.input == nil ? nil : ("/input", "is for pictures, and this task has tables")
     }
 }
 
