@@ -164,11 +164,11 @@ void keel_lstm_forward_f32(const keel_lstm_forward *job) {
 }
 
 /// What goes back through `cell`: the gates' gradients, and dc, which becomes that of the state before.
-KEEL_INLINE void cell_slope(const float *restrict gates, const float *restrict before_c, const float *restrict dy, const float *restrict dh,
-                            float *restrict dc, float *restrict dgates, float *restrict dbias) {
+KEEL_INLINE void cell_slope(const float *restrict gates, const float *restrict before_c, const float *restrict tanh_c, const float *restrict dy,
+                            const float *restrict dh, float *restrict dc, float *restrict dgates, float *restrict dbias) {
     for (int l = 0; l < LANES; l++) {
         const float i = gates[l], f = gates[LANES + l], g = gates[2 * LANES + l], o = gates[3 * LANES + l];
-        const float before = before_c[l], curve = keel_tanh(f * before + i * g), slope = dh[l] + dy[l];
+        const float before = before_c[l], curve = tanh_c[l], slope = dh[l] + dy[l];
         const float state = dc[l] + slope * o * (1.0f - curve * curve);
         const float di = state * g * (i * (1.0f - i)), df = state * before * (f * (1.0f - f));
         const float dg = state * i * (1.0f - g * g), d_o = slope * curve * (o * (1.0f - o));
@@ -184,16 +184,26 @@ KEEL_INLINE void cell_slope(const float *restrict gates, const float *restrict b
     }
 }
 
+/// Units whose tanh is computed at a time.
+#define STRETCH (8 * LANES)
+
 /// One row of one step.
 KEEL_CLONES static void cell_slopes(int64_t hidden, int64_t padded, const float *gates, const float *before_c, const float *dy, const float *dh, float *dc, float *dgates, float *dbias) {
-    float rest[LANES];
-    for (int64_t u = 0; u < padded; u += LANES) {
-        const float *from = dy + u;
-        if (hidden - u < LANES) {
-            for (int64_t l = 0; l < LANES; l++) rest[l] = u + l < hidden ? dy[u + l] : 0;
-            from = rest;
+    float rest[LANES], curve[STRETCH];
+    for (int64_t begin = 0; begin < padded; begin += STRETCH) {
+        const int64_t end = least(begin + STRETCH, padded);
+        for (int64_t u = begin; u < end; u += LANES) {
+            const float *gate = gates + u * GATES;
+            for (int l = 0; l < LANES; l++) curve[u - begin + l] = keel_tanh(gate[LANES + l] * before_c[u + l] + gate[l] * gate[2 * LANES + l]);
         }
-        cell_slope(gates + u * GATES, before_c + u, from, dh + u, dc + u, dgates + u * GATES, dbias + u * GATES);
+        for (int64_t u = begin; u < end; u += LANES) {
+            const float *from = dy + u;
+            if (hidden - u < LANES) {
+                for (int64_t l = 0; l < LANES; l++) rest[l] = u + l < hidden ? dy[u + l] : 0;
+                from = rest;
+            }
+            cell_slope(gates + u * GATES, before_c + u, curve + u - begin, from, dh + u, dc + u, dgates + u * GATES, dbias + u * GATES);
+        }
     }
 }
 
