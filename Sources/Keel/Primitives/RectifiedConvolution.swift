@@ -33,7 +33,7 @@ struct RectifiedConv2D: InPlace {
         guard inputs[0].dtype == .float32, inputs[0].storage.place.isCPU, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0
         else { return .strided }
         let window = convolution.window(x: inputs[0].shape, weight: inputs[1].shape, y: output.shape)
-        if window.suitsWinograd { return Winograd.layout }
+        if window.suitsWinograd(keepsFilters: inputs[1].keepsForms) { return Winograd.layout }
         return (try? OneDNN.convolution(.forward, window, hasBias: hasBias(inputs), adds: hasAddend, rectifier))?.layout ?? .strided
     }
 
@@ -55,7 +55,7 @@ struct RectifiedConv2D: InPlace {
                 let window = p.convolution.window(x: inputs[0].shape, weight: inputs[1].shape, y: y.shape)
                 let bias = p.hasBias(inputs) ? try inputs[2].contiguous() : nil
                 let addend = p.hasAddend ? try inputs[inputs.count - 1].laid(out: y.layout) : nil
-                if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD) {
+                if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD, keepsFilters: inputs[1].keepsForms) {
                     try winograd.run(y, inputs[0], inputs[1], bias: bias, addend: addend, p.rectifier)
                     return true
                 }

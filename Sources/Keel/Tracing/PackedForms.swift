@@ -35,6 +35,9 @@ extension Tensor {
         if storage.forms == nil { storage.forms = PackedForms(of: descriptor) }
     }
 
+    /// Whether kernels keep their own forms of this tensor: of a program's constant, not of a view of it.
+    var keepsForms: Bool { storage.forms.map { $0.descriptor === descriptor } ?? false }
+
     /// Of the pool's blocks that a constant's kept forms take.
     package var formBytes: Int { storage.forms?.bytes ?? 0 }
 
@@ -45,7 +48,7 @@ extension Tensor {
             try fill(storage.base)
             return storage
         }
-        guard let forms = storage.forms, forms.descriptor === descriptor else { return try make() }
+        guard keepsForms, let forms = storage.forms else { return try make() }
         return try forms.storage(form) { () throws(TensorError) in
             let made = try make()
             // It isn't the kernel's own.
