@@ -74,9 +74,12 @@ KEEL_INLINE void finished_tile(int rows, int width, bool is_transposed, const ke
     }
 }
 
+/// Rows of the next tile: a pair of like ones at the end, since one of a row or two waits for its own sums.
+KEEL_INLINE int64_t tile_rows(int64_t left) { return left > TILE_ROWS && left < 2 * TILE_ROWS ? (left + 1) / 2 : least(TILE_ROWS, left); }
+
 #define ROWS                                                                                                           \
-    for (int64_t r = 0; r < m; r += TILE_ROWS, c += TILE_ROWS * j->c_row, a += TILE_ROWS * j->a_row)                   \
-        switch (least(TILE_ROWS, m - r)) { KEEL_TILE_CASES }
+    for (int64_t left = m, rows; left > 0; left -= rows, c += rows * j->c_row, a += rows * j->a_row)                   \
+        switch (rows = tile_rows(left)) { KEEL_TILE_CASES }
 
 #define CASE(n) case n: finished_tile(n, WIDE, TRANSPOSED, j, c, a, b); break;
 #define PANEL_FUNCTION(name, wide, transposed)                                                                         \
