@@ -1,5 +1,5 @@
-// keel-bench --workload NAMES [--threads N] [--repeat N]
-// keel-bench --workload NAME [--threads N] --weights FILE --data FILE --steps N
+// keel-bench --workload NAMES [--threads N] [--repeat N] [--mode eager|program]
+// keel-bench --workload NAME [--threads N] [--mode eager|program] --weights FILE --data FILE --steps N
 //
 // Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, micro,
 // own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
@@ -7,6 +7,7 @@
 // `tensors_mb` is the most that tensors took at a time since the start, in MiB.
 // `memory_mb` is the most memory that was resident minus what was before data and network were made, in MiB; only the first workload has it,
 // because later ones reuse memory that earlier ones let go.
+// Training steps are eager unless `--mode program` makes a program of each.
 //
 // The second form trains for N steps from the weights of one safetensors file on the data of another, and prints the loss of each step.
 import Foundation
@@ -32,7 +33,7 @@ enum KeelBench {
             line.add("skipped", "keel-bench has no such workload")
             return line.text
         }
-        line.add("mode", workload.group == .infer || workload.group == .latency ? "program" : "eager")
+        line.add("mode", workload.group == .infer || workload.group == .latency || options.makesPrograms ? "program" : "eager")
         do {
             if let start = options.start {
                 line.add("losses", try losses(of: workload, from: start))
@@ -47,7 +48,7 @@ enum KeelBench {
 
     private static func measure(_ workload: Workload, watchingMemory: Bool, _ options: Options, into line: inout JSONLine) throws {
         let start = Clock.wall(), memory = watchingMemory ? Memory() : nil
-        let step = try workload.make()
+        let step = try options.made(workload)
         let measured = try workload.group == .latency
             ? Measurement(ofCallsOf: step.run, repeats: options.repeats) : Measurement(of: step.run, repeats: options.repeats)
         measured.add(to: &line)
@@ -59,7 +60,7 @@ enum KeelBench {
     }
 
     private static func losses(of workload: Workload, from start: Options.Start) throws -> [Double] {
-        guard let training = try workload.make().training else { throw Misuse(description: "\(workload.name) trains nothing") }
+        guard let training = try options.made(workload).training else { throw Misuse(description: "\(workload.name) trains nothing") }
         try training.begin(weights: Safetensors(reading: start.weights), data: Safetensors(reading: start.data))
         return try (0..<start.steps).map { _ in Double(try training.step().item()) }
     }
@@ -72,6 +73,7 @@ private struct Options {
     private(set) var names: [String] = []
     private(set) var threads = 1
     private(set) var repeats = 7
+    private(set) var makesPrograms = false
     private(set) var start: Start?
 
     /// Where a training begins, and for how many steps it goes on.
@@ -86,10 +88,13 @@ private struct Options {
             case "--workload": wanted = value
             case "--threads": threads = try Self.number(value, option)
             case "--repeat": repeats = try Self.number(value, option)
+            case "--mode":
+                guard ["eager", "program"].contains(value) else { throw Misuse(description: "--mode is \(value), allowed are eager and program") }
+                makesPrograms = value == "program"
             case "--weights": weights = value
             case "--data": data = value
             case "--steps": steps = try Self.number(value, option)
-            default: throw Misuse(description: "\(option) is none of --workload, --threads, --repeat, --weights, --data, --steps")
+            default: throw Misuse(description: "\(option) is none of --workload, --threads, --repeat, --mode, --weights, --data, --steps")
             }
         }
         guard (weights == nil) == (data == nil) else { throw Misuse(description: "--weights and --data belong together") }
@@ -99,6 +104,13 @@ private struct Options {
             let chosen = part == "all" ? workloads : workloads.filter { $0.group == group }
             for name in chosen.isEmpty ? [part] : chosen.map(\.name) where !names.contains(name) { names.append(name) }
         }
+    }
+
+    /// The workload's step, in the mode that is wanted.
+    func made(_ workload: Workload) throws -> Step {
+        let step = try workload.make()
+        if makesPrograms { try step.training?.becomeProgram() }
+        return step
     }
 
     private static func number(_ text: String, _ option: String) throws -> Int {

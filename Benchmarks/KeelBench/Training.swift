@@ -1,5 +1,6 @@
 import Keel
 import KeelNN
+import KeelProgram
 
 /// A network in training on batches that lie in memory, taken in turn. It can go on from given weights and with given data.
 final class Training {
@@ -8,6 +9,9 @@ final class Training {
     private let optimizer: any Optimizer
     private let loss: ([Tensor]) throws -> Tensor
     private let load: (Safetensors) throws -> Void
+    private let buffers: () throws -> [Tensor]
+    /// Whole steps, if they are a program's.
+    private var program: Program?
     private var stepsDone = 0
 
     /// - Parameter loss: of the network and the tensors of a batch.
@@ -22,6 +26,7 @@ final class Training {
         var trained = network
         self.loss = { try loss(trained, $0, context) }
         load = { try trained.load(from: $0) }
+        buffers = { try trained.buffers() }
     }
 
     /// Clear gradients, forward, loss, backward, update.
@@ -31,11 +36,22 @@ final class Training {
     func step() throws -> Tensor {
         let batch = batches[stepsDone % batches.count]
         stepsDone += 1
+        if let program { return try program.run(batch)[0] }
+        return try step(on: batch)
+    }
+
+    private func step(on batch: [Tensor]) throws -> Tensor {
         try parameters.clearGradients()
         let loss = try loss(batch)
         try loss.backward()
         try optimizer.step()
-        return loss
+        return loss.detached()
+    }
+
+    /// From now on each step is a run of one optimised program, for batches as large as the first.
+    func becomeProgram() throws {
+        let inputs = batches[0].enumerated().map { (name: "\($0.offset)", spec: $0.element.spec) }
+        program = try Program.traced(inputs: inputs, state: optimizer.state() + buffers()) { [(name: "loss", tensor: try step(on: $0))] }.optimised()
     }
 
     /// Replaces the network's state by that of a file, and the batches by those of another, where tensor `i` of batch `b` is called `b.i`.

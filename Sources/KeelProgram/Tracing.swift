@@ -30,7 +30,7 @@ extension Program {
     }
 
     /// The same for inputs in an array, and a function that names its outputs itself.
-    static func traced(
+    package static func traced(
         inputs: [(name: String, spec: TensorSpec)], state: [Tensor] = [], _ function: ([Tensor]) throws -> [(name: String, tensor: Tensor)]
     ) throws -> Program {
         let trace = try Trace(inputs.map(\.spec), state: state, function)
