@@ -116,10 +116,12 @@ let package = Package(
         .target(
             name: "KeelDataTests", dependencies: ["KeelData", "KeelDecoders", "BadInputs"], path: "Tests/KeelDataTests",
             exclude: ["golden.py", "Golden"]),
+        .target(name: "KeelProgramTestSupport", dependencies: ["Keel", "KeelProgram"], path: "Tests/KeelProgramTestSupport"),
         .testTarget(
-            name: "KeelProgramTests", dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelTestSupport", "KeelBenchNetworks", "BadInputs"],
+            name: "KeelProgramTests",
+            dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelProgramTestSupport", "KeelTestSupport", "KeelBenchNetworks", "BadInputs"],
             exclude: ["ONNX/Cases", "ONNX/Networks", "ONNX/networks.py", "ONNX/check_exports.py", "ModelFolder/Golden"]),
-        .testTarget(name: "KeelModelsTests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelModels", "KeelProgram"]),
+        .testTarget(name: "KeelModelsTests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelModels", "KeelProgram", "KeelProgramTestSupport"]),
         .testTarget(
             name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelProgram", "KeelModels", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),
         .executableTarget(

@@ -8,6 +8,9 @@ struct TinyNetwork: Sendable, CustomTestStringConvertible {
     let type: String
     let steps: Int
     let learningRate: Double
+    let make: @Sendable (inout Philox) throws -> any Network
+    /// What it takes, and after that what it is to give.
+    let batch: @Sendable (inout Philox) throws -> [Tensor]
     /// The first and the last loss.
     private let train: @Sendable (TinyNetwork) throws -> (first: Float, last: Float)
     /// Whether a fall from the first loss to the last one is enough.
@@ -24,6 +27,8 @@ struct TinyNetwork: Sendable, CustomTestStringConvertible {
         self.steps = steps
         self.learningRate = learningRate
         self.isDone = isDone
+        self.make = make
+        self.batch = batch
         train = { tiny in
             var generator = Philox(seed: 1)
             var network = try make(&generator)

@@ -1,5 +1,6 @@
 import Keel
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 private let rows = TensorSpec(Shape(.symbol("batch"), Dimension(3)), .float32)

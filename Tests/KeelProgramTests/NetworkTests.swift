@@ -2,6 +2,7 @@ import Keel
 import KeelBenchNetworks
 import KeelNN
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 /// A workload's network, and what it is given.

@@ -1,6 +1,7 @@
 import Keel
 import KeelNN
 import KeelProgram
+import KeelProgramTestSupport
 import KeelTestSupport
 import Testing
 

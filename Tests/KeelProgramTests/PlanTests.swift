@@ -1,6 +1,7 @@
 import Foundation
 import Keel
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 /// What lives at the same time lies apart; what doesn't may share, and much does.

@@ -1,5 +1,6 @@
 import Keel
 import KeelProgram
+import KeelProgramTestSupport
 import KeelTestSupport
 import Testing
 

@@ -1,6 +1,7 @@
 import Keel
 import KeelNN
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 private let batch = Dimension.symbol("batch")

@@ -2,6 +2,7 @@ import Keel
 import KeelBenchNetworks
 import KeelNN
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 private let batch = Dimension.symbol("batch")

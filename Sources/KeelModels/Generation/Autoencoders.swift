@@ -85,7 +85,7 @@ extension Autoencoder {
         NamedNetwork(
             name, .generation, Autoencoder.self, paper: "Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006",
             parameters: denseParameters(widths) + denseParameters(widths.reversed()), inputs: [NetworkPort("things", ["batch", 784])],
-            outputs: [NetworkPort("things", ["batch", 784])]
+            outputs: [NetworkPort("reconstruction", ["batch", 784])]
         ) { generator throws(TensorError) in try Autoencoder(widths: widths, using: &generator) }
     }
 }

@@ -2,6 +2,7 @@ import Foundation
 import Keel
 import KeelNN
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 /// A new folder for a test, which is removed after it.

@@ -2,6 +2,7 @@ import Foundation
 import Keel
 import KeelNN
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 /// The exported model, read back, on inputs of other sizes than one: our own operators, of which another table says what they do.
@@ -163,23 +164,4 @@ private let withoutOperators: [String] =
     try NewFile.write(to: folder + "/model.onnx") { file in try writer.forEachPiece { try file.write($0) } }
     let x = try Tensor.normal([2, 6], using: &generator)
     try expectClose(ONNXModel(reading: folder + "/model.onnx").run([("x", x)]), program.run([x]), 1e-5)
-}
-
-extension Program {
-    func reread(opset: Int, weights: [(name: String, tensor: Tensor)] = []) throws -> ONNXModel {
-        var writer = ProtobufWriter()
-        try onnx(opset: opset, weights: weights).write(to: &writer)
-        return try ONNXModel(writer.allBytes())
-    }
-}
-
-extension ONNXModel {
-    /// The outputs' tensors.
-    func run(_ inputs: [(String, Tensor)]) throws -> [Tensor] {
-        let values = try run(Dictionary(uniqueKeysWithValues: inputs.map { ($0, ONNXValue($1)) }))
-        return try values.map { value in
-            guard case .tensor(let tensor, _) = value else { throw ONNXError.graph("an output isn't a tensor") }
-            return tensor
-        }
-    }
 }

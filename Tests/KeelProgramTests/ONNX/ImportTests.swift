@@ -1,6 +1,7 @@
 import Foundation
 import Keel
 import KeelProgram
+import KeelProgramTestSupport
 import Testing
 
 private let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Cases").path

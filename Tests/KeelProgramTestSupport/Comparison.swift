@@ -1,8 +1,8 @@
-import Keel
-import Testing
+public import Keel
+public import Testing
 
 /// The same spec and the same bits.
-func expectEqual(_ found: [Tensor], _ expected: [Tensor], sourceLocation: SourceLocation = #_sourceLocation) throws {
+package func expectEqual(_ found: [Tensor], _ expected: [Tensor], sourceLocation: SourceLocation = #_sourceLocation) throws {
     #expect(found.map(\.spec) == expected.map(\.spec), sourceLocation: sourceLocation)
     for (i, (a, b)) in zip(found, expected).enumerated() where a.spec == b.spec {
         let isSame = try a.withBytes { x throws(TensorError) in try b.withBytes { y in x.elementsEqual(y) } }
@@ -11,7 +11,7 @@ func expectEqual(_ found: [Tensor], _ expected: [Tensor], sourceLocation: Source
 }
 
 /// The same spec, and numbers that differ by at most `tolerance` times the largest expected one.
-func expectClose(_ found: [Tensor], _ expected: [Tensor], _ tolerance: Float, sourceLocation: SourceLocation = #_sourceLocation) throws {
+package func expectClose(_ found: [Tensor], _ expected: [Tensor], _ tolerance: Float, sourceLocation: SourceLocation = #_sourceLocation) throws {
     #expect(found.map(\.spec) == expected.map(\.spec), sourceLocation: sourceLocation)
     for (i, (a, b)) in zip(found, expected).enumerated() where a.spec == b.spec {
         let x = try a.elements(), y = try b.elements(), scale = max(y.map(abs).max() ?? 0, 1e-3)
