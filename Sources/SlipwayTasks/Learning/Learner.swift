@@ -1,5 +1,6 @@
 internal import Foundation
 internal import KeelData
+internal import KeelProgram
 internal import SlipwayDomain
 
 /// One way to learn. A learner holds the members of a trial (one, or one a fold) in lock step, so that at any moment
@@ -29,7 +30,15 @@ extension Learner {
 
 /// A trained member: the same code predicts in evaluation and in serving.
 protocol Scorer: Sendable {
+    var link: Link { get }
     func predictions(_ inputs: ModelInputs) throws -> Predictions
+
+    /// Whether the ONNX format has operators for its preparation.
+    var isExportable: Bool { get }
+    /// The operators of its preparation, which all members of a part share. Returns the name of what they make.
+    func exportFeatures(to writer: inout ONNXModelWriter, _ ports: ExportPorts) throws -> String
+    /// The operators from there to its raw sums, `[batch, link.outputs]`.
+    func exportMargins(to writer: inout ONNXModelWriter, of features: String) throws -> String
 }
 
 /// What a call brings, read once for all parts of a model.

@@ -27,6 +27,11 @@ enum NetworkInput: Codable, Sendable, Hashable {
         }
     }
 
+    /// The encoder of rows.
+    var table: TableEncoder? {
+        if case .rows(let encoder, _) = self { encoder } else { nil }
+    }
+
     /// The shape of one item's input.
     var sizes: [Int] {
         switch self {

@@ -1,69 +1,23 @@
-internal import Foundation
 internal import Keel
 internal import KeelProgram
-internal import SlipwayDomain
 
-extension TrainedModel {
-    /// The model in the ONNX format, which other runtimes run: an input for each column, `[batch, 1]`, what the encoders make of them, the trees, and what
-    /// is made of their sums. Numbers are float32, a missing one NaN, and so are booleans, as 1 and 0; categories are texts, as they stand in the table without
-    /// blanks around them.
-    ///
-    /// It answers `scores` and `label`, or `value`.
-    ///
-    /// - Returns: nil where not all parts are trees, or they have more than a million nodes, and where one reads dates or texts, for whose preparation
-    ///   there are no operators.
-    func onnx() throws -> [UInt8]? {
-        var parts: [(forests: [Forest], encoder: TableEncoder, link: Link, share: Float)] = []
-        for part in self.parts {
-            let scorers = part.members.compactMap { $0 as? ForestScorer }
-            guard let first = scorers.first, scorers.count == part.members.count, first.encoder.isExportable else { return nil }
-            parts.append((scorers.map(\.forest), first.encoder, first.link, Float(part.description.weight / Double(scorers.count))))
-        }
-        guard parts.reduce(0, { sum, part in part.forests.reduce(sum) { $0 + $1.feature.count } }) <= 1 << 20 else { return nil }
-        let read = columns.filter { column in parts.contains { $0.encoder.columns.contains { $0.name == column.name } } }
-        let answers = task.isClassification ? ["scores", "label"] : ["value"]
-        let names = Set(read.map(\.name))
-        guard !read.isEmpty, names.count == read.count, names.isDisjoint(with: answers) else { return nil }
+extension ForestScorer {
+    var isExportable: Bool { encoder.isExportable }
 
-        var writer = ONNXModelWriter(opset: 17, mlOpset: 5, ports: read.map(\.name) + answers)
-        for column in read { writer.input(column.name, column.type == .category ? .string : .float32, [1]) }
-        let width = task.isClassification ? classes.count : 1
-        var sum: String?
-        for (forests, encoder, link, share) in parts {
-            let features = try encoder.export(to: &writer)
-            for forest in forests {
-                let margins = try forest.export(to: &writer, of: features, outputs: link.outputs)
-                let own = writer.node("Mul", [try link.export(to: &writer, of: margins), writer.constant(try Tensor(share))])
-                sum = sum.map { writer.node("Add", [$0, own]) } ?? own
-            }
-        }
-        guard let sum else { return nil }
-        writer.node("Identity", [sum], as: answers[0])
-        writer.output(answers[0], .float32, [width])
-        if task.isClassification {
-            let place = writer.node("ArgMax", [sum], ["axis": .int(1), "keepdims": .int(0)])
-            writer.node(
-                "LabelEncoder", [place], ["keys_int64s": .ints(Array(classes.indices)), "values_strings": .texts(classes)], domain: "ai.onnx.ml", as: answers[1])
-            writer.output(answers[1], .string, [])
-        }
-        return try writer.bytes()
+    func exportFeatures(to writer: inout ONNXModelWriter, _ ports: ExportPorts) throws -> String { try encoder.export(to: &writer, ports) }
+
+    func exportMargins(to writer: inout ONNXModelWriter, of features: String) throws -> String {
+        try forest.export(to: &writer, of: features, outputs: link.outputs)
     }
 }
 
 extension TableEncoder {
-    fileprivate var isExportable: Bool {
-        columns.allSatisfy { column in
-            switch column.feature {
-            case .number, .boolean, .category: true
-            case .date, .text: false
-            }
-        }
-    }
-
     /// What `treeMatrix` makes of a row.
-    fileprivate func export(to writer: inout ONNXModelWriter) throws -> String {
+    fileprivate func export(to writer: inout ONNXModelWriter, _ ports: ExportPorts) throws -> String {
         var features = columns.map { column -> String in
-            guard case .category(let values) = column.feature else { return column.name }
+            guard case .category(let values) = column.feature else {
+                return ports.isDouble(column) ? writer.node("Cast", [column.name], ["to": .int(1)]) : column.name
+            }
             return writer.node(
                 "LabelEncoder", [column.name],
                 ["keys_strings": .texts(values), "values_floats": .floats(values.indices.map(Float.init)), "default_float": .float(.nan)], domain: "ai.onnx.ml")
@@ -161,23 +115,5 @@ extension Forest {
 
     private func codes(inSet set: Int) -> [Float] {
         (0..<TableEncoder.mostCategories).filter { sets[set * Self.wordsInSet + $0 / 32] & Int32(bitPattern: 1 << UInt32($0 % 32)) != 0 }.map(Float.init)
-    }
-}
-
-extension Link {
-    /// What `answers` makes of margins.
-    fileprivate func export(to writer: inout ONNXModelWriter, of margins: String) throws -> String {
-        switch kind {
-        case .logistic:
-            let chance = writer.node("Sigmoid", [margins]), other = writer.node("Sub", [writer.constant(try Tensor([Float(1)])), chance])
-            return writer.node("Concat", [other, chance], ["axis": .int(1)])
-        case .softmax: return writer.node("Softmax", [margins], ["axis": .int(1)])
-        case .identity, .logarithm:
-            let scaled = writer.node("Mul", [margins, writer.constant(try Tensor([deviation]))])
-            let value = writer.node("Add", [scaled, writer.constant(try Tensor([mean]))])
-            guard kind == .logarithm else { return value }
-            guard let low = bounds?.first, let high = bounds?.last else { return writer.node("Exp", [value]) }
-            return writer.node("Exp", [writer.node("Clip", [value, writer.constant(try Tensor(low)), writer.constant(try Tensor(high))])])
-        }
     }
 }

@@ -7,7 +7,7 @@ import SlipwayTasks
 import Testing
 
 /// A store whose EfficientNet-Lite0 has the weights that it begins with: what the platform does doesn't depend on how well it sees.
-private func withStore<Result>(_ body: (ModelStore) throws -> Result) throws -> Result {
+func withPretrainedStore<Result>(_ body: (ModelStore) throws -> Result) throws -> Result {
     let folder = FileManager.default.temporaryDirectory.appending(path: "slipway-models-\(UUID())")
     defer { try? FileManager.default.removeItem(at: folder) }
     let store = ModelStore(folder: folder.path), weights = URL(filePath: store.path(of: PretrainedModel.weights, in: .efficientNetLite0))
@@ -22,7 +22,7 @@ private func withStore<Result>(_ body: (ModelStore) throws -> Result) throws -> 
     private let template = "pretrained-features"
 
     @Test func aModelFromPretrainedWeightsNeedsNoStoreToPredict() throws {
-        try withStore { store in
+        try withPretrainedStore { store in
             try Learning.with(.imageClassification, samplePictures(), models: store) { learning in
                 let recipe = try learning.recipe(template, ["epochs": 4])
                 let model = try learning.model(recipe)
@@ -43,7 +43,7 @@ private func withStore<Result>(_ body: (ModelStore) throws -> Result) throws -> 
         #expect(library.missing[template]?.name == "efficientnet-lite0")
         let problem = #expect(throws: Problem.self) { try library.template(chosenBy: .string(template), for: .imageClassification) }
         #expect("\(try #require(problem))".contains("slipway models pull efficientnet-lite0"))
-        try withStore { store in
+        try withPretrainedStore { store in
             let library = try TemplateLibrary(folder: templateFolder, models: store)
             #expect(library.template(named: template) != nil)
             #expect(library.missing.isEmpty)

@@ -1,6 +1,6 @@
 package import Keel
 
-/// A model of the ONNX format put together operator by operator: for what is no program, such as trees over a table's columns.
+/// A model of the ONNX format put together operator by operator: for what is no program, such as trees over a table's columns. Programs may be parts of it.
 ///
 /// Values go by their names, and the batch is the first axis of each input and output.
 package struct ONNXModelWriter {
@@ -17,6 +17,8 @@ package struct ONNXModelWriter {
     private var graph = ONNX.Graph()
     private let opsets: [(domain: String, version: Int)]
     private var taken: Set<String>
+    /// How many names of each sort there are.
+    private var counts: [String: Int] = [:]
 
     /// - Parameter ports: the names of all inputs and outputs.
     package init(opset: Int, mlOpset: Int, ports: [String]) {
@@ -58,12 +60,43 @@ package struct ONNXModelWriter {
     }
 
     private mutating func unique(_ wanted: String) -> String {
-        var name = wanted, count = 0
+        var name = wanted
         while !taken.insert(name).inserted {
-            count += 1
-            name = "\(wanted)_\(count)"
+            counts[wanted, default: 0] += 1
+            name = "\(wanted)_\(counts[wanted, default: 0])"
         }
         return name
+    }
+
+    /// The operators that stand for a program, and its weights.
+    ///
+    /// - Parameters:
+    ///   - inputs: what it is given, in the order of its inputs.
+    ///   - weights: as `Program.writeONNX` takes them; what the model has already is called otherwise.
+    /// - Returns: the names of what it gives.
+    /// - Throws: as `Program.writeONNX`.
+    package mutating func program(_ program: Program, of inputs: [String], weights: [(name: String, tensor: Tensor)] = []) throws -> [String] {
+        precondition(inputs.count == program.inputs.count, "a program is given as many values as it takes")
+        guard let made = try program.onnx(opset: opsets[0].version, weights: weights).graph else { preconditionFailure("a program has a graph") }
+        var names = Dictionary(uniqueKeysWithValues: zip(made.inputs.map(\.name), inputs))
+        for var weight in made.initializers {
+            let name = unique(weight.name)
+            names[weight.name] = name
+            weight.name = name
+            graph.initializers.append(weight)
+        }
+        for var node in made.nodes {
+            node.inputs = node.inputs.map { names[$0] ?? $0 }
+            node.outputs = node.outputs.map { output in
+                // An output that nobody wants has no name.
+                let name = output.isEmpty ? "" : unique(output)
+                names[output] = name
+                return name
+            }
+            node.name = node.outputs.first ?? ""
+            graph.nodes.append(node)
+        }
+        return made.outputs.map { names[$0.name] ?? $0.name }
     }
 
     package func bytes() throws -> [UInt8] {
