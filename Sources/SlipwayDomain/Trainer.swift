@@ -69,13 +69,27 @@ package struct ImportLimits: Codable, Hashable, Sendable {
 
 /// A model that was trained elsewhere.
 package struct ModelImportPlan: Codable, Sendable {
-    /// The uploaded bytes: an ONNX file, or a zip with one and its external data.
+    /// The uploaded bytes: an ONNX file, a zip with one and its external data, or, where a network is named, its weights as safetensors.
     package var upload: String
+    package var network: NetworkChoice?
     package var limits: ImportLimits
 
-    package init(upload: String, limits: ImportLimits) {
+    package init(upload: String, network: NetworkChoice? = nil, limits: ImportLimits) {
         self.upload = upload
+        self.network = network
         self.limits = limits
+    }
+}
+
+/// One of the library's networks.
+package struct NetworkChoice: Codable, Hashable, Sendable {
+    package var name: String
+    /// Another number of classes than it was published with.
+    package var classes: Int?
+
+    package init(name: String, classes: Int? = nil) {
+        self.name = name
+        self.classes = classes
     }
 }
 

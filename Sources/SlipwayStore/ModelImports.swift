@@ -31,10 +31,13 @@ extension Transaction {
     /// Takes an upload as the next version of the model of this name: rows, the reference to the bytes, and the job that imports them, in one
     /// transaction.
     ///
-    /// - Parameter place: gives the staged file its name, `BlobStore.place`.
+    /// - Parameters:
+    ///   - network: whose weights the upload is; nil where it is an ONNX model.
+    ///   - place: gives the staged file its name, `BlobStore.place`.
     /// - Errors: `StoreError.notFound` for the project; `StoreError.nameTaken` by a model that was trained here.
     package func acceptModel(
-        _ upload: Digest, bytes: Int, mediaType: String, named name: String, in project: ProjectID, requestID: String, place: () throws -> Void
+        _ upload: Digest, bytes: Int, mediaType: String, network: NetworkChoice?, named name: String, in project: ProjectID, requestID: String,
+        place: () throws -> Void
     ) throws -> AcceptedModel {
         _ = try self.project(project)
         try publish(upload, bytes: bytes, place: place)
@@ -56,7 +59,7 @@ extension Transaction {
             """,
             decode: { try $0["id"] })
         let job = try enqueue(
-            .importModel(ModelImportWork(modelVersion: version)), organisation: line.organisation, project: project, requestID: requestID)
+            .importModel(ModelImportWork(modelVersion: version, network: network)), organisation: line.organisation, project: project, requestID: requestID)
         return AcceptedModel(model: line.model, version: version, number: line.number, job: job)
     }
 

@@ -50,6 +50,10 @@ import Testing
                 ("image/png", "", Self.model, 415, "media-type-unsupported"),
                 ("application/zip", "", [UInt8](repeating: 8, count: 2000), 413, "body-too-large"),
                 ("application/zip", "?nmae=x", Self.model, 422, "parameter-invalid"),
+                ("application/octet-stream", "?network=resnet-19", Self.model, 422, "parameter-invalid"),
+                ("application/octet-stream", "?network=nlinear-96&classes=3", Self.model, 422, "parameter-invalid"),
+                ("application/octet-stream", "?classes=3", Self.model, 422, "parameter-invalid"),
+                ("application/octet-stream", "?network=resnet-18", [0x50, 0x4B, 3, 4, 1, 2, 3, 4, 5], 415, "model-format-unsafe"),
             ]
             for row in cases {
                 let answer = try await server.call("POST", path + row.query, body: row.body, type: row.type)
@@ -58,6 +62,16 @@ import Testing
             }
             #expect(try await server.count("model") == 0)
             #expect(try await server.count("job") == 0)
+        }
+    }
+
+    /// The length of a header may look like the beginning of anything, a pickle's here.
+    @Test func weightsAreTakenWithTheirNetworksName() async throws {
+        try await withRunningServer { server in
+            let project = try await server.newProject(), path = "/v1/projects/\(project)/models/import?network=resnet-18&classes=5"
+            let body: [UInt8] = [0x80, 2, 0, 0, 0, 0, 0, 0, 0x7B, 0x7D]
+            #expect(try await server.call("POST", path, body: body, type: "application/octet-stream").status == 202)
+            #expect(try await server.call("POST", path, body: body, type: "image/png").status == 415)
         }
     }
 

@@ -46,7 +46,7 @@ public struct ModelFolder: Sendable {
         // The widest first: then each tensor lies at a multiple of its elements' width, and needs no copy to be read.
         kept = kept.enumerated().sorted { (-$0.element.tensor.dtype.width, $0.offset) < (-$1.element.tensor.dtype.width, $1.offset) }.map(\.element)
         try Safetensors.write(kept, metadata: notes, to: file(ModelManifest.weights))
-        try model.refer(to: Safetensors(reading: file(ModelManifest.weights)))
+        model.refer(to: try Safetensors(reading: file(ModelManifest.weights)), named: ModelManifest.weights)
 
         var writer = ProtobufWriter()
         model.write(to: &writer)
@@ -131,6 +131,27 @@ public struct ModelFolder: Sendable {
     }
 }
 
+extension Program {
+    /// Writes the program as an ONNX model whose weights are a safetensors file's, which will lie beside it. What the file holds in other numbers
+    /// (halves, say) is in the model.
+    ///
+    /// - Parameters:
+    ///   - weights: the tensors that were read from the file, by their names there.
+    ///   - name: what the file will be called.
+    /// - Returns: whether the model needs the file.
+    /// - Throws: as `writeONNX(to:opset:weights:)`.
+    package func writeONNX(
+        to path: String, opset: Int = 17, weights: [(name: String, tensor: Tensor)], of file: Safetensors, named name: String
+    ) throws -> Bool {
+        var model = try onnx(opset: opset, weights: weights)
+        let count = model.refer(to: file, named: name)
+        var writer = ProtobufWriter()
+        model.write(to: &writer)
+        try NewFile.write(to: path) { file in try writer.forEachPiece { try file.write($0) } }
+        return count > 0
+    }
+}
+
 extension ONNX.Model {
     /// Weights of a program that nobody named get names of their own, and are given; small ones stay in the graph.
     fileprivate mutating func unnamedWeights(beside names: Set<String>) -> [(name: String, tensor: Tensor)] {
@@ -148,14 +169,21 @@ extension ONNX.Model {
         return found
     }
 
-    /// Initialisers that the file holds lie there and no longer in the model.
-    fileprivate mutating func refer(to weights: Safetensors) {
-        guard var graph else { return }
+    /// Initialisers that the file holds as the model has them lie there and no longer in the model.
+    ///
+    /// - Returns: how many do.
+    @discardableResult
+    fileprivate mutating func refer(to weights: Safetensors, named name: String) -> Int {
+        guard var graph else { return 0 }
+        var count = 0
         for place in graph.initializers.indices {
-            guard let entry = weights[graph.initializers[place].name] else { continue }
-            graph.initializers[place].lie(in: ModelManifest.weights, at: weights.range(of: entry))
+            let initializer = graph.initializers[place]
+            guard let entry = weights[initializer.name], entry.dtype == initializer.numbers?.dtype else { continue }
+            graph.initializers[place].lie(in: name, at: weights.range(of: entry))
+            count += 1
         }
         self.graph = graph
+        return count
     }
 }
 

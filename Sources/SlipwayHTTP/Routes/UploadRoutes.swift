@@ -191,6 +191,13 @@ enum FileSignature {
             415, "media-type-mismatch", title: "The file isn't a model", detail: "an ONNX file or a zip is taken, and the body begins like \(found)")
     }
 
+    /// Weights as safetensors begin with a number, which may look like anything; a zip, as torch saves it, they are not.
+    static func checkWeights(_ head: [UInt8]) throws {
+        guard head.starts(with: [0x50, 0x4B]) else { return }
+        throw Problem(
+            415, "model-format-unsafe", title: "This format isn't taken", detail: "weights are safetensors, and the body is a zip, which may hold programs")
+    }
+
     static func emptiness(for task: LearningTask) -> Problem {
         let code = switch task.items {
         case .rows: "table-empty"

@@ -15,7 +15,7 @@ struct ImportModel: Sendable {
         }
         let directory = try context.directory(for: attempt)
         let process = TrainerProcess(settings: context.dataTrainer, directory: directory, attempt: attempt, seconds: context.importSeconds)
-        let plan = ModelImportPlan(upload: context.blobs.path(of: task.upload), limits: context.importLimits)
+        let plan = ModelImportPlan(upload: context.blobs.path(of: task.upload), network: work.network, limits: context.importLimits)
         let said = Mutex<(result: ModelImportResult?, problem: Problem?)>((nil, nil))
         let end = try await process.run(TrainerPlan(work: .importModel(plan), threads: context.dataThreads)) { event, _ in
             try said.withLock { said in

@@ -78,11 +78,17 @@ package struct VersionWork: Codable, Hashable, Sendable {
 
 package struct ModelImportWork: Codable, Hashable, Sendable {
     package var modelVersion: ModelVersionID
+    /// Whose weights the upload is.
+    package var network: NetworkChoice?
 
-    package init(modelVersion: ModelVersionID) { self.modelVersion = modelVersion }
+    package init(modelVersion: ModelVersionID, network: NetworkChoice? = nil) {
+        self.modelVersion = modelVersion
+        self.network = network
+    }
 
     enum CodingKeys: String, CodingKey {
         case modelVersion = "model_version"
+        case network
     }
 }
 

@@ -3,7 +3,7 @@ internal import Keel
 internal import KeelProgram
 internal import SlipwayDomain
 
-/// An ONNX model that was trained elsewhere, or a zip with one and the external data that it names beside it.
+/// An ONNX model that was trained elsewhere, a zip with one and the external data that it names beside it, or weights of one of the library's networks.
 ///
 /// It is parsed, checked, made ready as a deployment would, and run once on zeros: what can bring a process down does so here.
 struct ModelImport {
@@ -24,14 +24,19 @@ struct ModelImport {
             var opsets: [String: JSON] = [:]
             for (domain, version) in imported.opsets { opsets[domain.isEmpty ? "ai.onnx" : domain] = .integer(version) }
             var facts: [String: JSON] = ["producer": .string(imported.producer), "opsets": .object(opsets)]
+            if let network = plan.network {
+                facts["network"] = .string(network.name)
+                if let classes = network.classes { facts["classes"] = .integer(classes) }
+            }
             switch imported.form {
             case .program: facts["runs_as"] = "program"
             case .interpreted(_, let why):
                 facts["runs_as"] = "interpreted"
                 facts["why"] = .string(why)
             }
-            var files = [ModelImportResult.File(name: Self.file, path: path == plan.upload ? nil : "staged/\(Self.file)")]
-            for name in external.keys.sorted() { files.append(.init(name: name, path: "staged/\(name)")) }
+            let files = ([(Self.file, path)] + external.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }).map { name, path in
+                ModelImportResult.File(name: name, path: path == plan.upload ? nil : "staged/\(name)")
+            }
             try emit(.importedModel(ModelImportResult(inputs: tensors.inputs, outputs: tensors.outputs, facts: facts, files: files)))
         } catch let error as ArchiveError {
             if case .unreadable = error { throw error }
@@ -56,9 +61,21 @@ struct ModelImport {
     /// The model's path, and those of its external data by their names.
     private func files() throws -> (model: String, external: [String: String]) {
         let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: plan.upload))
-        let head = try handle.read(upToCount: 4) ?? Data()
+        let head = Array(try handle.read(upToCount: 9) ?? Data())
         try handle.close()
-        guard head.starts(with: [0x50, 0x4B]) else { return (plan.upload, [:]) }
+        let folder = directory + "/staged"
+        if let network = plan.network {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            let weights = NetworkWeights(choice: network, path: plan.upload), graph = "\(folder)/\(Self.file)"
+            return (graph, try weights.writeGraph(to: graph) ? [NetworkWeights.file: plan.upload] : [:])
+        }
+        guard head.starts(with: [0x50, 0x4B]) else {
+            // A number, then JSON: as safetensors begin, and no ONNX.
+            guard head.count == 9, head[4..<8].allSatisfy({ $0 == 0 }), head[8] == UInt8(ascii: "{") else { return (plan.upload, [:]) }
+            throw Problem(
+                422, "model-network-missing", title: "The file holds weights alone",
+                detail: "It begins like safetensors: name the network of the library that they are the weights of (`network`), or export the model to ONNX.")
+        }
 
         let archive = try ZipArchive(path: plan.upload, limits: plan.limits)
         if let pickle = archive.entries.first(where: { entry in [".pkl", ".pickle"].contains { entry.name.lowercased().hasSuffix($0) } }) {
@@ -81,7 +98,6 @@ struct ModelImport {
         for entry in archive.entries where !Self.isPlain(entry.name) {
             throw content(entry.name, "'\(entry.name)' isn't a plain name: letters, digits, '.', '_' and '-', no folder, at most 100 of them")
         }
-        let folder = directory + "/staged"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         var external: [String: String] = [:]
         for entry in archive.entries {

@@ -46,11 +46,18 @@ struct ModelCommands: AsyncParsableCommand {
 
     struct Import: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Brings an ONNX model that was trained elsewhere, and waits until it is checked.",
-            discussion: "`slipway onnx check` says beforehand whether its operators are supported.")
+            abstract: "Brings a model that was trained elsewhere, and waits until it is checked.",
+            discussion: """
+                `slipway onnx check` says beforehand whether an ONNX model's operators are supported; `slipway models list` names the networks whose \
+                weights are taken.
+                """)
         @OptionGroup var connection: ConnectionOptions
         @Argument(help: "The project's name or id.") var project: String
-        @Argument(help: "An .onnx file, or a zip with one and its external data beside it.", completion: .file()) var file: String
+        @Argument(
+            help: "An .onnx file, a zip with one and its external data beside it, or weights of a network of the library as .safetensors.",
+            completion: .file()) var file: String
+        @Option(help: "The network that the weights are of.") var network: String?
+        @Option(help: "How many classes it tells apart (default: as many as it was published with).") var classes: Int?
         @Option(help: "The model's name; it gets a version (default: the file's name).") var name: String?
 
         func run() async throws {
@@ -60,7 +67,10 @@ struct ModelCommands: AsyncParsableCommand {
             let project = try await api.project(project).id
             let mediaType = url.pathExtension.lowercased() == "zip" ? "application/zip" : "application/octet-stream"
             let version = try await connection.output.steps.run("Importing \(file)") { progress in
-                let accepted = try await api.upload(file, as: mediaType, to: "/v1/projects/\(project)/models/import?name=\(name.percentEncoded)")
+                var path = "/v1/projects/\(project)/models/import?name=\(name.percentEncoded)"
+                if let network { path += "&network=\(network.percentEncoded)" }
+                if let classes { path += "&classes=\(classes)" }
+                let accepted = try await api.upload(file, as: mediaType, to: path)
                 let version = try await Self.wait(for: accepted, with: api, progress)
                 return ("Version \(version["version"]?.cell ?? "") of the model '\(name)' is ready", version)
             }
