@@ -32,28 +32,37 @@ static float *blocks(void) {
 
 /// [k, 6] of each six rows. Below the last row stays what was there.
 KEEL_CLONES static void pack_rows(int64_t m, int64_t k, float *restrict packed, const float *restrict a, int64_t a_row, int64_t a_column) {
-    for (int64_t row = 0; row < m; row += TILE_ROWS, a += TILE_ROWS * a_row) {
+    int64_t row = 0;
+    if (a_row == 1 && a_column != 1) {
+        // Rows that are columns in memory: what lies side by side is read at once, before its lines leave the cache.
+        row = m / TILE_ROWS * TILE_ROWS;
+        for (int64_t p = 0; p < k; p++) {
+            const float *from = a + p * a_column;
+            float *to = packed + p * TILE_ROWS;
+            for (int64_t r = 0; r < row; r += TILE_ROWS, to += TILE_ROWS * k) {
+                __builtin_prefetch(from + r + 4 * a_column);
+                *(quad *)to = *(const quad *)(from + r);
+                *(pair *)(to + 4) = *(const pair *)(from + r + 4);
+            }
+        }
+    }
+    for (; row < m; row += TILE_ROWS) {
         const int64_t rows = least(TILE_ROWS, m - row);
+        const float *from = a + row * a_row;
         float *to = packed + row * k;
         int64_t p = 0;
         if (rows == TILE_ROWS && a_column == 1) {
             for (; p + 4 <= k; p += 4, to += 4 * TILE_ROWS) {
                 quad r[TILE_ROWS];
-                for (int i = 0; i < TILE_ROWS; i++) r[i] = *(const quad *)(a + i * a_row + p);
+                for (int i = 0; i < TILE_ROWS; i++) r[i] = *(const quad *)(from + i * a_row + p);
                 for (int i = 0; i < 4; i++) {
                     *(quad *)(to + i * TILE_ROWS) = (quad){r[0][i], r[1][i], r[2][i], r[3][i]};
                     *(pair *)(to + i * TILE_ROWS + 4) = (pair){r[4][i], r[5][i]};
                 }
             }
-        } else if (rows == TILE_ROWS && a_row == 1) {
-            for (const float *from = a; p < k; p++, to += TILE_ROWS, from += a_column) {
-                __builtin_prefetch(from + 8 * a_column);
-                *(quad *)to = *(const quad *)from;
-                *(pair *)(to + 4) = *(const pair *)(from + 4);
-            }
         }
         for (; p < k; p++, to += TILE_ROWS)
-            for (int64_t r = 0; r < rows; r++) to[r] = a[r * a_row + p * a_column];
+            for (int64_t r = 0; r < rows; r++) to[r] = from[r * a_row + p * a_column];
     }
 }
 
