@@ -85,10 +85,11 @@ let tracedLayers: [TracedNetwork] = [
         return { try pyramid($0, in: .prediction)[0] }
     },
     layer("Sequential", rows(8)) { generator in Sequential([try Linear(8, 4, using: &generator), Activation.tanh]) },
+    layer("GELU by tanh", sequences) { _ in Activation.geluTanh },
 ] + activations.map { activation in layer(activation.name, sequences) { _ in activation } }
 
 private let activations: [Activation] = [
-    .identity, .relu, .relu6, .leakyRelu(slope: 0.1), .elu(scale: 0.7), .selu, .gelu, .geluTanh, .silu, .mish, .softplus, .hardSigmoid, .hardSwish, .tanh,
+    .identity, .relu, .relu6, .leakyRelu(slope: 0.1), .elu(scale: 0.7), .selu, .gelu, .silu, .mish, .softplus, .hardSigmoid, .hardSwish, .tanh,
     .sigmoid, .softmax, .gatedLinear,
 ]
 

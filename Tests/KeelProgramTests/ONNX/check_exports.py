@@ -52,7 +52,8 @@ def main():
         except Exception as error:  # whatever the checker or the runtime says
             failed += 1
             print(f"{folder.parent.name} at opset {folder.name}: {error}")
-    print(json.dumps({"passed": passed, "failed": failed, "largest_difference": worst, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}))
+    networks = len({folder.parent for folder in folders})
+    print(json.dumps({"networks": networks, "passed": passed, "failed": failed, "largest_difference": worst, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}))
     sys.exit(failed > 0 or passed == 0)
 
 
