@@ -1,51 +1,15 @@
 public import Keel
 public import KeelNN
 
-/// MobileNetV3: Howard et al., *Searching for MobileNetV3*, 2019, tables 1 and 2.
+/// MobileNetV3: Howard et al., *Searching for MobileNetV3*, 2019, tables 1 and 2. The squeeze and excitation of its blocks is ReLU inside and gated by a
+/// hard sigmoid.
 ///
 /// `[batch, 3, 224, 224]` → logits `[batch, classes]`.
 public struct MobileNetV3: Layer, Network {
     public var stem, top: ConvNorm2D
-    public var blocks: [Block]
+    public var blocks: [InvertedResidual]
     public var hidden, head: Linear
     public var dropout: Dropout
-
-    /// An inverted residual whose squeeze and excitation is ReLU inside and gated by a hard sigmoid.
-    public struct Block: Layer {
-        /// Missing where nothing is widened.
-        public var expand: ConvNorm2D?
-        public var depthwise, project: ConvNorm2D
-        public var excitation: SqueezeExcitation?
-        let isResidual: Bool
-
-        init(_ row: Row, _ inChannels: Int, width: Double, using generator: inout Philox) throws(TensorError) {
-            let inner = multipleOf8(Double(row.inner) * width), outChannels = multipleOf8(Double(row.channels) * width)
-            let activation: Activation = row.isHard ? .hardSwish : .relu
-            func normed(_ from: Int, _ to: Int, kernel: Int = 1, stride: Int = 1, groups: Int = 1, _ activation: Activation) throws(TensorError) -> ConvNorm2D {
-                try ConvNorm2D(
-                    from, to, kernel: kernel, stride: stride, groups: groups, activation: activation, epsilon: 1e-3, momentum: 0.01, using: &generator)
-            }
-            expand = inner == inChannels ? nil : try normed(inChannels, inner, activation)
-            depthwise = try normed(inner, inner, kernel: row.kernel, stride: row.stride, groups: inner, activation)
-            excitation = row.isExcited
-                ? try SqueezeExcitation(inner, inner: multipleOf8(Double(inner) / 4), gate: .hardSigmoid, using: &generator) : nil
-            project = try normed(inner, outChannels, .identity)
-            isResidual = row.stride == 1 && inChannels == outChannels
-        }
-
-        public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-            var y = try depthwise(expand?(x, in: context) ?? x, in: context)
-            if let excitation { y = try excitation(y, in: context) }
-            return try project(y, adding: isResidual ? x : nil, in: context)
-        }
-
-        public mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
-            try expand?.forEachState(body, under: "expand")
-            try depthwise.forEachState(body, under: "depthwise")
-            try excitation?.forEachState(body, under: "excitation")
-            try project.forEachState(body, under: "project")
-        }
-    }
 
     /// A line of the tables.
     struct Row: Sendable {
@@ -68,8 +32,12 @@ public struct MobileNetV3: Layer, Network {
         stem = try ConvNorm2D(3, from, kernel: 3, stride: 2, activation: .hardSwish, epsilon: 1e-3, momentum: 0.01, using: &generator)
         blocks = []
         for row in rows {
-            blocks.append(try Block(row, from, width: width, using: &generator))
-            from = multipleOf8(Double(row.channels) * width)
+            let inner = multipleOf8(Double(row.inner) * width), to = multipleOf8(Double(row.channels) * width)
+            blocks.append(
+                try InvertedResidual(
+                    from, to, inner: inner, kernel: row.kernel, stride: row.stride, squeeze: row.isExcited ? multipleOf8(Double(inner) / 4) : nil,
+                    activation: row.isHard ? .hardSwish : .relu, gate: .hardSigmoid, epsilon: 1e-3, momentum: 0.01, using: &generator))
+            from = to
         }
         let last = multipleOf8((size == .large ? 1280 : 1024) * width)
         top = try ConvNorm2D(from, 6 * from, kernel: 1, activation: .hardSwish, epsilon: 1e-3, momentum: 0.01, using: &generator)
