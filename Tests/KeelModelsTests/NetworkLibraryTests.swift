@@ -9,6 +9,12 @@ import Testing
     #expect(names.allSatisfy { $0.allSatisfy { $0.isNumber || $0 == "-" || "a"..."z" ~= $0 } })
 }
 
+@Test func thereAreNetworksOfEachArea() {
+    #expect(NamedNetwork.all.count >= 100)
+    #expect(Set(NamedNetwork.all.map(\.area)) == Set(NamedNetwork.Area.allCases))
+    #expect(NamedNetwork.all.allSatisfy { !$0.paper.isEmpty })
+}
+
 @Test(arguments: NamedNetwork.all.map(\.name))
 func eachNetworkHasThePublishedParametersAndTheListedShapes(_ name: String) throws {
     let entry = try NamedNetwork(name), description = try entry.described()

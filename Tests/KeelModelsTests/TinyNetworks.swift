@@ -6,6 +6,8 @@ import Testing
 /// A network of one of the library's types that is small enough to be trained in a test, and a batch that it has to learn by heart.
 struct TinyNetwork: Sendable, CustomTestStringConvertible {
     let type: String
+    /// Which of several of the type it is.
+    let variant: String?
     let steps: Int
     let learningRate: Double
     let make: @Sendable (inout Philox) throws -> any Network
@@ -16,14 +18,15 @@ struct TinyNetwork: Sendable, CustomTestStringConvertible {
     /// Whether a fall from the first loss to the last one is enough.
     let isDone: @Sendable (_ first: Float, _ last: Float) -> Bool
 
-    var testDescription: String { type }
+    var testDescription: String { variant.map { "\(type) \($0)" } ?? type }
 
     init<M: Network>(
-        _ type: M.Type, steps: Int = 30, learningRate: Double = 0.01, _ make: @escaping @Sendable (inout Philox) throws -> M,
+        _ type: M.Type, variant: String? = nil, steps: Int = 30, learningRate: Double = 0.01, _ make: @escaping @Sendable (inout Philox) throws -> M,
         batch: @escaping @Sendable (inout Philox) throws -> [Tensor], loss: @escaping @Sendable (M, [Tensor], Context) throws -> Tensor,
         isDone: @escaping @Sendable (Float, Float) -> Bool = { $1 < 0.1 * $0 }
     ) {
         self.type = String("\(type)".prefix { $0 != "<" })
+        self.variant = variant
         self.steps = steps
         self.learningRate = learningRate
         self.isDone = isDone
@@ -92,11 +95,13 @@ private let pictureNetworks = [
         { generator in
             let trunk = try ResNet.Trunk(blocks: [1, 1, 1, 1], isBottleneck: false, width: 8, keepsSixteenth: true, using: &generator)
             return try DeepLabV3Plus(trunk, width: 16, classes: 3, using: &generator)
-        },
-        batch: { generator in
-            // Each picture is of one class, which the batch's statistics let be told.
-            [try .normal([3, 3, 32, 32], using: &generator), try Tensor((0..<3).flatMap { [Int64](repeating: $0, count: 1024) }, [3, 32, 32])]
-        }, loss: { network, batch, context in try placewiseLoss(network(batch[0], in: context), batch[1]) }),
+        }, batch: plainPictures, loss: { network, batch, context in try placewiseLoss(network(batch[0], in: context), batch[1]) }),
+    TinyNetwork(
+        DeepLabV3Plus<MobileNetV2.Trunk>.self, variant: "over MobileNetV2", steps: 60,
+        { generator in
+            let trunk = try MobileNetV2.Trunk(width: 0.1, keepsSixteenth: true, using: &generator)
+            return try DeepLabV3Plus(trunk, width: 16, classes: 3, using: &generator)
+        }, batch: plainPictures, loss: { network, batch, context in try placewiseLoss(network(batch[0], in: context), batch[1]) }),
     TinyNetwork(
         FCOS<ResNet.Trunk>.self, steps: 60,
         { generator in
@@ -269,6 +274,11 @@ private func labels(_ shape: Shape, of count: Int, _ generator: inout Philox) th
 /// Of logits `[batch, classes, h, w]` and labels `[batch, h, w]`.
 private func placewiseLoss(_ logits: Tensor, _ labels: Tensor) throws -> Tensor {
     try logits.permuted([0, 2, 3, 1]).flattened(through: 2).softmaxCrossEntropy(labels.flattened())
+}
+
+/// Three pictures, each of one class, which the batch's statistics let be told.
+private func plainPictures(_ generator: inout Philox) throws -> [Tensor] {
+    [try .normal([3, 3, 32, 32], using: &generator), try Tensor((0..<3).flatMap { [Int64](repeating: $0, count: 1024) }, [3, 32, 32])]
 }
 
 /// Six rows of three categories and two numbers, and whether each was chosen.
