@@ -51,9 +51,8 @@ struct ExportedNetwork: Sendable, CustomTestStringConvertible {
     /// Numbers of about 1; categories; lengths, and masks that end, within the longest; and links with every node linked to itself.
     func sample(batch: Int, time: Int, seed: UInt64) throws -> [Tensor] {
         var generator = Philox(seed: seed)
-        let shapes = inputs.map { _, spec in
-            (0..<spec.shape.rank).map { axis in spec.shape[axis].number ?? (spec.shape[axis] == .symbol("time") ? time : batch) }
-        }
+        let symbols: [Dimension: Int] = [.symbol("time"): time, .symbol("steps"): time - 1]
+        let shapes = inputs.map { _, spec in (0..<spec.shape.rank).map { axis in spec.shape[axis].number ?? symbols[spec.shape[axis]] ?? batch } }
         let longest = shapes.first { $0.count == 2 }?[1] ?? 1
         return try inputs.indices.map { place in
             let sizes = shapes[place], count = sizes.reduce(1, *)
@@ -88,7 +87,7 @@ extension ExportedNetwork {
             inputs.append((port.name, TensorSpec(shape, tensor.dtype)))
             categories.append(tensor.dtype == .int64 ? Int(try tensor.elements(Int64.self).max() ?? 0) + 1 : 0)
         }
-        self.init(name: tiny.type, entry: entry, inputs: inputs, categories: categories) {
+        self.init(name: tiny.testDescription, entry: entry, inputs: inputs, categories: categories) {
             var generator = Philox(seed: 1)
             return try tiny.make(&generator)
         }

@@ -30,7 +30,7 @@ public struct DIN: Network {
         let chosen = try items(history, in: context)                                                        // [batch, time, features]
         let asked = try candidate.withAxis(1) + chosen * 0                                                  // beside each
         let pairs = try Tensor.concatenated([asked, chosen, asked - chosen, asked * chosen], axis: -1)
-        let weights = try interest(pairs, in: context) * lengths.lengthMask(history.shape.size(1)).cast(to: .float32).withAxis(-1)
+        let weights = try interest(pairs, in: context) * lengths.lengthMask(history.shape[1]).cast(to: .float32).withAxis(-1)
         let interests = try (chosen * weights).sum([1])                                                     // [batch, features]
         let known = try profile(person, in: context).flattened(from: 1)
         return try deep(.concatenated([candidate, interests, known], axis: 1), in: context)
@@ -52,7 +52,7 @@ extension DIN {
             name, .recommendation, DIN.self, paper: "Zhou et al., Deep Interest Network for Click-Through Rate Prediction, 2018",
             parameters: 51_000 * features + denseParameters([4 * features, 80, 40, 1]) + denseParameters([6 * features, 200, 80, 1]),
             inputs: [
-                NetworkPort("candidates", ["batch"], .int64), NetworkPort("history", ["batch", 50], .int64), NetworkPort("lengths", ["batch"], .int64),
+                NetworkPort("candidates", ["batch"], .int64), NetworkPort("history", ["batch", "time"], .int64), NetworkPort("lengths", ["batch"], .int64),
                 NetworkPort("person", ["batch", 4], .int64),
             ], outputs: [NetworkPort("logits", ["batch", 1])]
         ) { generator throws(TensorError) in try DIN(items: 50_000, profiles: 1_000, fields: 4, features: features, using: &generator) }

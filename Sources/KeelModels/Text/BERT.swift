@@ -62,10 +62,7 @@ public struct BERT: Network {
 
     private func positions(of tokens: Tensor) throws(TensorError) -> Tensor {
         let longest = try positions.shape.size(0)
-        guard let time = tokens.shape[1].number else {
-            // How many tokens there are is known only when a program runs: each one's position is counted.
-            return try positions.gathered(tokens.equals(tokens).cast(to: .int64).cumulativeSum(1) - Tensor(Int64(1)))
-        }
+        guard let time = tokens.shape[1].number else { return try positions.gathered(.positions(tokens.shape[1])) }
         guard time <= longest else { throw TensorError(.argument(primitive: "BERT", name: "tokens", given: "\(time)", allowed: "at most \(longest)")) }
         return try positions.sliced(0, to: time)
     }

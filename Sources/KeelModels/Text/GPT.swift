@@ -147,8 +147,8 @@ extension GPT {
     private static func named(_ name: String, _ features: Int, _ layers: Int, _ heads: Int, _ parameters: Int) -> NamedNetwork {
         NamedNetwork(
             name, .text, GPT.self, paper: "Radford et al., Language Models are Unsupervised Multitask Learners, 2019", parameters: parameters,
-            published: .exact(parameters, "transformers"), inputs: [NetworkPort("tokens", ["batch", 64], .int64)],
-            outputs: [NetworkPort("logits", ["batch", 64, 50_257])]
+            published: .exact(parameters, "transformers"), inputs: [NetworkPort("tokens", ["batch", "time"], .int64)],
+            outputs: [NetworkPort("logits", ["batch", "time", 50_257])]
         ) { generator throws(TensorError) in try GPT(features: features, layers: layers, heads: heads, using: &generator) }
     }
 }

@@ -42,7 +42,7 @@ public struct RecurrentSeq2Seq: Network {
     public func read(_ tokens: Tensor, lengths: Tensor, in context: Context) throws(TensorError) -> Reading {
         let x = try context.dropped(source(tokens, in: context), rate: dropout)
         let y = try memory(reader.run(x, lengths: lengths).y, in: context)                       // [batch, time, hidden]
-        return Reading(memory: y, mask: try lengths.lengthMask(tokens.shape.size(1)), states: nil)
+        return Reading(memory: y, mask: try lengths.lengthMask(tokens.shape[1]), states: nil)
     }
 
     /// The next steps of the target, and the reading for those after them.
@@ -122,8 +122,8 @@ extension RecurrentSeq2Seq {
             name, .text, RecurrentSeq2Seq.self, paper: "Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate, 2015",
             parameters: 2 * tokens * features + 3 * cell + 2 * linear + tokens * (hidden + 1),
             inputs: [
-                NetworkPort("source", ["batch", 24], .int64), NetworkPort("lengths", ["batch"], .int64), NetworkPort("target", ["batch", 24], .int64),
-            ], outputs: [NetworkPort("logits", ["batch", 24, NetworkSize(tokens)])]
+                NetworkPort("source", ["batch", "time"], .int64), NetworkPort("lengths", ["batch"], .int64), NetworkPort("target", ["batch", "steps"], .int64),
+            ], outputs: [NetworkPort("logits", ["batch", "steps", NetworkSize(tokens)])]
         ) { generator throws(TensorError) in
             try RecurrentSeq2Seq(sourceTokens: tokens, targetTokens: tokens, features: features, hidden: hidden, using: &generator)
         }
@@ -139,8 +139,8 @@ extension TransformerSeq2Seq {
             name, .text, TransformerSeq2Seq.self, paper: "Vaswani et al., Attention Is All You Need, 2017",
             parameters: 37_000 * features + 6 * (3 * attention + 2 * maps + 5 * norm),
             inputs: [
-                NetworkPort("source", ["batch", 24], .int64), NetworkPort("mask", ["batch", 24], .int64), NetworkPort("target", ["batch", 24], .int64),
-            ], outputs: [NetworkPort("logits", ["batch", 24, 37_000])]
+                NetworkPort("source", ["batch", "time"], .int64), NetworkPort("mask", ["batch", "time"], .int64), NetworkPort("target", ["batch", "steps"], .int64),
+            ], outputs: [NetworkPort("logits", ["batch", "steps", 37_000])]
         ) { generator throws(TensorError) in
             try TransformerSeq2Seq(tokens: 37_000, features: features, heads: heads, inner: inner, layers: 6, using: &generator)
         }

@@ -12,9 +12,16 @@ public struct SinusoidalEncoding: Layer {
     public init() {}
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        let (time, features) = (try x.shape.size(1), try x.shape.size(2))
+        let features = try x.shape.size(2)
         guard features % 2 == 0 else {
             throw TensorError(.argument(primitive: "SinusoidalEncoding", name: "features", given: "\(features)", allowed: "an even number"))
+        }
+        guard let time = x.shape[1].number else {
+            // How many steps there are is known only when a program runs, which calculates the table.
+            let turns = try Tensor(angles(1..<2, pairs: features / 2, base: 10_000)).cast(to: .float64)
+            let all = try Tensor.positions(x.shape[1]).cast(to: .float64).withAxis(-1) * turns
+            let table = try Tensor.concatenated([all.sine().withAxis(-1), all.cosine().withAxis(-1)], axis: -1).flattened(from: 1)
+            return try x + table.cast(to: x.dtype).moved(to: x.device)
         }
         var table: [Double] = []
         for angle in angles(0..<time, pairs: features / 2, base: 10_000) { table += [sin(angle), cos(angle)] }
@@ -36,7 +43,8 @@ public struct LearnedEncoding: Layer {
     }
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        let (time, positions) = (try x.shape.size(1), try weight.shape.size(0))
+        let positions = try weight.shape.size(0)
+        guard let time = x.shape[1].number else { return try x + weight.gathered(.positions(x.shape[1])) }
         guard time <= positions else {
             throw TensorError(.argument(primitive: "LearnedEncoding", name: "steps", given: "\(time)", allowed: "at most \(positions)"))
         }
@@ -69,6 +77,19 @@ public struct RotaryEncoding: Sendable {
         let both = try x.reshaped([sizes[0], time, heads, pairs, 2]).split(into: 2, axis: -1)
         let turned = try Tensor.concatenated([both[0] * cosine - both[1] * sine, both[0] * sine + both[1] * cosine], axis: -1)
         return try turned.reshaped(x.shape)
+    }
+}
+
+extension Tensor {
+    /// The positions `0, 1, ...` along an axis, whose size may be a symbol.
+    package static func positions(_ count: Dimension) throws(TensorError) -> Tensor {
+        if let number = count.number { return try range(number) }
+        return try Tensor(Int64(1)).expanded(to: Shape(count)).cumulativeSum(0, exclusive: true)
+    }
+
+    /// For lengths `[batch]`: `[batch, time]` bools, true within each sequence; `time` may be a symbol.
+    package func lengthMask(_ time: Dimension) throws(TensorError) -> Tensor {
+        try Tensor.positions(time).cast(to: dtype).moved(to: device).isLess(than: withAxis(-1))
     }
 }
 

@@ -61,8 +61,8 @@ let tracedLayers: [TracedNetwork] = [
         let attention = try MultiHeadAttention(8, heads: 2, using: &generator)
         return { try attention($0[0], to: $0[1], in: .prediction) }
     },
-    layer("SinusoidalEncoding", floats(batch, Dimension(7), Dimension(8))) { _ in SinusoidalEncoding() },
-    layer("LearnedEncoding", floats(batch, Dimension(7), Dimension(8))) { generator in try LearnedEncoding(10, 8, using: &generator) },
+    layer("SinusoidalEncoding", sequences) { _ in SinusoidalEncoding() },
+    layer("LearnedEncoding", sequences) { generator in try LearnedEncoding(10, 8, using: &generator) },
     layer("TransformerEncoder", sequences) { generator in
         try TransformerEncoder(8, heads: 2, inner: 16, layers: 2, isPreNorm: true, isCausal: true, dropout: 0.1, using: &generator)
     },
