@@ -74,9 +74,14 @@ final class NestedProgram: Sendable, Hashable, CustomStringConvertible {
 protocol Nesting: Primitive {
     /// The same with other programs that do the same.
     func rewritten(_ rewrite: (Program) throws(TensorError) -> Program) throws(TensorError) -> Self
+    /// Adds the operator that holds the programs as graphs.
+    ///
+    /// - Parameter inputs: what the values that it reads are called.
+    /// - Returns: what those that it makes are called.
+    func export(_ inputs: [String], to export: inout ProgramExport) throws -> [String]
 }
 
-private struct Branch: Nesting {
+struct Branch: Nesting {
     let then, otherwise: NestedProgram
 
     func rewritten(_ rewrite: (Program) throws(TensorError) -> Program) throws(TensorError) -> Branch {
@@ -97,7 +102,7 @@ private struct Branch: Nesting {
     } }
 }
 
-private struct Loop: Nesting {
+struct Loop: Nesting {
     let condition, body: NestedProgram
     let limit: Int
 

@@ -11,13 +11,13 @@ private func numbers(_ batch: Int, seed: UInt64 = 1) throws -> Tensor {
 }
 
 /// The larger half of the work where the sum is positive.
-private func branched(_ x: Tensor) throws -> [Tensor] {
+func branched(_ x: Tensor) throws -> [Tensor] {
     let isPositive = try x.sum().isGreater(than: Tensor(Float(0)))
     return try Program.branch(on: isPositive, [x]) { v in [try (v[0] * 2).exp(), try v[0].sum([1])] } else: { v in [try v[0].negated(), try v[0].max([1])] }
 }
 
 /// Halved until no number is above 1/8; and how often that was.
-private func halved(_ x: Tensor, atMost limit: Int = 100) throws -> [Tensor] {
+func halved(_ x: Tensor, atMost limit: Int = 100) throws -> [Tensor] {
     try Program.loop([x, Tensor(Int64(0))], atMost: limit) { v in try v[0].magnitude().max().isGreater(than: Tensor(Float(0.125))) } _: { v in
         [try v[0] * 0.5, try v[1] + Tensor(Int64(1))]
     }
@@ -44,6 +44,27 @@ private func halved(_ x: Tensor, atMost limit: Int = 100) throws -> [Tensor] {
         try expectEqual(optimised.run([x]), expected)
     }
     #expect(try halved(numbers(1) * 0.001)[1].item(Int64.self) == 0)
+}
+
+/// Branches and loops within one another, some of what they read made outside, and a loop whose state goes out as it came in.
+@Test(arguments: [13, 17, 21])
+func branchesAndLoopsAreExported(opset: Int) throws {
+    let program = try Program.trace({ x in
+        let scaled = try x[0] * 3, count = try Tensor.ones([3]) * 2
+        let nested = try Program.branch(on: x[0].sum([0, 1], keepingAxes: true).isGreater(than: Tensor(Float(0))), [scaled, count]) { v in
+            try halved(v[0] + v[1]) + [v[1]]
+        } else: { v in
+            let inner = try branched(v[0].mean([0], keepingAxes: true).expanded(to: v[0].shape))
+            return [inner[0], try v[0].argMax(1).sum(), try v[1] * v[0].sum()]
+        }
+        return ["turns": nested[1], "halved": nested[0], "other": nested[2], "scaled": scaled]
+    }, inputs: ["x": rows])
+    for program in [program, try program.optimised()] {
+        let model = try program.reread(opset: opset)
+        for x in [try numbers(2).magnitude() * 100, try numbers(3).magnitude().negated(), try numbers(1).magnitude() * 0] {
+            try expectClose(model.run([("x", x)]), program.run([x]), 1e-6)
+        }
+    }
 }
 
 @Test func aLoopHasAnEnd() throws {

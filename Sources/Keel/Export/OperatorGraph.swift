@@ -1,10 +1,17 @@
 /// A program as operators of ONNX: nodes in their order, and constants; all values by their names.
 package struct OperatorGraph {
-    package enum Attribute: Sendable, Equatable {
+    package enum Attribute: Sendable {
         case int(Int)
         case ints([Int])
         case float(Double)
         case text(String)
+        case graph(Inner)
+    }
+
+    /// A graph within a node, which sees the names around it.
+    package struct Inner: Sendable {
+        package let nodes: [Node]
+        package let inputs, outputs: [(name: String, spec: TensorSpec)]
     }
 
     package struct Node: Sendable {
@@ -12,6 +19,14 @@ package struct OperatorGraph {
         package fileprivate(set) var inputs: [String]
         package fileprivate(set) var outputs: [String]
         package let attributes: [(name: String, value: Attribute)]
+
+        /// Whether a graph within it reads the value.
+        fileprivate func sees(_ value: String) -> Bool {
+            attributes.contains { _, attribute in
+                guard case .graph(let inner) = attribute else { return false }
+                return inner.nodes.contains { $0.inputs.contains(value) || $0.sees(value) }
+            }
+        }
     }
 
     /// Of `ai.onnx`.
@@ -53,11 +68,13 @@ package struct OperatorGraph {
 
     // Nodes. An input that is left out is "", an attribute nil.
 
-    mutating func node(_ type: String, _ inputs: [String], _ attributes: KeyValuePairs<String, Attribute?> = [:]) -> String {
+    package mutating func node(_ type: String, _ inputs: [String], _ attributes: KeyValuePairs<String, Attribute?> = [:]) -> String {
         node(type, inputs, outputs: 1, attributes)[0]
     }
 
-    mutating func node(_ type: String, _ inputs: [String], outputs count: Int, _ attributes: KeyValuePairs<String, Attribute?> = [:]) -> [String] {
+    package mutating func node(
+        _ type: String, _ inputs: [String], outputs count: Int, _ attributes: KeyValuePairs<String, Attribute?> = [:]
+    ) -> [String] {
         let outputs = (0..<count).map { _ in unique(type.lowercased()) }
         let given = attributes.compactMap { name, value in value.map { (name: name, value: $0) } }
         nodes.append(Node(type: type, inputs: inputs, outputs: outputs, attributes: given))
@@ -66,9 +83,10 @@ package struct OperatorGraph {
 
     /// Calls a value by an output's name.
     ///
-    /// - Returns: whether that is its only name from now on. What is an input, a constant or another output keeps its own beside it.
+    /// - Returns: whether that is its only name from now on. What is an input, a constant, another output or read by a graph within a node keeps its own
+    ///   beside it.
     package mutating func name(_ value: String, asOutput name: String) -> Bool {
-        guard !ports.contains(value), let maker = nodes.firstIndex(where: { $0.outputs.contains(value) }) else {
+        guard !ports.contains(value), !nodes.contains(where: { $0.sees(value) }), let maker = nodes.firstIndex(where: { $0.outputs.contains(value) }) else {
             nodes.append(Node(type: "Identity", inputs: [value], outputs: [name], attributes: []))
             return false
         }
@@ -76,6 +94,32 @@ package struct OperatorGraph {
         for place in nodes.indices { nodes[place].inputs = nodes[place].inputs.map { $0 == value ? name : $0 } }
         for (dimension, known) in dimensions where known == value { dimensions[dimension] = name }
         return true
+    }
+
+    // Graphs within nodes.
+
+    /// What there is before a graph within a node begins.
+    package struct Outside {
+        fileprivate let nodes: [Node]
+        fileprivate let dimensions: [Dimension: String]
+    }
+
+    /// From here to `endInner` nodes are those of a graph within a node.
+    package mutating func beginInner() -> Outside {
+        defer { nodes = [] }
+        return Outside(nodes: nodes, dimensions: dimensions)
+    }
+
+    /// The name of an input of a graph within a node.
+    package mutating func innerInput() -> String { unique("inner") }
+
+    package mutating func endInner(
+        _ outside: Outside, inputs: [(name: String, spec: TensorSpec)], outputs: [(name: String, spec: TensorSpec)]
+    ) -> Inner {
+        // What goes out has to be made within.
+        let made = outputs.map { (name: node("Identity", [$0.name]), spec: $0.spec) }
+        defer { (nodes, dimensions) = (outside.nodes, outside.dimensions) }
+        return Inner(nodes: nodes, inputs: inputs, outputs: made)
     }
 
     // Constants.
@@ -145,7 +189,7 @@ package struct OperatorGraph {
     // What operators have in different forms in different opsets, or need often.
 
     /// The same numbers under a shape of which at most one size is left for the operator to find, if others are symbols of no need.
-    mutating func reshape(_ x: String, to shape: Shape) throws(TensorError) -> String {
+    package mutating func reshape(_ x: String, to shape: Shape) throws(TensorError) -> String {
         let open = (0..<shape.rank).filter { shape[$0].isSymbolic }
         let holdsNothing = (0..<shape.rank).contains { shape[$0].number == 0 }
         if open.count == 1, !holdsNothing {

@@ -84,6 +84,14 @@ let tracedLayers: [TracedNetwork] = [
         let pyramid = try FeaturePyramid([4, 6], 5, using: &generator)
         return { try pyramid($0, in: .prediction)[0] }
     },
+    network("branch", ["x": rows(3)]) { _ in { x in
+        let made = try branched(x[0])
+        return try made[0] * made[1].magnitude().max()
+    } },
+    network("loop", ["x": rows(3)]) { _ in { x in
+        let made = try halved(x[0] * 10)
+        return try made[0] + made[1].cast(to: .float32)
+    } },
     layer("Sequential", rows(8)) { generator in Sequential([try Linear(8, 4, using: &generator), Activation.tanh]) },
     layer("GELU by tanh", sequences) { _ in Activation.geluTanh },
 ] + activations.map { activation in layer(activation.name, sequences) { _ in activation } }

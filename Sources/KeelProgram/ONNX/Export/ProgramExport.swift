@@ -38,9 +38,10 @@ extension Program {
 }
 
 /// A program on its way to an ONNX model: each of its nodes becomes operators, as `Exportable` says.
-private struct ProgramExport {
-    private let graph: Graph
-    private var operators: OperatorGraph
+struct ProgramExport {
+    /// The program, or one within it while that is added.
+    private var graph: Graph
+    var operators: OperatorGraph
     /// What each value is called among the operators.
     private var names: [Graph.Value: String] = [:]
     private var weights: [TensorSpec: [(name: String, tensor: Tensor)]] = [:]
@@ -87,6 +88,10 @@ private struct ProgramExport {
             return
         }
         guard !node.isUpdate else { throw refuse("it updates the program's state, and models have none") }
+        if let nesting = node.primitive as? any Nesting {
+            for (value, name) in zip(node.outputs, try nesting.export(node.inputs.map(self.name(of:)), to: &self)) { names[value] = name }
+            return
+        }
         guard let primitive = node.primitive as? any Exportable else { throw refuse("no operators stand for it") }
         let own = node.outputs.dropLast(node.residuals)
         let call = ExportCall(
@@ -94,6 +99,19 @@ private struct ProgramExport {
         let made: [String]
         do { made = try primitive.export(call, to: &operators) } catch { throw refuse(error.facts) }
         for (value, name) in zip(own, made) { names[value] = name }
+    }
+
+    /// The nodes of a program within the program, of values with these names.
+    ///
+    /// - Returns: what its outputs are called.
+    mutating func add(_ program: Program, of inputs: [String]) throws -> [String] {
+        let outside = (graph: graph, names: names)
+        defer { (graph, names) = outside }
+        (graph, names) = (program.graph, [:])
+        for (port, name) in zip(graph.inputs, inputs) { names[port.value] = name }
+        try addConstants()
+        for node in graph.nodes { try add(node) }
+        return graph.outputs.map { name(of: $0.value) }
     }
 
     private func name(of value: Graph.Value) -> String {
@@ -178,6 +196,16 @@ extension ONNX.ValueInfo {
     }
 }
 
+extension ONNX.Graph {
+    fileprivate init(_ inner: OperatorGraph.Inner) {
+        self.init()
+        name = "inner"
+        nodes = inner.nodes.map(ONNX.Node.init)
+        inputs = inner.inputs.map { ONNX.ValueInfo($0.name, $0.spec) }
+        outputs = inner.outputs.map { ONNX.ValueInfo($0.name, $0.spec) }
+    }
+}
+
 extension ONNX.Node {
     fileprivate init(_ node: OperatorGraph.Node) {
         self.init()
@@ -197,6 +225,7 @@ extension ONNX.Attribute {
         case .float(let number): (type, float) = (1, Float(number))
         case .int(let number): (type, int) = (2, Int64(number))
         case .text(let text): (type, string) = (3, Array(text.utf8))
+        case .graph(let inner): (type, graph) = (5, ONNX.Graph(inner))
         case .ints(let numbers): (type, ints) = (7, numbers.map(Int64.init))
         }
     }
