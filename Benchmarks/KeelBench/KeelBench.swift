@@ -36,7 +36,7 @@ enum KeelBench {
         line.add("mode", workload.group == .infer || workload.group == .latency || options.makesPrograms ? "program" : "eager")
         do {
             if let start = options.start {
-                line.add("losses", try losses(of: workload, from: start))
+                line.add("losses", try losses(of: workload, from: start, options))
             } else {
                 try measure(workload, watchingMemory: name == options.names.first, options, into: &line)
             }
@@ -59,7 +59,7 @@ enum KeelBench {
         line.add("total_s", Clock.wall() - start)
     }
 
-    private static func losses(of workload: Workload, from start: Options.Start) throws -> [Double] {
+    private static func losses(of workload: Workload, from start: Options.Start, _ options: Options) throws -> [Double] {
         guard let training = try options.made(workload).training else { throw Misuse(description: "\(workload.name) trains nothing") }
         try training.begin(weights: Safetensors(reading: start.weights), data: Safetensors(reading: start.data))
         return try (0..<start.steps).map { _ in Double(try training.step().item()) }
