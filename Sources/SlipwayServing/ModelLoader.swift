@@ -3,8 +3,7 @@ internal import SlipwaySystem
 
 /// The thread on which models are read and warmed up, while the lanes go on answering.
 final class ModelLoader: Sendable {
-    /// Makes a model of a version's files: paths by name.
-    typealias Load = @Sendable (_ files: [String: String]) throws -> any LoadedModel
+    typealias Load = @Sendable (ModelSource) throws -> any LoadedModel
 
     private let queue = BlockingQueue<@Sendable () -> Void>()
     private let read: Load
@@ -27,12 +26,12 @@ final class ModelLoader: Sendable {
 
     deinit { queue.close() }
 
-    func load(_ files: [String: String]) async throws -> any LoadedModel {
+    func load(_ source: ModelSource) async throws -> any LoadedModel {
         try await withCheckedThrowingContinuation { continuation in
             let isTaken = queue.push { [read] in
                 continuation.resume(
                     with: Result {
-                        let model = try read(files)
+                        let model = try read(source)
                         try model.warmUp()
                         return model
                     })

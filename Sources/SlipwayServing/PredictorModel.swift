@@ -10,9 +10,8 @@ package final class PredictorModel: LoadedModel {
     }
     private let origin: Origin
 
-    /// - Parameter files: the version's files, paths by name.
-    package init(files: [String: String]) throws {
-        origin = files[Predictor.manifest] == nil ? .imported(try TensorPredictor(files: files)) : .trained(try Predictor(files: files))
+    package init(_ source: ModelSource) throws {
+        origin = source.isImported ? .imported(try TensorPredictor(files: source.files)) : .trained(try Predictor(files: source.files))
     }
 
     package func warmUp() throws {

@@ -143,12 +143,12 @@ struct Rollout: Service {
     }
 
     private func load(_ revision: ServedDeployment.Revision) async throws -> ServedRevision {
-        let files = try await database.transaction(as: .system, options: .init(isReadOnly: true)) {
-            try $0.servedFiles(of: revision.modelVersion)
+        let version = try await database.transaction(as: .system, options: .init(isReadOnly: true)) {
+            try $0.servedVersion(revision.modelVersion)
         }
-        for file in files { try await blobs.verify(file.blob) }
-        let paths = Dictionary(uniqueKeysWithValues: files.map { ($0.name, blobs.path(of: $0.blob)) })
-        let model = try await loader.load(paths)
+        for file in version.files { try await blobs.verify(file.blob) }
+        let paths = Dictionary(uniqueKeysWithValues: version.files.map { ($0.name, blobs.path(of: $0.blob)) })
+        let model = try await loader.load(ModelSource(isImported: version.isImported, files: paths))
         return ServedRevision(
             number: revision.number, modelVersion: revision.modelVersion, model: model,
             released: { [loader] in loader.release() })

@@ -14,12 +14,12 @@ package struct ServeProcess: Sendable {
     let database: Database
     let blobs: BlobStore
     let logger: Logger
-    let load: @Sendable (_ files: [String: String]) throws -> any LoadedModel
+    let load: @Sendable (ModelSource) throws -> any LoadedModel
 
-    /// - Parameter load: makes a model of a version's files, paths by name.
+    /// - Parameter load: makes a model of what there is of a version.
     package init(
         _ configuration: ServeConfiguration, database: Database, blobs: BlobStore, logger: Logger,
-        load: @escaping @Sendable (_ files: [String: String]) throws -> any LoadedModel
+        load: @escaping @Sendable (ModelSource) throws -> any LoadedModel
     ) {
         self.configuration = configuration
         self.database = database

@@ -20,7 +20,13 @@ package struct ServedDeployment: Sendable, Hashable {
     package internal(set) var next: Revision?
 }
 
-/// A model version's files, to be loaded.
+/// A model version, to be loaded.
+package struct ServedVersion: Sendable, Hashable {
+    /// Whether it was trained elsewhere: how its files are called doesn't say.
+    package let isImported: Bool
+    package internal(set) var files: [ServedFile]
+}
+
 package struct ServedFile: Sendable, Hashable {
     package let name: String
     package let blob: Digest
@@ -59,10 +65,17 @@ extension Transaction {
     }
 
     /// As the system.
-    package func servedFiles(of version: ModelVersionID) throws -> [ServedFile] {
-        try query("SELECT name, blob, bytes FROM model_file WHERE model_version_id = \(version) ORDER BY name") { row in
+    ///
+    /// - Errors: `StoreError.notFound`.
+    package func servedVersion(_ id: ModelVersionID) throws -> ServedVersion {
+        let version: ServedVersion? = try queryFirst("SELECT experiment_id IS NULL AS is_imported FROM model_version WHERE id = \(id)") { row in
+            ServedVersion(isImported: try row["is_imported"], files: [])
+        }
+        guard var version else { throw StoreError.notFound("model version") }
+        version.files = try query("SELECT name, blob, bytes FROM model_file WHERE model_version_id = \(id) ORDER BY name") { row in
             ServedFile(name: try row["name"], blob: try row["blob"], bytes: try row["bytes"])
         }
+        return version
     }
 
     /// Makes a warm revision the one that serves and retires the older ones. False when it may not any more: the

@@ -7,6 +7,7 @@ import SlipwayPostgres
 import SlipwayServing
 import SlipwayStore
 import SlipwayTestSupport
+import Synchronization
 import Testing
 
 /// The serve process on a socket of its own, with a deployment whose model answers at once.
@@ -35,7 +36,9 @@ private struct RunningServe: Sendable {
 }
 
 private func withRunningServe(
-    _ configure: (inout ServeConfiguration) -> Void, _ body: @Sendable @escaping (RunningServe) async throws -> Void
+    _ configure: (inout ServeConfiguration) -> Void = { _ in }, isImported: Bool = false,
+    load: @Sendable @escaping (ModelSource) throws -> any LoadedModel = { _ in RunningServe.Model() },
+    _ body: @Sendable @escaping (RunningServe) async throws -> Void
 ) async throws {
     let folder = "/tmp/slipway-serve-\(UInt32.random(in: 0...UInt32.max))"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -46,10 +49,10 @@ private func withRunningServe(
     let blobs = try BlobStore(directory: folder + "/blobs", minimumFreeShare: 0)
     let client = try HTTPClient(base: "http://serve", unixSocket: configuration.socket)
     try await withTestDatabase { [configuration] database in
-        let deployment = try await makeDeployment(in: database)
+        let deployment = try await makeDeployment(in: database, blobs, isImported: isImported)
         var logger = Logger(label: "tests.serve")
         logger.logLevel = .critical
-        let process = ServeProcess(configuration, database: database, blobs: blobs, logger: logger, load: { _ in RunningServe.Model() })
+        let process = ServeProcess(configuration, database: database, blobs: blobs, logger: logger, load: load)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await process.run() }
             let serve = RunningServe(client: client, deployment: deployment)
@@ -62,8 +65,31 @@ private func withRunningServe(
     }
 }
 
-private func makeDeployment(in database: Database) async throws -> DeploymentID {
+/// - Parameter isImported: whether its model was trained elsewhere; it has a file that is called like those of the models that are trained here.
+private func makeDeployment(in database: Database, _ blobs: BlobStore, isImported: Bool) async throws -> DeploymentID {
     let organisation = try await database.transaction(as: .system) { try $0.createOrganisation(named: "o").id }
+    let manifest = try await blobs.stage(Array("{}".utf8))
+    if isImported {
+        return try await database.transaction(as: .tenant(organisation)) { transaction in
+            let project = try transaction.createProject(named: "p", description: "").id
+            try transaction.publish(manifest.digest, bytes: manifest.bytes) { try blobs.place([manifest]) }
+            let model = try transaction.queryOne(
+                "INSERT INTO model (organisation_id, project_id, name) VALUES (\(organisation), \(project), 'm') RETURNING id"
+            ) { try $0["id"] as ModelID }
+            let version = try transaction.queryOne(
+                """
+                INSERT INTO model_version (organisation_id, model_id, number, classes, inputs, metrics, lineage)
+                VALUES (\(organisation), \(model), 1, '[]', '{}', '{}', '{}') RETURNING id
+                """
+            ) { try $0["id"] as ModelVersionID }
+            try transaction.execute(
+                """
+                INSERT INTO model_file (model_version_id, name, organisation_id, blob, bytes)
+                VALUES (\(version), 'model.json', \(organisation), \(manifest.digest), \(manifest.bytes))
+                """)
+            return try transaction.createDeployment(in: project, named: "d", of: version).id
+        }
+    }
     return try await database.transaction(as: .tenant(organisation)) { transaction in
         let project = try transaction.createProject(named: "p", description: "").id
         let dataset = try transaction.createDataset(in: project, named: "d", task: .imageClassification, description: "").id
@@ -113,4 +139,30 @@ private func makeDeployment(in database: Database) async throws -> DeploymentID 
             #expect(answer.status == 200)
         }
     }
+
+    /// Calls wait until it is loaded.
+    @Test(.timeLimit(.minutes(10)), arguments: [true, false]) func whoTrainedAModelIsSaidByItsRow(isImported: Bool) async throws {
+        let sources = Sources()
+        try await withRunningServe(isImported: isImported, load: { source in
+            sources.all.withLock { $0.append(source) }
+            return RunningServe.Model()
+        }) { serve in
+            let answer = try await serve.predict(serve.deployment, bytes: 10)
+            #expect(answer.status == 200)
+        }
+        let found = sources.all.withLock { $0 }
+        #expect(found.map(\.isImported) == [isImported])
+        #expect(found.first?.files.keys.sorted() == (isImported ? ["model.json"] : []))
+    }
+
+    /// A stranger's file is no model of ours, whatever it is called.
+    @Test func anImportedModelIsNeverReadAsOneOfOurs() throws {
+        let error = #expect(throws: (any Error).self) { try PredictorModel(ModelSource(isImported: true, files: ["model.json": "/nonexistent"])) }
+        #expect("\(try #require(error))".contains("model.onnx"))
+    }
+}
+
+/// What loading was seen to be given.
+private final class Sources: Sendable {
+    let all = Mutex<[ModelSource]>([])
 }

@@ -47,4 +47,20 @@ import Testing
             #expect(#expect(throws: Problem.self) { try predictor.predict(pictureBytes: [0, 1, 2]) }?.errors == [])
         }
     }
+
+    /// A model folder is a file like others: what its parts say of each other is checked before anything is computed.
+    @Test func aScaleThatDoesNotFitItsFeaturesIsRefused() throws {
+        try Learning.with(.imageClassification, samplePictures(perClass: 12)) { learning in
+            let folder = try learning.model(learning.recipe("picture-features", ["epochs": 1])), file = folder.appending(path: "model.json")
+            let written = try String(contentsOf: file, encoding: .utf8)
+            // The first is the preparation's, of three channels.
+            for (place, fault) in [("deviation", "[]"), ("mean", "[0.5]")] {
+                let found = try #require(written.ranges(of: try Regex("\"\(place)\":\\[[^\\]]*\\]")).last)
+                try written.replacingCharacters(in: found, with: "\"\(place)\":\(fault)").write(to: file, atomically: true, encoding: .utf8)
+                #expect(throws: ModelFault.self) { try Predictor(folder: folder) }
+            }
+            try written.write(to: file, atomically: true, encoding: .utf8)
+            try Predictor(folder: folder).warmUp()
+        }
+    }
 }

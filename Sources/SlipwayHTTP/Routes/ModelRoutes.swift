@@ -134,7 +134,8 @@ struct ModelRoutes {
         let record = try await database.transaction(as: call.role) { try $0.modelVersion(id) }
         var lines: [String] = []
         var next: Int64?
-        if let file = record.files.first(where: { $0.name == "items.jsonl" }) {
+        // A file of an imported version is a stranger's, whatever it is called.
+        if record.experiment != nil, let file = record.files.first(where: { $0.name == "items.jsonl" }) {
             (lines, next) = try await Self.lines(of: try await blobs.open(file.blob), from: Int(position), count: page.limit)
         }
         let facts = try JSONReader.read(Array(record.lineage.text.utf8))

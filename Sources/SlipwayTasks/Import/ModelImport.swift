@@ -13,6 +13,8 @@ struct ModelImport {
 
     /// How it is called among the version's files.
     static let file = "model.onnx"
+    /// What clients take for what the platform says itself.
+    private static let reserved: Set = [ModelManifest.name, EvaluationRun.itemsFile, EvaluationRun.reportFile, EvaluationRun.pageFile]
 
     func run(_ emit: (TrainerEvent) throws -> Void) throws {
         do {
@@ -94,6 +96,9 @@ struct ModelImport {
             throw Problem(
                 422, "model-archive-content", title: "The archive isn't a model",
                 detail: "It holds \(models.count) files that end in .onnx; one is expected, with its external data beside it.")
+        }
+        for entry in archive.entries where Self.reserved.contains(entry.name) {
+            throw content(entry.name, "'\(entry.name)' is how a file of the models that are trained here is called")
         }
         for entry in archive.entries where !Self.isPlain(entry.name) {
             throw content(entry.name, "'\(entry.name)' isn't a plain name: letters, digits, '.', '_' and '-', no folder, at most 100 of them")

@@ -41,6 +41,22 @@ enum NetworkInput: Codable, Sendable, Hashable {
         }
     }
 
+    /// Whether a stranger's input stays within a table of so many columns, and its scale fits what it scales.
+    func isSound(columns count: Int) -> Bool {
+        switch self {
+        case .rows(let encoder, let waves): (0...1024).contains(waves) && encoder.isSound(columns: count)
+        case .planes(let preparation): Self.isSound(preparation)
+        case .features(let preparation, let scale): Self.isSound(preparation) && scale.isSound(width: PictureFeatures.width(preparation))
+        case .encoded(let preparation, let scale): Self.isSound(preparation) && scale.isSound(width: PictureEncoder.width)
+        }
+    }
+
+    private static func isSound(_ preparation: PicturePreparation) -> Bool {
+        let scaling = preparation.scaling
+        return (1...4096).contains(preparation.width) && (1...4096).contains(preparation.height)
+            && scaling.mean.count == 3 && scaling.deviation.count == 3 && !scaling.deviation.contains(0)
+    }
+
     /// - Parameter encoder: of a model that has one.
     func values(_ inputs: ModelInputs, encoder: PictureEncoder?) throws -> [Float] {
         switch self {
@@ -100,6 +116,8 @@ enum PictureFeatures {
             }
         }
 
+        func isSound(width: Int) -> Bool { mean.count == width && deviation.count == width }
+
         func scaled(_ row: [Float]) -> [Float] {
             row.indices.map { min(max((row[$0] - mean[$0]) / deviation[$0], -5), 5) }
         }
@@ -107,10 +125,21 @@ enum PictureFeatures {
 
     static let orientations = 9, cell = 8, grid = 4, shades = 4
 
+    /// How many pictures of this preparation have.
+    static func width(_ preparation: PicturePreparation) -> Int {
+        let (_, across, down) = cells(preparation.width, preparation.height)
+        return max(down - 1, 0) * max(across - 1, 0) * 4 * orientations + shades * shades * shades + grid * grid * 3
+    }
+
+    /// How long a cell's side is, and how many of them lie across and down.
+    private static func cells(_ width: Int, _ height: Int) -> (side: Int, across: Int, down: Int) {
+        let side = min(cell, max(width / 4, 2))
+        return (side, width / side, height / side)
+    }
+
     static func of(_ picture: Picture) -> [Float] {
         let (width, height) = (picture.width, picture.height)
-        let side = min(cell, max(width / 4, 2))
-        let (across, down) = (width / side, height / side)
+        let (side, across, down) = cells(width, height)
         var cells = [Float](repeating: 0, count: across * down * orientations)
         var histogram = [Float](repeating: 0, count: shades * shades * shades)
         var coarse = [Float](repeating: 0, count: grid * grid * 3)

@@ -159,7 +159,7 @@ struct TrainedModel: Sendable {
                     else { throw ModelFault("the trees of part \(index) point outside of themselves") }
                     return ForestScorer(forest: forest, encoder: encoder, link: link)
                 case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
-                    guard let shape = description.shape, let input = description.input, shape.isSound,
+                    guard let shape = description.shape, let input = description.input, shape.isSound, input.isSound(columns: manifest.columns.count),
                         input.sizes[0] == shape.inputs, link.isRegression || shape.outputs == link.classes
                     else { throw ModelFault("part \(index) and its network don't fit each other") }
                     var layer = try shape.network(seed: 0)

@@ -7,8 +7,6 @@ package import SlipwayDomain
 /// Calls compute on the calling thread, several at once if they like: give it threads that may be busy, never those of
 /// the cooperative pool.
 package struct Predictor: Sendable {
-    /// The file that every model which was trained here has.
-    package static let manifest = ModelManifest.name
     /// Of one call: what a call may take of a process that answers for everybody, in memory and in time.
     package static let mostRows = 1000, mostPictures = 32
     /// Inputs that are computed at once; between two such batches a call that nobody waits for any more ends.

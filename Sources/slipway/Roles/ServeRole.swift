@@ -25,7 +25,7 @@ struct ServeRole: RoleCommand {
         serve.drainTime = configuration[Settings.drain]
         let process = ServeProcess(
             serve, database: try role.database(connections: 2), blobs: try role.blobs(), logger: role.logger,
-            load: { try PredictorModel(files: $0) })
+            load: { try PredictorModel($0) })
         try await process.run()
     }
 }

@@ -1,0 +1,80 @@
+import Foundation
+import SlipwayDomain
+import SlipwayTasks
+import Testing
+
+/// A model as its import leaves it, in a folder that goes with it.
+private final class BroughtModel {
+    let result: ModelImportResult
+    let files: [String: String]
+    private let folder: URL
+
+    /// - Throws: the import's `Problem`.
+    init(_ bytes: [UInt8]) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "slipway-brought-\(UUID())")
+        self.folder = folder
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let upload = folder.appending(path: "upload").path
+        try Data(bytes).write(to: URL(filePath: upload))
+        var result: ModelImportResult?, problem: Problem?
+        let plan = TrainerPlan(work: .importModel(ModelImportPlan(upload: upload, limits: ImportLimits())), threads: 1)
+        try TrainerMain.run(plan, in: folder) { event in
+            if case .importedModel(let made) = event { result = made }
+            if case .problem(let told) = event { problem = told }
+        }
+        if let problem {
+            try FileManager.default.removeItem(at: folder)
+            throw problem
+        }
+        self.result = try #require(result)
+        files = Dictionary(uniqueKeysWithValues: self.result.files.map { ($0.name, $0.path.map { folder.appending(path: $0).path } ?? upload) })
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    /// The answers to a call; whole numbers as integers.
+    func predictions(_ inputs: [JSON]) throws -> [JSON] {
+        let body = try JSONEncoder().encode(["inputs": JSON.array(inputs)])
+        let answer = try JSONReader.read([UInt8](try TensorPredictor(files: files).predict(json: body, modelVersion: "v", isAbandoned: { false })))
+        guard case .array(let predictions)? = answer["predictions"] else { return [] }
+        return predictions.map(\.withWholeNumbers)
+    }
+
+    /// `status pointer code` of what is wrong with a call.
+    func fault(_ inputs: [JSON]) -> String {
+        do { return "\(try predictions(inputs))" } catch let problem as Problem {
+            return "\(problem.status) \(problem.errors.first?.pointer ?? "") \(problem.errors.first?.code ?? problem.code)"
+        } catch { return "\(error)" }
+    }
+}
+
+extension JSON {
+    fileprivate var withWholeNumbers: JSON {
+        switch self {
+        case .number(let number): Int(exactly: number).map { .integer($0) } ?? self
+        case .array(let elements): .array(elements.map(\.withWholeNumbers))
+        case .object(let members): .object(members.mapValues(\.withWholeNumbers))
+        default: self
+        }
+    }
+}
+
+private func acceptance(_ name: String) throws -> [UInt8] {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    return Array(try Data(contentsOf: folder.appending(path: "AcceptanceTests/Models/\(name)")))
+}
+
+@Suite struct TensorPredictorTests {
+    // MARK: What is taken
+
+    /// External data may be called almost anything, but not what the platform's own files are.
+    @Test(arguments: ["items.jsonl", "report.html"])
+    func externalDataIsNotCalledLikeAFileOfOurs(name: String) throws {
+        let whole = try BroughtModel(acceptance("torch-cnn-external.zip"))
+        func bytes(_ file: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: whole.files[file] ?? ""))) }
+        // As long as the name that the model has for it.
+        let model = try Array(Data(bytes("model.onnx")).replacing(Data("weights.bin".utf8), with: Data(name.utf8)))
+        let problem = #expect(throws: Problem.self) { try BroughtModel(SampleZip([("net.onnx", model), (name, bytes("weights.bin"))]).bytes) }
+        #expect(problem?.code == "model-archive-content" && problem?.errors.first?.entry == name)
+    }
+}
