@@ -69,6 +69,7 @@ public struct ImportedModel: Sendable {
             guard bytes <= limits.bytes else { throw ONNXError.limit(place: "program", "would take \(bytes) bytes, the limit is \(limits.bytes)") }
             return zip(try program.run(given, until: .now + limits.time), kinds).map { .tensor($0, $1) }
         } catch let error as TensorError {
+            if case .outOfMemory = error.reason { throw ONNXError.limit(place: "program", error.facts) }
             throw ONNXError.graph(error.facts)
         }
     }
@@ -120,7 +121,7 @@ extension ONNXModel.Port {
         guard let sizes else { throw ONNXError.input(name: name, "has a rank that the model doesn't say") }
         guard sizes.count <= Shape.maximumRank else { throw ONNXError.input(name: name, "has \(sizes.count) axes") }
         let dimensions = try sizes.enumerated().map { axis, size in
-            if let number = size.size, number >= 0 {
+            if let number = size.size {
                 guard number <= ONNXLimits.axis else { throw ONNXError.limit(place: "input '\(name)'", "a size of \(number)") }
                 return axis < openAxes && number > 1 ? Dimension.symbol("n\(number)") : Dimension(number)
             }

@@ -161,6 +161,7 @@ final class ModelRun {
             if isTracing, let made = try call.ofSizes() { return made }
             return try found.compute(call)
         } catch let error as TensorError {
+            if case .outOfMemory = error.reason { throw ONNXError.limit(place: "node \(node.label)", error.facts) }
             throw ONNXError.node(name: node.name, operator: node.type, error.facts)
         }
     }

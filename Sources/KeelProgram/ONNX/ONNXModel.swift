@@ -191,7 +191,8 @@ extension ONNXModel.Port {
         self.kind = ElementKind(rawValue: kind)
         sizes = dimensions?.map { dimension in
             switch dimension {
-            case .size(let size): Size(size: Int(size), name: nil)
+            // Some exporters write -1 for what they leave open.
+            case .size(let size): Size(size: size >= 0 ? Int(size) : nil, name: nil)
             case .parameter(let name): Size(size: nil, name: name)
             case .unknown: Size(size: nil, name: nil)
             }

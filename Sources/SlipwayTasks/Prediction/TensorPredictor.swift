@@ -44,7 +44,7 @@ package struct TensorPredictor: Sendable {
                 throw Problem(
                     422, "model-input-unsupported", title: "The model takes what isn't a tensor", detail: "the input '\(port.name)' isn't a tensor".withoutControls)
             }
-            return Port(name: port.name, kind: kind, sizes: port.sizes?.map { $0.size.flatMap { $0 >= 0 ? $0 : nil } })
+            return Port(name: port.name, kind: kind, sizes: port.sizes?.map(\.size))
         }
         isBatched = !ports.isEmpty && ports.allSatisfy { ($0.sizes ?? [1]).first == .some(nil) }
     }
@@ -58,7 +58,7 @@ package struct TensorPredictor: Sendable {
         let shape = port.sizes.map { sizes in
             JSON.array(
                 sizes.map { size -> JSON in
-                    if let number = size.size, number >= 0 { return .integer(number) }
+                    if let number = size.size { return .integer(number) }
                     return size.name.map { .string($0.withoutControls) } ?? .null
                 })
         }
@@ -72,18 +72,29 @@ package struct TensorPredictor: Sendable {
 
     /// Runs on zeros, each open size 1.
     ///
-    /// - Errors: `ONNXError` for what no other numbers help: a limit, or an operator that turns out not to be supported.
+    /// - Errors: `ONNXError` for what no other numbers help: a limit, an operator that turns out not to be supported, shapes that don't fit each other
+    ///   where the model leaves none open.
     func tryOut() throws {
         do {
             try answerToZeros()
         } catch let error as ONNXError {
             switch error {
-            case .limit, .tooLong, .tooDeep, .unsupported: throw error
-            default: return
+            case .limit, .tooLong, .tooDeep, .unsupported, .input: throw error
+            default: if isDecidedByZeros { throw error }
             }
         } catch let error as TensorError {
             throw ONNXError.limit(place: "inputs", error.facts)
         }
+    }
+
+    /// Whether what goes wrong with zeros goes wrong with all numbers: all sizes are known, no input is a word or may be a size, and no encoder or tree
+    /// of `ai.onnx.ml` knows some numbers alone.
+    private var isDecidedByZeros: Bool {
+        model.opsets["ai.onnx.ml"] == nil
+            && ports.allSatisfy { port in
+                guard let sizes = port.sizes, sizes.allSatisfy({ $0 != nil }) else { return false }
+                return port.kind != .string && !(port.kind.isInteger && sizes.count <= 1)
+            }
     }
 
     private func answerToZeros() throws {

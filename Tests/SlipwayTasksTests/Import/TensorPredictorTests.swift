@@ -77,4 +77,28 @@ private func acceptance(_ name: String) throws -> [UInt8] {
         let problem = #expect(throws: Problem.self) { try BroughtModel(SampleZip([("net.onnx", model), (name, bytes("weights.bin"))]).bytes) }
         #expect(problem?.code == "model-archive-content" && problem?.errors.first?.entry == name)
     }
+
+    /// Some exporters write -1 for what they leave open.
+    @Test func aNegativeSizeIsAnOpenOne() throws {
+        var model = SampleModel([.init("x", [-1, 2])], [.init("y", [-1, 2])])
+        model.add("Relu", ["x"], "y")
+        let brought = try BroughtModel(model.bytes)
+        #expect(brought.result.inputs["tensors"] == [["name": "x", "kind": "float32", "shape": [nil, 2]]])
+        #expect(try brought.predictions([[1, -1], [[2, -2], [-3, 3]]]) == [["y": [1, 0]], ["y": [[2, 0], [0, 3]]]])
+    }
+
+    @Test func aModelWhoseShapesDoNotFitEachOtherIsRefused() throws {
+        var model = SampleModel([.init("x", [2, 3])], [.init("y", [2, 5])])
+        model.add("w", [4, 5], floats: [Float](repeating: 1, count: 20))
+        model.add("MatMul", ["x", "w"], "y")
+        #expect(#expect(throws: Problem.self) { try BroughtModel(model.bytes) }?.code == "model-invalid-graph")
+    }
+
+    /// A size that is given is one that zeros can't be.
+    @Test func aModelThatZerosAreNothingForIsTaken() throws {
+        var model = SampleModel([.init("shape", [2], kind: SampleModel.int64), .init("x", [6])], [.init("y", ["a", "b"])])
+        model.add("Reshape", ["x", "shape"], "y")
+        let brought = try BroughtModel(model.bytes)
+        #expect(try brought.predictions([["shape": [2, 3], "x": [1, 2, 3, 4, 5, 6]]]) == [["y": [[1, 2, 3], [4, 5, 6]]]])
+    }
 }
