@@ -6,8 +6,8 @@ package import SlipwayDomain
 /// A model that was trained elsewhere, answering in tensors.
 ///
 /// An input is an object with an array of arrays of numbers for each of the model's inputs, or, of a model with one input, that array alone. Where
-/// the model leaves the size of its inputs' first axes open, an input is one example, without that axis, and examples of the same shape are
-/// computed together; with the axis, it is a batch of its own.
+/// the model leaves the size of its inputs' first axes open, and it is the same of all of them, an input is one example, without that axis; with the
+/// axis, it is a batch of its own. Examples of the same shape are computed together where each output has a row for each of them.
 package struct TensorPredictor: Sendable {
     /// Of one call, and computed at once.
     private static let mostInputs = 1000, atOnce = 64
@@ -16,6 +16,8 @@ package struct TensorPredictor: Sendable {
     private let ports: [Port]
     /// Whether inputs may be examples of a batch.
     private let isBatched: Bool
+    /// Of each output whether it has a row for each example.
+    private var hasRows: [Bool] = []
 
     private struct Port: Sendable {
         let name: String
@@ -46,7 +48,31 @@ package struct TensorPredictor: Sendable {
             }
             return Port(name: port.name, kind: kind, sizes: port.sizes?.map(\.size))
         }
-        isBatched = !ports.isEmpty && ports.allSatisfy { ($0.sizes ?? [1]).first == .some(nil) }
+        switch model.form {
+        case .program(let program):
+            let axes = program.inputs.map { $0.spec.shape.rank > 0 ? $0.spec.shape[0] : Dimension(1) }
+            isBatched = Set(axes).count == 1 && axes[0].number == nil
+            if isBatched { hasRows = program.outputs.map { $0.spec.shape.rank > 0 && $0.spec.shape[0] == axes[0] } }
+        case .interpreted:
+            // Exporters that give no names mean the batch.
+            let axes = model.inputs.map { $0.sizes?.first }
+            isBatched = Set(axes).count == 1 && axes[0] != nil && axes[0]?.size == nil
+            if isBatched {
+                let isDeclared = model.outputs.map { $0.sizes?.first == axes[0] }
+                // What a file says of its outputs' shapes binds nobody.
+                hasRows = isDeclared.contains(false) ? rowsOfZeros() ?? zip(isDeclared, model.outputs).map { $0 || $1.kind == nil } : isDeclared
+            }
+        }
+    }
+
+    /// Of each output whether, for zeros, its first axis is as long as the inputs', for two lengths; nil where zeros are nothing for the model.
+    private func rowsOfZeros() -> [Bool]? {
+        var hasRows = [Bool](repeating: true, count: model.outputs.count)
+        for count in [2, 3] {
+            guard let made = try? answerToZeros(examples: count) else { return nil }
+            hasRows = zip(hasRows, made).map { $0 && $1.rows == count }
+        }
+        return hasRows
     }
 
     // MARK: As the API shows it
@@ -97,11 +123,14 @@ package struct TensorPredictor: Sendable {
             }
     }
 
-    private func answerToZeros() throws {
+    /// - Parameter examples: how long first axes are that are open.
+    /// - Returns: nil where the model doesn't say the rank of an input.
+    @discardableResult
+    private func answerToZeros(examples: Int = 1) throws -> [ONNXValue]? {
         var values: [String: ONNXValue] = [:]
         for port in ports {
-            guard let sizes = port.sizes else { return }
-            let shape = try Shape(checking: sizes.map { $0 ?? 1 }), count = try shape.elementCount()
+            guard let sizes = port.sizes else { return nil }
+            let shape = try Shape(checking: sizes.enumerated().map { $1 ?? ($0 == 0 ? examples : 1) }), count = try shape.elementCount()
             guard count <= 1 << 26 else { throw ONNXError.limit(place: "input '\(port.name)'", "takes \(count) numbers") }
             if port.kind == .string {
                 values[port.name] = .strings([String](repeating: "", count: count), shape)
@@ -109,7 +138,7 @@ package struct TensorPredictor: Sendable {
                 values[port.name] = .tensor(try Tensor.zeros(shape, port.kind.carrier), port.kind)
             }
         }
-        _ = try model.run(values)
+        return try model.run(values)
     }
 
     /// `{"inputs": [...]}`.
@@ -119,14 +148,19 @@ package struct TensorPredictor: Sendable {
     package func predict(json body: Data, modelVersion: String, isAbandoned: () -> Bool) throws -> Data {
         let inputs = try PredictBody.inputs(of: body, atMost: Self.mostInputs, "tensors")
         let given = try inputs.enumerated().map { try values(of: $1, at: "/inputs/\($0)") }
-        var answers = [String](repeating: "", count: given.count), next = 0
+        var answers: [String] = [], next = 0
         while next < given.count {
             if isAbandoned() { throw CancellationError() }
             var end = next + 1
-            if given[next].isExample {
+            if given[next].isExample, !hasRows.contains(false) {
                 while end < given.count, end - next < Self.atOnce, given[end].isExample, given[end].shapes == given[next].shapes { end += 1 }
             }
-            try answer(given[next..<end], from: next, &answers)
+            if try !answer(given[next..<end], &answers) {
+                for one in next..<end {
+                    if isAbandoned() { throw CancellationError() }
+                    _ = try answer(given[one...one], &answers)
+                }
+            }
             next = end
         }
         return Data("{\"model_version\":\(modelVersion.jsonQuoted),\"predictions\":[\(answers.joined(separator: ","))]}".utf8)
@@ -173,41 +207,60 @@ package struct TensorPredictor: Sendable {
         return Given(arrays: arrays, isExample: isExample)
     }
 
-    private func answer(_ batch: ArraySlice<Given>, from first: Int, _ answers: inout [String]) throws {
-        guard let one = batch.first else { return }
+    /// Answers inputs that are computed together.
+    ///
+    /// - Returns: false where each of several has to be computed alone: one isn't what the model can take, they are too large together, or their rows
+    ///   can't be told from each other.
+    private func answer(_ batch: ArraySlice<Given>, _ answers: inout [String]) throws -> Bool {
+        guard let one = batch.first else { return true }
+        let place = batch.count == 1 ? "/inputs/\(batch.startIndex)" : "/inputs"
         var values: [String: ONNXValue] = [:]
         for (i, port) in ports.enumerated() {
             let shape = one.isExample ? [batch.count] + one.arrays[i].shape : one.arrays[i].shape
             do {
                 values[port.name] = try NestedArray.value(of: batch.map { $0.arrays[i] }, port.kind, shape)
             } catch let error as TensorError {
-                throw Problem.input("/inputs/\(first)", "invalid-value", error.facts)
+                throw Problem.input(place, "invalid-value", error.facts)
             }
         }
         let made: [ONNXValue]
         do {
             made = try model.run(values)
         } catch let error as ONNXError {
-            let detail = String(error.description.prefix(1000))
-            // Where it is no limit, the numbers, or their count, aren't what the model can take.
-            let (status, code): (Int, String) =
-                switch error {
-                case .limit: (413, "inference-too-large")
-                case .tooLong: (504, "inference-timeout")
-                default: (422, "predict-model")
-                }
-            throw Problem(
-                status, code, title: "The model can't compute this input", detail: detail,
-                errors: [.init(pointer: "/inputs/\(first)", code: code, detail: detail)])
+            if case .tooLong = error { throw Self.problem(504, "inference-timeout", place, error.description) }
+            guard batch.count == 1 else { return false }
+            if case .limit = error { throw Self.problem(413, "inference-too-large", place, error.description) }
+            // The numbers, or their count, aren't what the model can take.
+            throw Self.problem(422, "predict-model", place, error.description)
         }
+        let isCut = zip(made.indices, made).map { one.isExample && hasRows[$0] && $1.rows == batch.count }
+        guard batch.count == 1 || !isCut.contains(false) else { return false }
         let writers = try made.map { try AnswerWriter($0) }
-        for (offset, place) in (first..<(first + batch.count)).enumerated() {
-            var parts: [String] = []
-            for (port, writer) in zip(model.outputs, writers) {
-                let text = one.isExample ? writer.row(offset, of: batch.count) : writer.whole
-                parts.append("\(port.name.jsonQuoted):\(text)")
+        for row in 0..<batch.count {
+            let members = zip(zip(model.outputs, writers), isCut).map { output, isCut in
+                "\(output.0.name.jsonQuoted):\(isCut ? output.1.row(row) : output.1.whole)"
             }
-            answers[place] = "{\(parts.joined(separator: ","))}"
+            answers.append("{\(members.joined(separator: ","))}")
+        }
+        return true
+    }
+
+    private static func problem(_ status: Int, _ code: String, _ pointer: String, _ detail: String) -> Problem {
+        let detail = String(detail.prefix(1000))
+        return Problem(
+            status, code, title: "The model can't compute this input", detail: detail, errors: [.init(pointer: pointer, code: code, detail: detail)])
+    }
+}
+
+extension ONNXValue {
+    /// How long the first axis is; nil where there is none.
+    fileprivate var rows: Int? {
+        switch self {
+        case .tensor(let tensor, _): tensor.shape.sizes?.first
+        case .strings(_, let shape): shape.sizes?.first
+        case .sequence(let parts): parts.count
+        case .maps(let rows): rows.count
+        case .none, .sizes: nil
         }
     }
 }
@@ -298,14 +351,13 @@ private struct AnswerWriter {
         }
     }
 
-    /// One of `count` along the first axis; all, where there are another number.
-    func row(_ row: Int, of count: Int) -> String {
+    /// One along the first axis.
+    func row(_ row: Int) -> String {
         switch content {
-        case .elements(let texts, let sizes) where sizes.first == count:
-            let width = texts.count / count
+        case .elements(let texts, let sizes):
+            let width = texts.count / (sizes.first ?? 1)
             return Self.nested(texts[(row * width)..<((row + 1) * width)], sizes.dropFirst())
-        case .parts(let parts) where parts.count == count: return parts[row]
-        default: return whole
+        case .parts(let parts): return parts[row]
         }
     }
 

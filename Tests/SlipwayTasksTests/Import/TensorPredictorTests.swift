@@ -101,4 +101,44 @@ private func acceptance(_ name: String) throws -> [UInt8] {
         let brought = try BroughtModel(model.bytes)
         #expect(try brought.predictions([["shape": [2, 3], "x": [1, 2, 3, 4, 5, 6]]]) == [["y": [[1, 2, 3], [4, 5, 6]]]])
     }
+
+    // MARK: What is a batch
+
+    @Test func axesOfTwoNamesAreNoBatch() throws {
+        var model = SampleModel([.init("nodes", ["N", 2]), .init("edges", ["E", 2])], [.init("a", ["N", 2]), .init("b", ["E", 2])])
+        model.add("Relu", ["nodes"], "a")
+        model.add("Relu", ["edges"], "b")
+        let brought = try BroughtModel(model.bytes)
+        #expect(brought.fault([["nodes": [1, 2], "edges": [3, 4]]]) == "422 /inputs/0/nodes shape-mismatch")
+        #expect(try brought.predictions([["nodes": [[1, 2]], "edges": [[3, 4], [5, 6]]]]) == [["a": [[1, 2]], "b": [[3, 4], [5, 6]]]])
+    }
+
+    /// Three examples, and an output of three numbers that aren't theirs.
+    @Test func anOutputWithoutTheBatchIsWhole() throws {
+        var model = SampleModel([.init("x", ["n", 1])], [.init("y", ["n", 1]), .init("z", [3])])
+        model.add("c", [3], floats: [7, 8, 9])
+        model.add("Relu", ["x"], "y")
+        model.add("Identity", ["c"], "z")
+        let found = try BroughtModel(model.bytes).predictions([[1], [2], [3]])
+        #expect(found == [["y": [1], "z": [7, 8, 9]], ["y": [2], "z": [7, 8, 9]], ["y": [3], "z": [7, 8, 9]]])
+    }
+
+    /// LightGBM's converter says that there is one label, whatever the batch.
+    @Test func whatAFileSaysOfItsOutputsIsLookedAfter() throws {
+        let input: JSON = ["input": [1, 2, 3, 4]]
+        for prediction in try BroughtModel(acceptance("lightgbm.onnx")).predictions([input, input]) {
+            #expect(prediction["label"]?.intValue != nil && prediction["probabilities"]?["0"] != nil, "\(prediction)")
+        }
+    }
+
+    // MARK: Faults and limits
+
+    @Test func theExampleAtFaultIsNamed() throws {
+        var model = SampleModel([.init("ids", ["n", 2], kind: SampleModel.int64)], [.init("y", ["n", 2])])
+        model.add("table", [3], floats: [5, 6, 7])
+        model.add("Gather", ["table", "ids"], "y")
+        let brought = try BroughtModel(model.bytes)
+        #expect(try brought.predictions([[0, 1], [2, 2]]) == [["y": [5, 6]], ["y": [7, 7]]])
+        #expect(brought.fault([[0, 1], [2, 0], [1, 1], [0, 9], [2, 2]]) == "422 /inputs/3 predict-model")
+    }
 }
