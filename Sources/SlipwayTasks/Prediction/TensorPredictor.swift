@@ -11,6 +11,8 @@ package import SlipwayDomain
 package struct TensorPredictor: Sendable {
     /// Of one call, and computed at once.
     private static let mostInputs = 1000, atOnce = 64
+    /// Numbers and words, and arrays of them, in the answers to one call, which are put together in memory.
+    private static let mostPieces = 4 << 20
 
     private let model: ImportedModel
     private let ports: [Port]
@@ -144,11 +146,11 @@ package struct TensorPredictor: Sendable {
     /// `{"inputs": [...]}`.
     ///
     /// - Parameter isAbandoned: asked between batches: whether nobody waits for the answer any more.
-    /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs, 422 with a pointer such as `/inputs/7/tokens`; `CancellationError`.
+    /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs or too large answers, 422 with a pointer such as `/inputs/7/tokens`; `CancellationError`.
     package func predict(json body: Data, modelVersion: String, isAbandoned: () -> Bool) throws -> Data {
         let inputs = try PredictBody.inputs(of: body, atMost: Self.mostInputs, "tensors")
         let given = try inputs.enumerated().map { try values(of: $1, at: "/inputs/\($0)") }
-        var answers: [String] = [], next = 0
+        var answers = Answers(), next = 0
         while next < given.count {
             if isAbandoned() { throw CancellationError() }
             var end = next + 1
@@ -163,7 +165,12 @@ package struct TensorPredictor: Sendable {
             }
             next = end
         }
-        return Data("{\"model_version\":\(modelVersion.jsonQuoted),\"predictions\":[\(answers.joined(separator: ","))]}".utf8)
+        return Data("{\"model_version\":\(modelVersion.jsonQuoted),\"predictions\":[\(answers.texts.joined(separator: ","))]}".utf8)
+    }
+
+    private struct Answers {
+        var texts: [String] = []
+        var pieces = 0
     }
 
     /// What one input holds.
@@ -211,7 +218,7 @@ package struct TensorPredictor: Sendable {
     ///
     /// - Returns: false where each of several has to be computed alone: one isn't what the model can take, they are too large together, or their rows
     ///   can't be told from each other.
-    private func answer(_ batch: ArraySlice<Given>, _ answers: inout [String]) throws -> Bool {
+    private func answer(_ batch: ArraySlice<Given>, _ answers: inout Answers) throws -> Bool {
         guard let one = batch.first else { return true }
         let place = batch.count == 1 ? "/inputs/\(batch.startIndex)" : "/inputs"
         var values: [String: ONNXValue] = [:]
@@ -235,12 +242,18 @@ package struct TensorPredictor: Sendable {
         }
         let isCut = zip(made.indices, made).map { one.isExample && hasRows[$0] && $1.rows == batch.count }
         guard batch.count == 1 || !isCut.contains(false) else { return false }
+        for (port, value) in zip(model.outputs, made) {
+            answers.pieces = [value.pieces, batch.count * (1 + port.name.utf8.count / 16)].reduce(answers.pieces) { $0.addingOrLargest($1) }
+        }
+        guard answers.pieces <= Self.mostPieces else {
+            throw Self.problem(413, "inference-too-large", place, "the answers to the call hold more than \(Self.mostPieces) numbers and arrays of them")
+        }
         let writers = try made.map { try AnswerWriter($0) }
         for row in 0..<batch.count {
             let members = zip(zip(model.outputs, writers), isCut).map { output, isCut in
                 "\(output.0.name.jsonQuoted):\(isCut ? output.1.row(row) : output.1.whole)"
             }
-            answers.append("{\(members.joined(separator: ","))}")
+            answers.texts.append("{\(members.joined(separator: ","))}")
         }
         return true
     }
@@ -262,6 +275,34 @@ extension ONNXValue {
         case .maps(let rows): rows.count
         case .none, .sizes: nil
         }
+    }
+
+    /// Numbers, words and arrays that are written for it; a long word counts as several.
+    fileprivate var pieces: Int {
+        switch self {
+        case .tensor(let tensor, _): Self.pieces(of: tensor.shape)
+        case .strings(let texts, let shape): texts.reduce(Self.pieces(of: shape)) { $0.addingOrLargest($1.utf8.count / 16) }
+        case .sequence(let parts): parts.reduce(1) { $0.addingOrLargest($1.pieces) }
+        case .maps(let rows): rows.reduce(1) { $1.reduce($0.addingOrLargest(1)) { $0.addingOrLargest(1 + $1.key.utf8.count / 16) } }
+        case .none, .sizes: 1
+        }
+    }
+
+    private static func pieces(of shape: Shape) -> Int {
+        var sum = 1, count = 1
+        for size in shape.sizes ?? [] {
+            let (product, overflow) = count.multipliedReportingOverflow(by: size)
+            count = overflow ? .max : product
+            sum = sum.addingOrLargest(count)
+        }
+        return sum
+    }
+}
+
+extension Int {
+    fileprivate func addingOrLargest(_ other: Int) -> Int {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
     }
 }
 

@@ -141,4 +141,24 @@ private func acceptance(_ name: String) throws -> [UInt8] {
         #expect(try brought.predictions([[0, 1], [2, 2]]) == [["y": [5, 6]], ["y": [7, 7]]])
         #expect(brought.fault([[0, 1], [2, 0], [1, 1], [0, 9], [2, 2]]) == "422 /inputs/3 predict-model")
     }
+
+    /// The limit is of all answers of a call together, and found before they are text.
+    @Test func answersThatAreTooLargeAreRefused() throws {
+        let width = 1_500_000
+        var model = SampleModel([.init("x", ["n", 1])], [.init("y", ["n", .number(width)])])
+        model.add("shape", [2], integers: [1, Int64(width)])
+        model.add("Expand", ["x", "shape"], "y")
+        let brought = try BroughtModel(model.bytes)
+        let began = ContinuousClock.now
+        #expect(brought.fault([[1], [2], [3]]) == "413 /inputs inference-too-large")
+        #expect(brought.fault([[[1]], [2], [3]]) == "413 /inputs inference-too-large")
+        #expect(brought.fault([[[1], [2], [3]]]) == "413 /inputs/0 inference-too-large")
+        #expect(ContinuousClock.now - began < .seconds(60))
+
+        // Arrays that hold nothing are as long to write.
+        var empty = SampleModel([.init("x", ["n", 1])], [.init("y", ["n", "m", 0])])
+        empty.add("shape", [3], integers: [1, 100_000_000, 0])
+        empty.add("Expand", ["x", "shape"], "y")
+        if let brought = try? BroughtModel(empty.bytes) { #expect(brought.fault([[[1]]]).hasPrefix("413")) }
+    }
 }
