@@ -115,24 +115,21 @@ extension Transaction {
     /// What follows from an attempt's end for what the job was about; the job itself has been ended in this transaction.
     /// Returns blobs that may have lost their last reference. As the job's organisation.
     func settle(_ job: LeasedJob, _ end: AttemptEnd, seconds: Double, decide: Decide) throws -> [Digest] {
-        guard case .success(let work) = job.work else { return [] }
         var end = end
         // As in every problem document: the request that asked for it.
         if case .failed(var problem) = end, problem.requestID == nil {
             problem.requestID = job.requestID
             end = .failed(problem)
         }
+        guard case .success(let work) = job.work else { return try settle(job.subject, end) }
         switch (work, end) {
         case (_, .succeeded): break
         case (.importVersion(let version), .failed(let problem)), (.relabelVersion(let version), .failed(let problem)):
             return try failVersion(version, with: problem).map { [$0] } ?? []
         case (.importVersion(let version), .cancelled), (.relabelVersion(let version), .cancelled):
-            let problem = Problem(409, "import-cancelled", title: "The import was cancelled", detail: "its job was cancelled")
-            return try failVersion(version, with: problem).map { [$0] } ?? []
+            return try failVersion(version, with: .importCancelled).map { [$0] } ?? []
         case (.importModel(let work), .failed(let problem)): return try failModelImport(work, with: problem).map { [$0] } ?? []
-        case (.importModel(let work), .cancelled):
-            let problem = Problem(409, "import-cancelled", title: "The import was cancelled", detail: "its job was cancelled")
-            return try failModelImport(work, with: problem).map { [$0] } ?? []
+        case (.importModel(let work), .cancelled): return try failModelImport(work, with: .importCancelled).map { [$0] } ?? []
         case (.importVersion, _), (.relabelVersion, _), (.importModel, _): break
         case (.trainRung(let rung), .failed(let problem)): try fail(rung, with: problem, seconds: seconds, decide: decide)
         case (.trainRung(let rung), .cancelled): try cancel(rung, decide: decide)
@@ -143,4 +140,28 @@ extension Transaction {
         }
         return []
     }
+
+    /// The same for a job that this build can't read: what waits for it must not wait for ever.
+    private func settle(_ subject: JobSubject, _ end: AttemptEnd) throws -> [Digest] {
+        let problem: Problem
+        switch end {
+        case .failed(let why): problem = why
+        case .cancelled: problem = .importCancelled
+        case .succeeded, .retry, .released: return []
+        }
+        var released: [Digest?] = []
+        if let dataset = subject.dataset, let version = subject.version {
+            released.append(try failVersion(VersionWork(dataset: dataset, version: version), with: problem))
+        }
+        if let version = subject.modelVersion { released.append(try failModelImport(ModelImportWork(modelVersion: version), with: problem)) }
+        if let experiment = subject.experiment {
+            if case .failed = end { try fail(experiment, with: problem) } else { try cancelEvaluation(of: experiment) }
+        }
+        return released.compactMap(\.self)
+    }
+}
+
+extension Problem {
+    fileprivate static let importCancelled = Problem(
+        409, "import-cancelled", title: "The import was cancelled", detail: "its job was cancelled")
 }

@@ -223,6 +223,50 @@ import Testing
         }
     }
 
+    // MARK: Models
+
+    /// A model version that waits to be imported.
+    private func modelUpload(_ site: Site) async throws -> (ModelVersionID, JobID, Digest) {
+        let staged = try await site.blobs.stage(Array("model".utf8)), (organisation, project) = (site.organisation, site.project)
+        return try await site.tenant { transaction in
+            try transaction.publish(staged.digest, bytes: staged.bytes) { try site.blobs.place([staged]) }
+            let model: ModelID = try transaction.queryOne(
+                "INSERT INTO model (organisation_id, project_id, name) VALUES (\(organisation), \(project), 'm') RETURNING id",
+                decode: { try $0["id"] })
+            let version: ModelVersionID = try transaction.queryOne(
+                """
+                INSERT INTO model_version (organisation_id, model_id, number, status, upload, classes, inputs, metrics, lineage)
+                VALUES (\(organisation), \(model), 1, 'importing', \(staged.digest), '[]', 'null', '{}', '{}') RETURNING id
+                """,
+                decode: { try $0["id"] })
+            let job = try transaction.enqueue(
+                .importModel(ModelImportWork(modelVersion: version)), organisation: organisation, project: project, requestID: "test")
+            return (version, job, staged.digest)
+        }
+    }
+
+    private func failure(_ version: ModelVersionID, _ site: Site) async throws -> String {
+        try await site.value("SELECT status || ' ' || coalesce(problem ->> 'code', '') AS value FROM model_version WHERE id = \(version)")
+    }
+
+    /// The payload names the version in a member that all builds have.
+    @Test func aVersionDoesNotWaitForAJobThatNobodyHereCanRead() async throws {
+        try await withSite { site in
+            let (version, job, digest) = try await modelUpload(site)
+            _ = try #require(try await site.lease(seconds: 60))
+            // Of a newer build, whose worker is gone.
+            _ = try await site.tenant {
+                try $0.execute(
+                    "UPDATE job SET kind = 'quantise-model', attempt = max_attempts, lease_expires_at = now() - interval '1 h' WHERE id = \(job)")
+            }
+            try await running(try worker(site, try script("exit 0", site))) {
+                try await require { try await state(job, site) == .failed }
+            }
+            #expect(try await failure(version, site) == "failed worker-lost")
+            #expect(!FileManager.default.fileExists(atPath: site.blobs.path(of: digest)))
+        }
+    }
+
     // MARK: Experiments
 
     private static let trainScript = """

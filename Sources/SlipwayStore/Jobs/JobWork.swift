@@ -64,6 +64,30 @@ package enum JobWork: Sendable, Hashable {
     }
 }
 
+/// What a job is about, as far as its payload says so in members that have one meaning for all kinds: those of jobs that another build made, too.
+package struct JobSubject: Decodable, Hashable, Sendable {
+    package private(set) var dataset: DatasetID?
+    package private(set) var version: Int?
+    package private(set) var modelVersion: ModelVersionID?
+    package private(set) var experiment: ExperimentID?
+
+    init() {}
+
+    package init(from decoder: any Decoder) throws {
+        let members = try decoder.container(keyedBy: CodingKeys.self)
+        // A member of another form is one of another meaning.
+        dataset = try? members.decode(DatasetID.self, forKey: .dataset)
+        version = try? members.decode(Int.self, forKey: .version)
+        modelVersion = try? members.decode(ModelVersionID.self, forKey: .modelVersion)
+        experiment = try? members.decode(ExperimentID.self, forKey: .experiment)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case dataset, version, experiment
+        case modelVersion = "model_version"
+    }
+}
+
 extension JobWork.Kind: PostgresEncodable, PostgresDecodable {}
 
 package struct VersionWork: Codable, Hashable, Sendable {

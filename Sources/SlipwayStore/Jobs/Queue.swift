@@ -29,6 +29,7 @@ package struct LeasedJob: Sendable {
     package let project: ProjectID
     /// Fails for a kind or a payload that this build can't read.
     package let work: Result<JobWork, PostgresError>
+    package let subject: JobSubject
     package let attempt: Int
     package let maximumAttempts: Int
     package let requestID: String
@@ -45,6 +46,7 @@ package struct LeasedJob: Sendable {
         requestID = try row["request_id"]
         isCancelled = try row["cancel_requested"]
         work = Result { () throws(PostgresError) in try JobWork(row["kind"], in: row) }
+        subject = (try? row.json("payload")) ?? JobSubject()
     }
 }
 

@@ -81,6 +81,7 @@ struct ModelCommands: AsyncParsableCommand {
             guard let id = accepted["model_version"]?.stringValue else {
                 throw Failure.message("the platform's answer names no model version: \(accepted.text(isPretty: false).prefix(200))")
             }
+            var job: JSON?
             while true {
                 let version = try await api.get("/v1/model-versions/\(id)")
                 switch version["status"]?.stringValue {
@@ -88,6 +89,9 @@ struct ModelCommands: AsyncParsableCommand {
                 case "failed": throw Failure.work(try Problem(in: version))
                 default: progress.update("checking")
                 }
+                // The job had ended when the version was asked for: nobody works at it any more.
+                if let job, ["failed", "cancelled"].contains(job["status"]?.stringValue) { throw Failure.work(try Problem(in: job)) }
+                job = try await api.get("/v1/jobs/\(accepted["job"]?.stringValue ?? "")")
                 try await Task.sleep(for: .milliseconds(200))
             }
         }
