@@ -1,5 +1,6 @@
 internal import Foundation
 internal import SlipwaySystem
+internal import SlipwayTasks
 
 /// The thread on which models are read and warmed up, while the lanes go on answering.
 final class ModelLoader: Sendable {
@@ -20,7 +21,7 @@ final class ModelLoader: Sendable {
             while let work = queue.pop() { work() }
         }
         thread.name = "model-loader"
-        thread.stackSize = 16 << 20
+        thread.stackSize = TrainerMain.stackBytes
         thread.start()
     }
 

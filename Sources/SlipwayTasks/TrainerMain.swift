@@ -13,6 +13,9 @@ package final class Interruption: Sendable {
 
 /// The work of a trainer process.
 package enum TrainerMain {
+    /// Of the thread that it runs on, and of any other that makes a model ready: what the import's stack was enough for, theirs must be.
+    package static let stackBytes = 512 << 20
+
     /// Does one piece of work and reports it. Returns when it is done, when its time is used, or soon after an
     /// interruption (then a rung has written its checkpoint, and nothing was reported as a result).
     ///

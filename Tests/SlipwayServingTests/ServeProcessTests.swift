@@ -160,9 +160,23 @@ private func makeDeployment(in database: Database, _ blobs: BlobStore, isImporte
         let error = #expect(throws: (any Error).self) { try PredictorModel(ModelSource(isImported: true, files: ["model.json": "/nonexistent"])) }
         #expect("\(try #require(error))".contains("model.onnx"))
     }
+
+    /// What was made ready in the import's process is made ready here, and recursion may be as deep.
+    @Test(.timeLimit(.minutes(10))) func modelsAreLoadedOnAStackAsLargeAsTheImports() async throws {
+        let stack = Sources()
+        try await withRunningServe(load: { _ in
+            stack.bytes.store(Thread.current.stackSize, ordering: .relaxed)
+            return RunningServe.Model()
+        }) { serve in
+            let answer = try await serve.predict(serve.deployment, bytes: 10)
+            #expect(answer.status == 200)
+        }
+        #expect(stack.bytes.load(ordering: .relaxed) >= 512 << 20)
+    }
 }
 
 /// What loading was seen to be given.
 private final class Sources: Sendable {
     let all = Mutex<[ModelSource]>([])
+    let bytes = Atomic(0)
 }

@@ -40,7 +40,7 @@ struct TrainerRole: ParsableCommand {
             done.signal()
         }
         thread.name = "trainer"
-        thread.stackSize = 512 << 20
+        thread.stackSize = TrainerMain.stackBytes
         thread.start()
         done.wait()
         try result.withLock { try $0.get() }
