@@ -22,6 +22,8 @@ package struct WorkerConfiguration: Sendable {
     package var trainerMemoryBytes = Int(ProcessInfo.processInfo.physicalMemory) / 4 * 3
     package var drainSeconds = 20.0
     package var importSeconds = 3600.0
+    /// Of a model: what takes longer to be made ready would keep the serve process from its other models as long.
+    package var modelImportSeconds = 120.0
     package var importLimits = ImportLimits()
     /// How often to look for work that no notification told of, and for leases that have run out.
     package var lookSeconds = 1.5
@@ -78,7 +80,7 @@ package struct Worker: Sendable {
             binary: "\(configuration.build), SHA-256 \(try SHA256.digest(ofFile: configuration.executable))",
             trainer: trainer, dataTrainer: dataTrainer, threads: configuration.threads,
             dataThreads: max(1, configuration.threads / 2), importSeconds: configuration.importSeconds,
-            importLimits: configuration.importLimits, logger: logger)
+            modelImportSeconds: configuration.modelImportSeconds,            importLimits: configuration.importLimits, logger: logger)
     }
 
     // MARK: The life of the process

@@ -16,11 +16,12 @@ import Testing
     }
 
     private func worker(
-        _ site: Site, _ script: String, leaseSeconds: Double = 6, decide: @escaping Decide = { _ in [] }
+        _ site: Site, _ script: String, leaseSeconds: Double = 6, modelImportSeconds: Double = 120, decide: @escaping Decide = { _ in [] }
     ) throws -> Worker {
         var configuration = WorkerConfiguration(executable: "/bin/sh", jobsFolder: site.folder + "/jobs", build: "test")
         configuration.trainerArguments = [script]
         configuration.leaseSeconds = leaseSeconds
+        configuration.modelImportSeconds = modelImportSeconds
         configuration.lookSeconds = 0.2
         configuration.threads = 1
         configuration.drainSeconds = 2
@@ -247,6 +248,18 @@ import Testing
 
     private func failure(_ version: ModelVersionID, _ site: Site) async throws -> String {
         try await site.value("SELECT status || ' ' || coalesce(problem ->> 'code', '') AS value FROM model_version WHERE id = \(version)")
+    }
+
+    /// Each further attempt would take the only slot for as long again.
+    @Test func aModelThatTakesTooLongIsNotTriedAgain() async throws {
+        try await withSite { site in
+            let (version, job, _) = try await modelUpload(site)
+            try await running(try worker(site, try script("sleep 300", site), modelImportSeconds: 0.5)) {
+                try await require { try await state(job, site) == .failed }
+            }
+            #expect(try await failure(version, site) == "failed inference-timeout")
+            #expect(try await site.value("SELECT attempt AS value FROM job") == 1)
+        }
     }
 
     /// The payload names the version in a member that all builds have.

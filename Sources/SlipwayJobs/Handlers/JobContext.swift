@@ -20,6 +20,7 @@ struct JobContext: Sendable {
     let threads: Int
     let dataThreads: Int
     let importSeconds: Double
+    let modelImportSeconds: Double
     let importLimits: ImportLimits
     let logger: Logger
 

@@ -14,7 +14,7 @@ struct ImportModel: Sendable {
             return try await attempt.fenced { try $0.finish(attempt.job.lease, as: .succeeded, log: "") }
         }
         let directory = try context.directory(for: attempt)
-        let process = TrainerProcess(settings: context.dataTrainer, directory: directory, attempt: attempt, seconds: context.importSeconds)
+        let process = TrainerProcess(settings: context.dataTrainer, directory: directory, attempt: attempt, seconds: context.modelImportSeconds)
         let plan = ModelImportPlan(upload: context.blobs.path(of: task.upload), network: work.network, limits: context.importLimits)
         let said = Mutex<(result: ModelImportResult?, problem: Problem?)>((nil, nil))
         let end = try await process.run(TrainerPlan(work: .importModel(plan), threads: context.dataThreads)) { event, _ in
@@ -27,7 +27,7 @@ struct ImportModel: Sendable {
                 }
             }
         }
-        if let failure = end.failure { throw LoggedFailure(failure, log: end.log) }
+        if let failure = end.failure { throw LoggedFailure(final(failure), log: end.log) }
         let (result, problem) = said.withLock { $0 }
         if let problem { throw LoggedFailure(.problem(problem), log: end.log) }
         guard let result else { throw LoggedFailure(.fault(TrainerProblem.output("it ended without a result")), log: end.log) }
@@ -44,5 +44,14 @@ struct ImportModel: Sendable {
             try transaction.finishModelImport(work, task, result, files: files, binary: binary) { try blobs.place(staged) }
         }
         await context.collect([task.upload])
+    }
+
+    /// The time that a model takes is its own fault: another attempt would take it again.
+    private func final(_ failure: AttemptFailure) -> AttemptFailure {
+        guard case .fault(let problem) = failure, problem.code == TrainerProblem.timeout else { return failure }
+        return .problem(
+            Problem(
+                504, "inference-timeout", title: "The model can't be imported",
+                detail: "reading it, making it ready and trying it out took longer than \(Int(context.modelImportSeconds)) seconds"))
     }
 }

@@ -78,8 +78,10 @@ enum TrainerProblem {
         Problem(500, "trainer-crashed", title: "The trainer process crashed", detail: detail)
     }
 
+    static let timeout = "trainer-timeout"
+
     static func timedOut(_ detail: String) -> Problem {
-        Problem(500, "trainer-timeout", title: "The trainer process hung", detail: detail)
+        Problem(500, timeout, title: "The trainer process hung", detail: detail)
     }
 
     static func outOfMemory(peakBytes: Int) -> Problem {
