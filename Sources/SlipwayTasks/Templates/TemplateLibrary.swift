@@ -2,16 +2,30 @@ package import Foundation
 package import KeelModels
 package import SlipwayDomain
 
-/// The templates that a platform offers, read from `Templates/<task>/*.yaml` once.
+/// The templates that a platform offers, read from `Templates/<task>/*.yaml` once. Whether the weights are there that some start from is asked anew each
+/// time: `slipway models pull` may bring them while the platform runs.
 package struct TemplateLibrary: Sendable {
-    /// In the order of tasks, then names.
-    package let templates: [Template]
-    /// Templates that start from weights which the store doesn't have, and the models that those are of.
-    package let missing: [String: PretrainedModel]
+    private let all: [Template]
+    private let has: @Sendable (PretrainedModel) -> Bool
 
+    /// In the order of tasks, then names.
+    package var templates: [Template] {
+        let missing = missing
+        return all.filter { missing[$0.name] == nil }
+    }
+    /// Templates that start from weights which the store doesn't have, and the models that those are of.
+    package var missing: [String: PretrainedModel] {
+        var missing: [String: PretrainedModel] = [:]
+        for template in all {
+            if let model = template.network.pretrained, !has(model) { missing[template.name] = model }
+        }
+        return missing
+    }
+
+    /// Offers all of them.
     package init(templates: [Template]) {
-        self.templates = templates
-        missing = [:]
+        all = templates
+        has = { _ in true }
     }
 
     /// - Parameter models: where pretrained weights are; templates that start from others aren't offered.
@@ -48,13 +62,8 @@ package struct TemplateLibrary: Sendable {
             }
         }
         guard !found.isEmpty else { throw fault("\(folder.path) has no template") }
-        var missing: [String: PretrainedModel] = [:]
-        for template in found {
-            guard let model = template.network.pretrained, !(models?.has(model) ?? false) else { continue }
-            missing[template.name] = model
-        }
-        templates = found.filter { missing[$0.name] == nil }
-        self.missing = missing
+        all = found
+        has = { models?.has($0) ?? false }
     }
 
     package func templates(for task: LearningTask) -> [Template] { templates.filter { $0.task == task } }

@@ -63,6 +63,9 @@ func withPretrainedStore<Result>(_ body: (ModelStore) throws -> Result) throws -
             let library = try TemplateLibrary(folder: templateFolder, models: store)
             #expect(library.template(named: template) != nil)
             #expect(library.missing.isEmpty)
+            // They come and go while the platform runs.
+            try FileManager.default.removeItem(atPath: store.folder)
+            #expect(library.template(named: template) == nil && library.missing[template] != nil)
         }
     }
 }
