@@ -86,8 +86,9 @@ extension Attention: Exportable {
         let each = parts.map { graph.node("Reshape", [$0, split]) }
         let q = graph.transpose(each[0], [0, 2, 1, 3]), k = graph.transpose(each[1], [0, 2, 3, 1]), v = graph.transpose(each[2], [0, 2, 1, 3])
 
-        let factor = try graph.number(1 / Double(width / heads).squareRoot(), dtype)
-        let scores = graph.node("MatMul", [graph.node("Mul", [q, factor]), k])  // [batch, heads, queries, keys]
+        let factor = try graph.number(scale ?? 1 / Double(width / heads).squareRoot(), dtype)
+        var scores = graph.node("MatMul", [graph.node("Mul", [q, factor]), k])  // [batch, heads, queries, keys]
+        if hasBias { scores = graph.node("Add", [scores, call.inputs[call.inputs.count - 1]]) }
         let seen = try seen(call, &graph)
         var shares: String
         if let seen {
@@ -105,8 +106,8 @@ extension Attention: Exportable {
     private func seen(_ call: ExportCall, _ graph: inout OperatorGraph) throws(TensorError) -> String? {
         var seen: String?
         if hasMask {
-            let mask = call.inputs[call.inputs.count - 1]
-            seen = try graph.unsqueeze(mask, call.specs[call.specs.count - 1].shape.rank == 2 ? [1, 2] : [1])
+            let place = call.inputs.count - (hasBias ? 2 : 1)
+            seen = try graph.unsqueeze(call.inputs[place], call.specs[place].shape.rank == 2 ? [1, 2] : [1])
         }
         guard isCausal else { return seen }
         // The last query sees all keys.

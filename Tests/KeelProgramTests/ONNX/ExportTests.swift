@@ -27,6 +27,27 @@ func anOptimisedProgramIsExportedToo(_ network: TracedNetwork) throws {
     try expectClose(model.run(zip(network.inputs, inputs).map { ($0.key, $1) }), program.run(inputs), 1e-4)
 }
 
+/// Attention that passes found: with a factor of its own, and with what is added to its scores.
+@Test(arguments: [13, 17, 21])
+func attentionThatPassesFoundIsExported(opset: Int) throws {
+    let time = Dimension.symbol("time"), batch = Dimension.symbol("batch"), features = floats(batch, time, Dimension(12))
+    func cut(_ x: Tensor) throws -> Tensor { try x.reshaped(Shape(x.shape[0], x.shape[1], Dimension(3), Dimension(4))).permuted([0, 2, 1, 3]) }
+    let inputs: KeyValuePairs = ["q": features, "k": features, "v": features, "bias": floats(batch, Dimension(1), Dimension(1), time)]
+    for hasBias in [true, false] {
+        let program = try Program.trace({ x in
+            let scores = try cut(x[0]).matmul(cut(x[1]).transposed()) * 0.3
+            let y = try (hasBias ? scores + x[3] : scores).softmax().matmul(cut(x[2]))
+            return try y.permuted([0, 2, 1, 3]).reshaped(Shape(y.shape[0], y.shape[2], Dimension(12)))
+        }, inputs: inputs).optimised()
+        #expect(program.graph.nodes.contains { type(of: $0.primitive).name == "Attention" })
+        var generator = Philox(seed: 8)
+        let parts = try (0..<3).map { _ in try Tensor.normal([2, 5, 12], using: &generator) }
+        let bias = try Tensor([Float](repeating: 0, count: 8) + [-1e4, -1e4], [2, 1, 1, 5])
+        let given = zip(inputs, parts + [bias]).map { ($0.key, $1) }
+        try expectClose(program.reread(opset: opset).run(given), program.run(parts + [bias]), 1e-5)
+    }
+}
+
 private let open = floats(.symbol("batch"), Dimension(6))
 private let counted = floats(.symbol("batch"), .symbol("time"), Dimension(4))
 
