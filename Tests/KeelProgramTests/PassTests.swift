@@ -322,3 +322,20 @@ func optimisedNetworksGiveTheSameNumbers(_ network: TracedNetwork) throws {
     let inputs = try network.sample(batch: 2, time: 5, seed: 4)
     try expectClose(optimised.run(inputs), program.run(inputs), 1e-4)
 }
+
+/// As in a recurrent layer that was written out step by step.
+@Test func weightsOfALayerThatComesAgainAreTurnedOnce() throws {
+    var generator = Philox(seed: 5)
+    let matrix = try Tensor.normal([3, 3], using: &generator)
+    let program = try Program.trace({ x in
+        var x = x
+        for _ in 0..<5 { x = try x.matmul(matrix).tanh() }
+        return x
+    }, input: "x", x)
+    let fused = try program.optimised([.linearFusion])
+    #expect(fused.primitives == [String](repeating: "ActivatedAffine", count: 5))
+    #expect(fused.graph.constants.count == 2)
+    let given = try Tensor([Float(1), -2, 3, 0, 5, -6], [2, 3])
+    // Sums in another order: 1e-6 of the largest number.
+    try expectClose(fused.run([given]), program.run([given]), 1e-6)
+}

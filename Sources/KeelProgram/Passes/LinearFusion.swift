@@ -5,9 +5,9 @@ extension Pass {
     /// which keeps its weights in the form that its kernel reads.
     public static let linearFusion = Pass("linear-fusion") { graph throws(TensorError) in
         let around = Surroundings(graph)
-        var isChanged = false, done: Set<Int> = []
+        var isChanged = false, done: Set<Int> = [], turned: [Graph.Value: Graph.Value] = [:]
         for place in graph.nodes.indices where !done.contains(place) {
-            guard let layer = try graph.layer(place, around) else { continue }
+            guard let layer = try graph.layer(place, around, &turned) else { continue }
             // Steps that only it needs, each of which makes what the layer then makes.
             var end = layer.end, inputs = layer.inputs, primitive = Fused.affine
             if inputs.count == 2, let next = around.follower(end, at: place), around.meaning(next) == .add {
@@ -44,7 +44,9 @@ extension Graph {
     fileprivate func isSame(_ a: Value, _ b: Value) -> Bool { specs[a] == specs[b] }
 
     /// The fully connected layer whose product this node is: its weights are constants.
-    fileprivate mutating func layer(_ place: Int, _ around: Surroundings) throws(TensorError) -> Layer? {
+    ///
+    /// - Parameter turned: for each matrix that was one's weights already, its transpose.
+    fileprivate mutating func layer(_ place: Int, _ around: Surroundings, _ turned: inout [Value: Value]) throws(TensorError) -> Layer? {
         let node = nodes[place]
         guard node.outputs.count == 1 else { return nil }
         if node.primitive.isAffine, constants[node.inputs[1]]?.dtype == .float32 { return (place, node.inputs, [place]) }
@@ -57,7 +59,13 @@ extension Graph {
             return isBias || Fused.affine(endingWith: nodes[next].primitive) != nil ? (place, node.inputs, [place]) : nil
         }
         guard around.meaning(place) == .matMul, let matrix = constants[node.inputs[1]], matrix.rank == 2, matrix.dtype == .float32 else { return nil }
-        let weight = constant(try matrix.transposed().contiguous())
+        let weight: Value
+        if let known = turned[node.inputs[1]] {
+            weight = known
+        } else {
+            weight = constant(try matrix.transposed().contiguous())
+            turned[node.inputs[1]] = weight
+        }
         // Leading axes that are made one for the product, and then again what they were.
         let x = node.inputs[0]
         if let flattening = around.own(x, at: place), around.meaning(flattening) == .reshape, let back = around.follower(place, at: place),
