@@ -7,7 +7,8 @@ import Synchronization
 /// share one place, so that comparing dimensions is comparing integers.
 public struct Dimension: Hashable, Sendable, CustomStringConvertible {
     /// A number from 0 up, or `~place` of an expression. A sum or product that no `Int` holds is the largest one: no tensor has so
-    /// many elements, so a shape with it is refused (`TensorError.invalidShape`) where a tensor of it would be made.
+    /// many elements, so a shape with it is refused (`TensorError.invalidShape`) where a tensor of it would be made. So is an expression that would
+    /// become longer than any shape has a use for (`mostTerms`).
     @usableFromInline let bits: Int
 
     @inlinable init(bits: Int) { self.bits = bits }
@@ -65,6 +66,9 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
         return name
     }
 
+    /// How many terms an expression has at most, and how many symbols a term.
+    package static let mostTerms = 64, mostFactors = 16
+
     /// As a sum: each term's symbols, of which the term is the product, and its factor; in the order of the description.
     package var terms: [(symbols: [String], factor: Int)] { Expressions.shared.terms(of: self) }
 
@@ -89,6 +93,7 @@ private final class Expressions: Sendable {
     struct Expression: Hashable { var terms: [Product: Int] }
     struct Table {
         var symbols: [String] = []
+        var symbolPlaces: [String: Int] = [:]
         var expressions: [Expression] = []
         var places: [Expression: Int] = [:]
     }
@@ -97,8 +102,11 @@ private final class Expressions: Sendable {
 
     func symbol(_ name: String) -> Dimension {
         table.withLock { table in
-            let place = table.symbols.firstIndex(of: name) ?? table.symbols.count
-            if place == table.symbols.count { table.symbols.append(name) }
+            let place = table.symbolPlaces[name] ?? table.symbols.count
+            if place == table.symbols.count {
+                table.symbols.append(name)
+                table.symbolPlaces[name] = place
+            }
             return Self.dimension(Expression(terms: [[place]: 1]), in: &table)
         }
     }
@@ -162,6 +170,7 @@ private final class Expressions: Sendable {
                     if overflow || underflow { return nil }
                     rest[place] = difference == 0 ? nil : difference
                 }
+                guard result.count <= Dimension.mostTerms, rest.count <= Dimension.mostTerms * Dimension.mostTerms else { return nil }
             }
             return Self.dimension(Expression(terms: result), in: &table)
         }
@@ -255,6 +264,7 @@ private final class Expressions: Sendable {
         let terms = expression.terms.filter { $0.value != 0 }
         if terms.isEmpty { return Dimension(0) }
         if terms.count == 1, let constant = terms[[]], constant >= 0 { return Dimension(constant) }
+        guard terms.count <= Dimension.mostTerms, terms.keys.allSatisfy({ $0.count <= Dimension.mostFactors }) else { return Dimension(.max) }
         let kept = Expression(terms: terms)
         if let place = table.places[kept] { return Dimension(bits: ~place) }
         let place = table.expressions.count

@@ -19,11 +19,12 @@ struct Symbols: Sendable {
     /// - Throws: `TensorError.argument` where a symbol is nowhere an axis' whole size.
     init(_ graph: Graph) throws(TensorError) {
         ports = graph.inputs.map { ($0.name, graph.specs[$0.value]) }
-        var names: [String] = [], places: [(input: Int, axis: Int)] = [], all: Set<String> = []
+        var names: [String] = [], numbers: [String: Int] = [:], places: [(input: Int, axis: Int)] = [], all: Set<String> = []
         for (input, port) in ports.enumerated() {
             for axis in 0..<port.spec.shape.rank {
                 all.formUnion(port.spec.shape[axis].symbols)
-                guard let name = port.spec.shape[axis].soleSymbol, !names.contains(name) else { continue }
+                guard let name = port.spec.shape[axis].soleSymbol, numbers[name] == nil else { continue }
+                numbers[name] = names.count
                 names.append(name)
                 places.append((input, axis))
             }
@@ -36,7 +37,7 @@ struct Symbols: Sendable {
             (0..<port.spec.shape.rank).map { axis in
                 let size = port.spec.shape[axis]
                 if let number = size.number { return .number(number) }
-                return size.soleSymbol.flatMap(names.firstIndex(of:)).map(Size.symbol) ?? .expression(size)
+                return size.soleSymbol.flatMap { numbers[$0] }.map(Size.symbol) ?? .expression(size)
             }
         }
     }
@@ -56,13 +57,14 @@ struct Symbols: Sendable {
         }
         var sizes: [Int] = []
         for (input, axis) in places { sizes.append(try inputs[input].shape.size(axis)) }
+        let known = numbers(sizes)
         for (place, input) in inputs.enumerated() {
             for (axis, size) in wanted[place].enumerated() {
                 let number =
                     switch size {
                     case .number(let number): number
                     case .symbol(let symbol): sizes[symbol]
-                    case .expression(let size): try size.resolved(numbers(sizes)).value()
+                    case .expression(let size): try size.resolved(known).value()
                     }
                 guard try input.shape.size(axis) == number else { throw mismatch(ports[place], input, sizes) }
             }

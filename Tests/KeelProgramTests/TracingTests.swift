@@ -267,3 +267,10 @@ private func reason(_ body: () throws -> Void) -> TensorError.Reason? {
               output = %7 : float32[batch, 2]
             """)
 }
+
+/// Each looked for among all, so many would take minutes.
+@Test(.timeLimit(.minutes(1))) func manySymbolsAreToldApart() {
+    let all = (0..<60_000).map { Dimension.symbol("many\($0)") }
+    #expect(Set(all).count == all.count)
+    #expect(Dimension.symbol("many59999") == all[59_999])
+}

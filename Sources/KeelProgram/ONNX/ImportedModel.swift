@@ -19,6 +19,7 @@ public struct ImportedModel: Sendable {
     public let limits: ONNXLimits
     /// Of a program's outputs.
     private let kinds: [ElementKind]
+    private let inputNames: Set<String>
 
     /// - Parameter passes: what a program is optimised with.
     /// - Throws: `ONNXError.unsupported` where an operator can't be computed.
@@ -33,6 +34,7 @@ public struct ImportedModel: Sendable {
             throw .unsupported(domain: first.domain, operator: first.type, opset: first.opset, first.reason)
         }
         (inputs, outputs, opsets, producer, limits) = (model.inputs, model.outputs, model.opsets, model.producer, model.limits)
+        inputNames = Set(model.inputs.map(\.name))
         do {
             let (program, kinds) = try Program.traced(model, openAxes: openAxes)
             (form, self.kinds) = (.program(try program.optimised(passes)), kinds)
@@ -61,7 +63,7 @@ public struct ImportedModel: Sendable {
             guard case .tensor(let tensor, _) = value else { throw ONNXError.input(name: port.name, "isn't a tensor of numbers") }
             given.append(tensor)
         }
-        if let name = values.keys.first(where: { name in !inputs.contains { $0.name == name } }) {
+        if let name = values.keys.first(where: { !inputNames.contains($0) }) {
             throw ONNXError.input(name: name, "isn't one of the model's: \(inputs.map(\.name).joined(separator: ", "))")
         }
         do {

@@ -51,11 +51,11 @@ extension OperatorCall {
         return (numbers, shape, all.last?.kind ?? .int64)
     }
 
-    private func folded(_ function: (SizeExpression, SizeExpression) -> SizeExpression?) throws -> [ONNXValue]? {
+    private func folded(_ function: (SizeExpression, SizeExpression) throws -> SizeExpression?) throws -> [ONNXValue]? {
         guard let (numbers, shape, kind) = try stretchedNumbers(0..<inputs.count), var result = numbers.first else { return nil }
         for other in numbers.dropFirst() {
             for i in result.indices {
-                guard let next = function(result[i], other[i]) else { return nil }
+                guard let next = try function(result[i], other[i]) else { return nil }
                 result[i] = next
             }
         }
@@ -72,11 +72,11 @@ extension OperatorCall {
         return bools(try Tensor(result, shape))
     }
 
-    private func reduced(_ start: SizeExpression, axesAsInput: Int, _ function: (SizeExpression, SizeExpression) -> SizeExpression) throws -> [ONNXValue]? {
+    private func reduced(_ start: SizeExpression, axesAsInput: Int, _ function: (SizeExpression, SizeExpression) throws -> SizeExpression) throws -> [ONNXValue]? {
         guard let (numbers, shape, kind) = try known(0), shape.rank <= 1 else { return nil }
         let axes = try opset >= axesAsInput ? (has(1) ? ints(1) : []) : ints("axes") ?? []
         guard axes.isEmpty ? !flag("noop_with_empty_axes") : axes == [0] || axes == [-1] else { return nil }
-        return [try .sizes([numbers.reduce(start, function)], flag("keepdims", true) ? Shape([Int](repeating: 1, count: shape.rank)) : [], kind)]
+        return [try .sizes([try numbers.reduce(start, function)], flag("keepdims", true) ? Shape([Int](repeating: 1, count: shape.rank)) : [], kind)]
     }
 
     private typealias Rule = @Sendable (OperatorCall) throws -> [ONNXValue]?
@@ -101,19 +101,19 @@ extension OperatorCall {
             guard let (numbers, shape, _) = try call.known(0), let kind = ElementKind(rawValue: Int64(call.int("to", 0))), kind == .int64 || kind == .int32 else { return nil }
             return [try .sizes(numbers, shape, kind)]
         },
-        "Add": { try $0.folded { $0 + $1 } },
-        "Sub": { try $0.folded { $0 - $1 } },
-        "Mul": { try $0.folded { $0 * $1 } },
+        "Add": { try $0.folded { try $0 + $1 } },
+        "Sub": { try $0.folded { try $0 - $1 } },
+        "Mul": { try $0.folded { try $0 * $1 } },
         "Div": { try $0.folded { $0.divided(by: $1) } },
         "Mod": { call in
             try call.folded { a, b in
                 guard let quotient = a.divided(by: b), (a.lowerBound ?? -1) >= 0, (b.lowerBound ?? -1) >= 0 else { return nil }
-                return a - quotient * b
+                return try a - quotient * b
             }
         },
         "Neg": { call in
             guard let (numbers, shape, kind) = try call.known(0) else { return nil }
-            return [try .sizes(numbers.map { -$0 }, shape, kind)]
+            return [try .sizes(numbers.map { try -$0 }, shape, kind)]
         },
         "Abs": { call in
             guard let (numbers, shape, kind) = try call.known(0), numbers.allSatisfy({ ($0.lowerBound ?? -1) >= 0 }) else { return nil }
@@ -135,8 +135,8 @@ extension OperatorCall {
             }
             return [try .sizes(result, shape, kind)]
         },
-        "ReduceProd": { try $0.reduced(.number(1), axesAsInput: 18) { $0 * $1 } },
-        "ReduceSum": { try $0.reduced(.number(0), axesAsInput: 13) { $0 + $1 } },
+        "ReduceProd": { try $0.reduced(.number(1), axesAsInput: 18) { try $0 * $1 } },
+        "ReduceSum": { try $0.reduced(.number(0), axesAsInput: 13) { try $0 + $1 } },
     ]
 
     private func byShape() throws -> [ONNXValue]? {

@@ -34,31 +34,42 @@ enum SizeExpression: Hashable, Sendable {
         }
     }
 
+    /// What was made of expressions.
+    ///
+    /// - Throws: `TensorError.custom` where that would be too long for one.
+    private static func made(_ dimension: Dimension) throws(TensorError) -> SizeExpression {
+        guard dimension.number != .max else {
+            throw TensorError(
+                .custom("an expression of sizes would have more than \(Dimension.mostTerms) terms, or one of more than \(Dimension.mostFactors) sizes"))
+        }
+        return SizeExpression(dimension)
+    }
+
     /// Numbers as int64s are added: around the end.
-    static func + (a: SizeExpression, b: SizeExpression) -> SizeExpression {
+    static func + (a: SizeExpression, b: SizeExpression) throws(TensorError) -> SizeExpression {
         switch (a, b) {
         case (.number(let a), .number(let b)): .number(a &+ b)
-        case (.expression(let a), .expression(let b)): SizeExpression(a + b)
+        case (.expression(let a), .expression(let b)): try made(a + b)
         case (.expression(let a), .number(let b)), (.number(let b), .expression(let a)):
-            SizeExpression(b >= 0 ? a + Dimension(b) : a - Dimension(b == .min ? .max : -b))
+            try made(b >= 0 ? a + Dimension(b) : a - Dimension(b == .min ? .max : -b))
         }
     }
 
-    static prefix func - (a: SizeExpression) -> SizeExpression {
+    static prefix func - (a: SizeExpression) throws(TensorError) -> SizeExpression {
         switch a {
         case .number(let a): .number(0 &- a)
-        case .expression(let a): SizeExpression(Dimension(0) - a)
+        case .expression(let a): try made(Dimension(0) - a)
         }
     }
 
-    static func - (a: SizeExpression, b: SizeExpression) -> SizeExpression { a + -b }
+    static func - (a: SizeExpression, b: SizeExpression) throws(TensorError) -> SizeExpression { try a + -b }
 
-    static func * (a: SizeExpression, b: SizeExpression) -> SizeExpression {
+    static func * (a: SizeExpression, b: SizeExpression) throws(TensorError) -> SizeExpression {
         switch (a, b) {
         case (.number(let a), .number(let b)): .number(a &* b)
-        case (.expression(let a), .expression(let b)): SizeExpression(a * b)
+        case (.expression(let a), .expression(let b)): try made(a * b)
         case (.expression(let a), .number(let b)), (.number(let b), .expression(let a)):
-            b >= 0 ? SizeExpression(a * Dimension(b)) : -SizeExpression(a * Dimension(b == .min ? .max : -b))
+            try b >= 0 ? made(a * Dimension(b)) : -made(a * Dimension(b == .min ? .max : -b))
         }
     }
 
@@ -77,8 +88,8 @@ enum SizeExpression: Hashable, Sendable {
 
     /// Nil where it depends on the sizes.
     static func isLess(_ a: SizeExpression, than b: SizeExpression) -> Bool? {
-        if let least = (b - a).lowerBound, least >= 1 { return true }
-        if let least = (a - b).lowerBound, least >= 0 { return false }
+        if let least = (try? b - a)?.lowerBound, least >= 1 { return true }
+        if let least = (try? a - b)?.lowerBound, least >= 0 { return false }
         return nil
     }
 

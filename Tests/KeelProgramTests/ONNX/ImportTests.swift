@@ -145,3 +145,15 @@ private let x = Message.value("x", 1, [-1, 4]), y = Message.value("y")
     #expect(try sum.elements() == [1, 2])
     #expect(throws: ONNXError.self) { try ONNXModel(reading: path, files: ["other": path + ".w"]) }
 }
+
+/// Multiplied out, each would be an expression of more terms, or of longer ones, than anything has a use for.
+@Test(arguments: [[1, 1, 0, 1], [3]]) func whatBecomesTooLongAnExpressionOfSizesIsInterpreted(sizes: [Int]) throws {
+    let dims = sizes.indices.reduce(Message()) { message, axis in message.message(1, Message().text(2, "size\(axis)")) }
+    let x = Message().text(1, "x").message(2, Message().message(1, Message().int(1, 1).message(2, dims)))
+    var nodes = [Message.node("Shape", ["x"], ["s"]), .node("ReduceSum", ["s"], ["p0"], [.attribute("keepdims", int: 0)])]
+    for i in 0..<5 { nodes.append(.node("Mul", ["p\(i)", "p\(i)"], ["p\(i + 1)"])) }
+    let model = Message.model(.graph(nodes, [x], [.value("p5", 7)]))
+    #expect(try why(model).contains("terms"))
+    let answer = try ImportedModel(ONNXModel(model.bytes)).run(["x": ONNXValue(Tensor.zeros(Shape(sizes)))])
+    #expect(try answer[0].numbers?.elements(Int.self) == [1_853_020_188_851_841])  // 3 to the power of 32
+}

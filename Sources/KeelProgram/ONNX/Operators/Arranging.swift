@@ -46,8 +46,8 @@ extension OperatorCall {
         func fromFront(_ place: SizeExpression) throws -> SizeExpression {
             if n.number == nil, let number = place.number, number < -1 { throw unsupported("position \(number) of an axis whose size is a symbol, which may be less") }
             if let least = place.lowerBound, least >= 0 || place.number == nil { return place }
-            guard let least = (-place).lowerBound, least >= 0 else { throw unsupported("a position that may count from the front or from the end") }
-            return n + place
+            guard let least = try (-place).lowerBound, least >= 0 else { throw unsupported("a position that may count from the front or from the end") }
+            return try n + place
         }
         let first = try fromFront(start)
         var last = try fromFront(end)
@@ -56,7 +56,7 @@ extension OperatorCall {
             throw unsupported("the first \(number) positions of an axis whose size is a symbol, which may be fewer")
         }
         if SizeExpression.isLess(n, than: last) == true { last = n }
-        guard let count = (last - first).dimension else { return try x.sliced(axis, from: 0, to: 0) }
+        guard let count = try (last - first).dimension else { return try x.sliced(axis, from: 0, to: 0) }
         if first == .number(0), last == n { return x }
         return try x.gathered(Tensor.range(of: count) + first.tensor().reshaped([]), axis: axis)
     }

@@ -6,10 +6,10 @@ extension OperatorCall {
     fileprivate func rangeOfSizes() throws -> ONNXValue? {
         guard inputs.contains(where: { if case .sizes? = $0 { true } else { false } }) else { return nil }
         let start = try size(0), limit = try size(1), kind = try kind(0)
-        guard case .number(let step) = try size(2), step != 0, let count = (limit - start).divided(by: .number(step))?.dimension else {
+        guard case .number(let step) = try size(2), step != 0, let count = try (limit - start).divided(by: .number(step))?.dimension else {
             throw unsupported("a range of a count that isn't an expression of the sizes")
         }
-        guard step.magnitude == 1 || (limit - start) == SizeExpression(count) * .number(step) else { throw unsupported("a range of a count that is rounded") }
+        guard try step.magnitude == 1 || (limit - start) == SizeExpression(count) * .number(step) else { throw unsupported("a range of a count that is rounded") }
         let places = try Tensor.range(of: count)
         return .tensor(try (places * Tensor(Int64(step)) + start.tensor().reshaped([])).cast(to: kind.carrier), kind)
     }

@@ -114,7 +114,7 @@ extension OperatorCall {
         var sizes: [Dimension] = []
         for (size, amount) in zip(x.shape.dimensions, amounts) {
             guard (-most...most).contains(amount.before), (-most...most).contains(amount.after),
-                let padded = (SizeExpression(size) + .number(amount.before + amount.after)).dimension
+                let padded = try (SizeExpression(size) + .number(amount.before + amount.after)).dimension
             else { throw wrong("pads \(x.shape) by \(amounts)") }
             sizes.append(padded)
         }
