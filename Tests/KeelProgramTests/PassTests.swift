@@ -339,3 +339,17 @@ func optimisedNetworksGiveTheSameNumbers(_ network: TracedNetwork) throws {
     // Sums in another order: 1e-6 of the largest number.
     try expectClose(fused.run([given]), program.run([given]), 1e-6)
 }
+
+/// Each compared with each, so many would take minutes.
+@Test(.timeLimit(.minutes(1))) func manyConstantsOfOneShapeAreToldApart() throws {
+    var graph = try Program.trace({ try $0.exp() }, input: "x", x).graph
+    let count = 20_000
+    for i in 0..<count {
+        var numbers = [Float](repeating: 0, count: 100)
+        numbers[99] = Float(i / 2)
+        _ = graph.constant(try Tensor(numbers))
+    }
+    #expect(try Pass.commonSubexpressions.rewrite(&graph))
+    #expect(graph.constants.count == count / 2)
+    #expect(try !Pass.commonSubexpressions.rewrite(&graph))
+}

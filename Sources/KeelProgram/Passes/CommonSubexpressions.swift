@@ -33,21 +33,48 @@ extension Pass {
 extension Graph {
     /// For each constant that an earlier one equals, bit for bit, that one.
     fileprivate func equalConstants() throws(TensorError) -> [Value: Value] {
-        var bySpec: [TensorSpec: [Value]] = [:], replacements: [Value: Value] = [:]
-        for (value, tensor) in constants.sorted(by: { $0.key < $1.key }) {
-            let earlier = try bySpec[tensor.spec]?.firstWhere { other throws(TensorError) in
-                guard let first = constants[other] else { return false }
-                return try first.withBytes { a throws(TensorError) in try tensor.withBytes { b in a.elementsEqual(b) } }
-            }
-            if let earlier { replacements[value] = earlier } else { bySpec[tensor.spec, default: []].append(value) }
+        let ordered = constants.sorted { $0.key < $1.key }
+        // Few begin alike: the others aren't read any further.
+        var alike: [Beginning: Int] = [:], beginnings: [Beginning] = []
+        for (_, tensor) in ordered {
+            let beginning = try Beginning(spec: tensor.spec, bytes: tensor.withBytes { Array($0.prefix(64)) })
+            beginnings.append(beginning)
+            alike[beginning, default: 0] += 1
+        }
+        var first: [Numbers: Value] = [:], replacements: [Value: Value] = [:]
+        for ((value, tensor), beginning) in zip(ordered, beginnings) where alike[beginning] != 1 {
+            let numbers = try Numbers(tensor)
+            if let earlier = first[numbers] { replacements[value] = earlier } else { first[numbers] = value }
         }
         return replacements
     }
+
+    private struct Beginning: Hashable {
+        let spec: TensorSpec
+        let bytes: [UInt8]
+    }
 }
 
-extension Array {
-    fileprivate func firstWhere(_ isWanted: (Element) throws(TensorError) -> Bool) throws(TensorError) -> Element? {
-        for element in self { if try isWanted(element) { return element } }
-        return nil
+/// A constant, to be found by its numbers, which are read once for that, and then only where another one has the same hash.
+private struct Numbers: Hashable {
+    private let tensor: Tensor
+    private let hash: Int
+
+    init(_ tensor: Tensor) throws(TensorError) {
+        self.tensor = tensor
+        var hasher = Hasher()
+        hasher.combine(tensor.spec)
+        try tensor.withBytes { hasher.combine(bytes: $0) }
+        hash = hasher.finalize()
     }
+
+    static func == (a: Numbers, b: Numbers) -> Bool {
+        guard a.hash == b.hash, a.tensor.spec == b.tensor.spec else { return false }
+        let isSame = try? a.tensor.withBytes { x throws(TensorError) in
+            try b.tensor.withBytes { y in x.elementsEqual(y) }
+        }
+        return isSame ?? false
+    }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(hash) }
 }
