@@ -353,3 +353,16 @@ func optimisedNetworksGiveTheSameNumbers(_ network: TracedNetwork) throws {
     #expect(graph.constants.count == count / 2)
     #expect(try !Pass.commonSubexpressions.rewrite(&graph))
 }
+
+/// In a process of its own, whose pool nobody else uses.
+@Test func aLargeConstantIsNotCopiedToBeLookedAt() async throws {
+    await #expect(processExitsWith: .success) {
+        let zeros = try Tensor.zeros([1 << 20]), one = try Tensor([Float(1)]), spec = TensorSpec([1 << 20 + 1], .float32)
+        let constant = try Tensor.concatenated([zeros, one]), program = try Program.trace({ try $0 + constant }, input: "x", spec), pool = MemoryPool.host
+        var graph = program.graph
+        pool.resetPeak()
+        let before = pool.usedBytes
+        #expect(try !Pass.algebra.rewrite(&graph))
+        #expect(pool.peakBytes - before < 1 << 16)
+    }
+}

@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+import Glibc
+#endif
+
 // What the passes over programs know of primitives: rules that hold for each by itself.
 
 /// A primitive that changes nothing for some inputs.
@@ -26,7 +30,14 @@ package protocol ChannelScalable: Primitive {
 /// Whether all elements are this number.
 private func isFull(_ tensor: Tensor?, of number: Double) throws(TensorError) -> Bool {
     guard let tensor, tensor.count > 0 else { return false }
-    return try tensor.cast(to: .float64).elements(Double.self).allSatisfy { $0 == number }
+    var first = tensor
+    while first.rank > 0 { first = try first.sliced(0, to: 1).withoutAxis(0) }
+    guard try first.cast(to: .float64).item(Double.self) == number else { return false }
+    // Where each number's bytes are those of the one before it, all are the first.
+    return try tensor.withBytes { bytes in
+        let width = bytes.count / tensor.count
+        return bytes.baseAddress.map { memcmp($0, $0 + width, bytes.count - width) == 0 } ?? false
+    }
 }
 
 extension BinaryElementwise {
