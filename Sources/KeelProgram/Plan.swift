@@ -43,10 +43,15 @@ package struct Plan: Sendable {
     package private(set) var largestValue = 0
     /// Of one value: no machine has so much, and sums of such numbers fit an `Int`.
     private static let valueLimit = 1 << 44
+    /// The step that has most to do, and how much that is (`Primitive.work`).
+    package private(set) var heaviest: (step: String, work: Double)?
     private var memories: [ObjectIdentifier: Int] = [:]
 
     /// Which memory a value lies in.
     func memory(of value: Graph.Value) -> Int? { values[value].flatMap { memories[$0.memoryIdentity] } }
+
+    /// What the values are, with numbers for sizes.
+    func specs(of values: [Graph.Value]) -> [TensorSpec] { values.map { tensor($0).spec } }
 
     /// Bytes that the value takes.
     func bytes(of value: Graph.Value) -> Int { values[value]?.memoryBytes ?? 0 }
@@ -108,7 +113,10 @@ package struct Plan: Sendable {
             values[value] = tensor
             if !areViews { note(tensor, .arena(offset: 0, bytes: tensor.memoryBytes)) }
         }
-        if !areViews { append(Step(primitive: node.primitive, inputs: inputs, outputs: node.outputs, origin: node.origin)) }
+        if areViews { return }
+        let work = node.primitive.work(specs(of: inputs), made.map(\.spec))
+        if work > heaviest?.work ?? 0 { heaviest = (type(of: node.primitive).name, work) }
+        append(Step(primitive: node.primitive, inputs: inputs, outputs: node.outputs, origin: node.origin))
     }
 
     /// The value, or a new one with the same numbers that isn't channel-blocked.

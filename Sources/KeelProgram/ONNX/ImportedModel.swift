@@ -69,6 +69,9 @@ public struct ImportedModel: Sendable {
         do {
             let plan = try program.plan(for: given), bytes = max(plan.bytes, plan.largestValue)
             guard bytes <= limits.bytes else { throw ONNXError.limit(place: "program", "would take \(bytes) bytes, the limit is \(limits.bytes)") }
+            if let (step, work) = plan.heaviest, work > Double(limits.work) {
+                throw ONNXError.tooLong(place: "program", "its \(step) would take \(Int(min(work, 0x1p62))) operations, the limit is \(limits.work)")
+            }
             return zip(try program.run(given, until: .now + limits.time), kinds).map { .tensor($0, $1) }
         } catch let error as TensorError {
             if case .outOfMemory = error.reason { throw ONNXError.limit(place: "program", error.facts) }

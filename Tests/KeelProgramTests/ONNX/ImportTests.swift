@@ -157,3 +157,22 @@ private let x = Message.value("x", 1, [-1, 4]), y = Message.value("y")
     let answer = try ImportedModel(ONNXModel(model.bytes)).run(["x": ONNXValue(Tensor.zeros(Shape(sizes)))])
     #expect(try answer[0].numbers?.elements(Int.self) == [1_853_020_188_851_841])  // 3 to the power of 32
 }
+
+private func weights(_ dims: [Int]) -> Message { .zeros("w", dims) }
+
+/// What a node would have to do is known only once the sizes are.
+@Test(arguments: [
+    (Message.node("MatMul", ["x", "t"], ["y"]), [1, 1, 600, 600]), (.node("Conv", ["x", "w"], ["y"]), [1, 2, 300, 300]),
+    (.node("ConvTranspose", ["x", "w"], ["y"]), [1, 2, 300, 300]), (.node("MaxPool", ["x"], ["y"], [.attribute("kernel_shape", ints: [40, 40])]), [1, 2, 300, 300]),
+    (.node("AveragePool", ["x"], ["y"], [.attribute("kernel_shape", ints: [40, 40])]), [1, 2, 300, 300]),
+]) func aProgramIsBoundByWhatItsStepsDo(node: Message, large: [Int]) throws {
+    let x = Message.value("x", 1, [-1, large[1], large[2], large[3]])
+    let turn = Message.node("Transpose", ["x"], ["t"], [.attribute("perm", ints: [0, 1, 3, 2])])
+    let bytes = Message.model(.graph([turn, node], [x], [y], initializers: [.zeros("w", [2, 2, 20, 20])])).bytes
+    var limits = ONNXLimits()
+    limits.work = 1 << 30
+    let imported = try ImportedModel(ONNXModel(bytes, limits: limits))
+    guard case .program = imported.form else { throw ONNXError.graph("is no program") }
+    let error = #expect(throws: ONNXError.self) { try imported.run(["x": ONNXValue(Tensor.zeros(Shape([10] + large.dropFirst())))]) }
+    #expect("\(error.map { "\($0)" } ?? "")".contains("operations"))
+}
