@@ -4,9 +4,9 @@ internal import Synchronization
 /// Runs a graph by the kernels that eager mode uses, without a tape, in memory that was laid out beforehand.
 ///
 /// What depends on the numbers of the symbols, and of the threads, is planned once for each choice of them, and the latest plans are kept. Each run has an arena to
-/// itself; those of finished runs are kept for the next ones.
+/// itself; those of finished runs are kept for the next ones, as many as take little together.
 final class Executor: Sendable {
-    private static let planLimit = 32, idleLimit = 8
+    private static let planLimit = 32, idleLimit = 8, idleBytes = 256 << 20
 
     private let graph: Graph
     private let symbols: Symbols
@@ -39,9 +39,14 @@ final class Executor: Sendable {
         defer {
             let dropped = idle.withLock { idle in
                 idle.append((sizes, execution))
-                return idle.count > Self.idleLimit ? idle.removeFirst().execution : nil
+                var bytes = idle.reduce(0) { $0 + $1.execution.plan.arenaBytes }, dropped: [Execution] = []
+                while idle.count > Self.idleLimit || bytes > Self.idleBytes && idle.count > 1 {
+                    bytes -= idle[0].execution.plan.arenaBytes
+                    dropped.append(idle.removeFirst().execution)
+                }
+                return dropped
             }
-            _ = dropped  // Its arena is given back outside of the lock.
+            _ = dropped  // Their arenas are given back outside of the lock.
         }
         return try execution.run(inputs, until: deadline)
     }

@@ -190,3 +190,17 @@ func aSteadyStateTakesNoMemory(_ place: Int) async throws {
     #expect(throws: TensorError.self) { try program.plannedRun(program.inputSpecs(["batch": 2]), until: .now - .seconds(1)) }
     #expect(throws: TensorError.self) { try program.inputSpecs([:]) }
 }
+
+/// In a process of its own, whose pool nobody else uses: the memory of runs of many sizes doesn't pile up.
+@Test func runsOfManySizesKeepLittleMemory() async throws {
+    await #expect(processExitsWith: .success) {
+        let spec = TensorSpec(Shape(.symbol("n")), .float32), pool = MemoryPool.host
+        let program = try Program.trace({ x in try Tensor(Float(1)).expanded(to: Shape(x.shape[0], Dimension(1 << 20))).exp().sum() }, input: "x", spec)
+        for n in 12..<20 { _ = try program.run([.zeros([n])]) }
+        #expect(pool.usedBytes <= 300 << 20)
+        let held = pool.usedBytes
+        // The latest stays, however large.
+        _ = try program.run([.zeros([80])])
+        #expect(pool.usedBytes >= 80 << 22 && pool.usedBytes <= held + 81 << 22)
+    }
+}
