@@ -366,3 +366,15 @@ func optimisedNetworksGiveTheSameNumbers(_ network: TracedNetwork) throws {
         #expect(pool.peakBytes - before < 1 << 16)
     }
 }
+
+/// A recursion over it would need more of the stack than there is.
+@Test func aLongChainOfFactorsIsFollowed() throws {
+    let spec = TensorSpec([2, 5, 12], .float32)
+    func cut(_ x: Tensor) throws -> Tensor { try x.reshaped([2, 5, 3, 4]).permuted([0, 2, 1, 3]) }
+    let program = try Program.trace({ x in
+        var scores = try cut(x[0]).matmul(cut(x[0]).transposed())
+        for _ in 0..<40_000 { scores = try scores.negated() }
+        return try scores.softmax().matmul(cut(x[0])).permuted([0, 2, 1, 3]).reshaped([2, 5, 12])
+    }, inputs: ["x": spec])
+    #expect(try program.optimised([.attentionRecognition]).primitives.last == "Attention")
+}

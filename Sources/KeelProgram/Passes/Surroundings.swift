@@ -59,24 +59,23 @@ struct Surroundings {
         return try? constant.reshaped([]).cast(to: .float64).item(Double.self)
     }
 
-    /// What the value is but for a constant factor.
+    /// What the value is but for a constant factor. A chain of factors may be as long as the program.
     func scaled(_ value: Graph.Value) -> (factor: Double, value: Graph.Value) {
-        guard let place = maker(value), let meaning = meaning(place) else { return (1, value) }
-        let node = graph.nodes[place]
-        func times(_ factor: Double, _ input: Int) -> (factor: Double, value: Graph.Value) {
-            guard graph.specs[node.inputs[input]] == graph.specs[value] else { return (1, value) }
-            let inner = scaled(node.inputs[input])
-            return (factor * inner.factor, inner.value)
+        var (factor, value) = (1.0, value)
+        while let place = maker(value), let meaning = meaning(place) {
+            let operands = inputs(place)
+            let own: (factor: Double, of: Graph.Value)? =
+                switch meaning {
+                case .scale(let factor, 0): (factor, operands[0])
+                case .negate: (-1, operands[0])
+                case .divide: number(operands[1]).map { (1 / $0, operands[0]) }
+                case .multiply: number(operands[1]).map { ($0, operands[0]) } ?? number(operands[0]).map { ($0, operands[1]) }
+                default: nil
+                }
+            guard let own, graph.specs[own.of] == graph.specs[value] else { break }
+            factor *= own.factor
+            value = own.of
         }
-        switch meaning {
-        case .scale(let factor, 0): return times(factor, 0)
-        case .negate: return times(-1, 0)
-        case .divide: return number(node.inputs[1]).map { times(1 / $0, 0) } ?? (1, value)
-        case .multiply:
-            if let factor = number(node.inputs[1]) { return times(factor, 0) }
-            if let factor = number(node.inputs[0]) { return times(factor, 1) }
-            return (1, value)
-        default: return (1, value)
-        }
+        return (factor, value)
     }
 }
