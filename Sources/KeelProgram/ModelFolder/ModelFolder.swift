@@ -26,7 +26,7 @@ public struct ModelFolder: Sendable {
     // Writing.
 
     /// Writes a program as a model: into a folder beside `path` first, which is flushed to disk and then takes that name, so that at no moment
-    /// is there half a model under it. A model that had the name is gone then.
+    /// is there half a model under it. A model that had the name is gone then; a folder with anything else in it stays.
     ///
     /// - Parameters:
     ///   - tensors: the weights by their names, such as `Checkpoint.tensors(network)`, and what else is to be kept, such as an optimiser's state. The program's
@@ -61,7 +61,20 @@ public struct ModelFolder: Sendable {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let document = try encoder.encode(manifest)
         try NewFile.write(to: file(ModelManifest.name)) { file in try file.write(Array(document)) }
+        try checkReplaceable(folder.path)
         try folder.publish()
+    }
+
+    /// - Throws: `ModelFolderError.file` where a folder has the name that isn't empty and not a model's alone.
+    private static func checkReplaceable(_ path: String) throws {
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        func refused(_ what: String) -> ModelFolderError { .file(name: path, "there is something else than a model, which stays: \(what)") }
+        let found: [String]
+        do { found = try FileManager.default.contentsOfDirectory(atPath: path) } catch { throw refused("it isn't a folder that can be read") }
+        if found.isEmpty { return }
+        let own = [ModelManifest.name, ModelManifest.graph, ModelManifest.weights]
+        if let other = found.filter({ !own.contains($0) }).min() { throw refused("'\(other)'") }
+        do { _ = try manifest(in: path) } catch { throw refused("\(error)") }
     }
 
     // Reading.

@@ -2,13 +2,16 @@ import Foundation
 
 /// A folder that appears under its name when it is whole, and not before.
 package struct NewFolder: ~Copyable {
-    private let path: String
+    /// Where it will be, without slashes at the end.
+    let path: String
     /// Where it is meanwhile: beside its place.
     package let temporary: String
     private var isPublished = false
 
     /// - Throws: `ModelFolderError.file`.
     package init(_ path: String) throws {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         self.path = path
         var template = Array((path + ".XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { throw Self.failure(path) }

@@ -352,3 +352,29 @@ func writeGoldenFolder() throws {
     try ModelFolder.write(
         program, tensors: Checkpoint.tensors(layer), notes: ["step": "7"], metadata: metadata, to: #require(ProcessInfo.processInfo.environment["KEEL_WRITE_GOLDEN"]))
 }
+
+@Test func onlyAModelsFolderIsReplaced() throws {
+    try withFolder { folder in
+        let program = try Net(seed: 1).program(), files = FileManager.default
+        func write(to path: String) throws { try ModelFolder.write(program, metadata: metadata, to: path) }
+        // One of something else, one with a model and something else, and one with another format's manifest.
+        try files.createDirectory(atPath: folder + "/own", withIntermediateDirectories: true)
+        try Data("notes".utf8).write(to: URL(filePath: folder + "/own/notes.txt"))
+        try write(to: folder + "/more")
+        try Data("notes".utf8).write(to: URL(filePath: folder + "/more/notes.txt"))
+        try write(to: folder + "/other")
+        try Data("{\"format\": 9}".utf8).write(to: URL(filePath: folder + "/other/model.json"))
+        for name in ["own", "more", "other"] {
+            let before = try files.contentsOfDirectory(atPath: "\(folder)/\(name)").sorted()
+            #expect(throws: ModelFolderError.self) { try write(to: "\(folder)/\(name)") }
+            #expect(try files.contentsOfDirectory(atPath: "\(folder)/\(name)").sorted() == before)
+        }
+        // A model is, and what is empty; a name may end with slashes.
+        try files.createDirectory(atPath: folder + "/empty", withIntermediateDirectories: true)
+        for name in ["model", "model/", "model//", "empty/"] {
+            try write(to: "\(folder)/\(name)")
+            #expect(try files.contentsOfDirectory(atPath: "\(folder)/\(name)").count == 3)
+        }
+        #expect(try files.contentsOfDirectory(atPath: folder).sorted() == ["empty", "model", "more", "other", "own"])
+    }
+}
