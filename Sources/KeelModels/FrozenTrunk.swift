@@ -5,7 +5,7 @@ public import KeelNN
 ///
 /// ```swift
 /// let trunk = try EfficientNetLite.pretrained(in: store).trunk
-/// var network = FrozenTrunk(trunk, head: try Linear(1280, classes, using: &generator))
+/// var network = try FrozenTrunk(trunk, head: Linear(1280, classes, using: &generator))
 /// let parameters = try ParameterStore(&network)  // the head's alone
 /// ```
 ///
@@ -14,8 +14,9 @@ public struct FrozenTrunk<Trunk: Layer, Head: Layer>: Layer {
     public private(set) var trunk: Trunk
     public var head: Head
 
-    public init(_ trunk: Trunk, head: Head) {
-        self.trunk = trunk
+    /// - Parameter trunk: is copied: what is loaded into this network later is overwritten in place.
+    public init(_ trunk: Trunk, head: Head) throws(TensorError) {
+        self.trunk = try trunk.copied()
         self.head = head
     }
 

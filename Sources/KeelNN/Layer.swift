@@ -126,8 +126,9 @@ extension Module {
     /// Takes all state from a safetensors file: each piece by its name, shape and dtype. Half floats of a file are widened where the layer has
     /// float32.
     ///
-    /// State that training updates in place, buffers and what lies in a store's flat memory, is overwritten there; other state is replaced. Nothing
-    /// changes unless all fits.
+    /// State that training updates in place, buffers and what lies in a store's flat memory, is overwritten there; other state is replaced. Another
+    /// layer that has the same memory, as a plain copy of this one does, has the new numbers too: `copied` has memory of its own. Nothing changes
+    /// unless all fits.
     ///
     /// - Throws: `TensorError.missingState`, `TensorError.unexpectedState`, `TensorError.stateMismatch`, and what opening throws.
     public mutating func load(from path: String) throws(TensorError) {

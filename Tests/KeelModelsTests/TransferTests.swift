@@ -1,3 +1,4 @@
+import Foundation
 import Keel
 import KeelModels
 import KeelNN
@@ -14,7 +15,7 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
 @Test func aFrozenTrunkStaysBitForBitWhileItsHeadLearns() throws {
     var generator = Philox(seed: 3)
     let trunk = try ThinTrunk(using: &generator)
-    var network = FrozenTrunk(trunk, head: try Linear(16, 3, using: &generator))
+    var network = try FrozenTrunk(trunk, head: try Linear(16, 3, using: &generator))
     let before = try bits(network, under: "trunk."), head = try bits(network, under: "head.")
     let parameters = try ParameterStore(&network)
     #expect(parameters.parts.map(\.name) == ["head.weight", "head.bias"])
@@ -32,6 +33,20 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
     // A new head is one line, and learns what the old one did, from the trunk as it was.
     network.head = try Linear(16, 2, using: &generator)
     #expect(try network(pictures, in: .prediction).shape == [6, 2])
+}
+
+@Test func networksWithOneTrunkAreLoadedEachByItself() throws {
+    var generator = Philox(seed: 5)
+    let path = FileManager.default.temporaryDirectory.appending(path: "keel-trunk-\(UUID())").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let other = try FrozenTrunk(ThinTrunk(using: &generator), head: Linear(16, 3, using: &generator))
+    try other.save(to: path)
+    let trunk = try ThinTrunk(using: &generator), first = try FrozenTrunk(trunk, head: Linear(16, 3, using: &generator))
+    var second = try FrozenTrunk(trunk, head: Linear(16, 3, using: &generator))
+    let before = try bits(first, under: "trunk.")
+    try second.load(from: path)
+    #expect(try bits(second, under: "") == bits(other, under: ""))
+    #expect(try bits(first, under: "trunk.") == before)
 }
 
 /// The trunk of a residual network, with running statistics that training would move.
