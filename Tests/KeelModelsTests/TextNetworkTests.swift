@@ -61,6 +61,9 @@ private func agree(_ a: Tensor, _ b: Tensor) throws -> Bool {
     for (token, probability) in [(0, 0.3), (1, 0.5), (2, 0.05), (3, 0.15)] as [(Int64, Double)] { #expect(abs((all[token] ?? 0) - probability) < 0.05) }
     let flat = try drawn(Sampling(temperature: 100))
     #expect(flat.values.allSatisfy { abs($0 - 0.25) < 0.05 })
+    for (temperature, most, share) in [(-1, nil, 1), (.nan, nil, 1), (.infinity, nil, 1), (1, 0, 1), (1, nil, 0), (1, nil, 1.5), (1, nil, .nan)] as [(Double, Int?, Double)] {
+        #expect(throws: TensorError.self) { try Sampling(temperature: temperature, most: most, share: share) }
+    }
 }
 
 @Test func paddingDoesNotChangeWhatBERTSays() throws {

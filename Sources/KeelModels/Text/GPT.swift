@@ -91,20 +91,29 @@ public struct GPT: Layer, Network {
 /// How the next token is chosen from its logits.
 public struct Sampling: Sendable, Hashable {
     /// Logits are divided by it; 0 always takes the likeliest token.
-    public var temperature: Double
+    public let temperature: Double
     /// Only so many of the likeliest tokens are drawn from; nil for all.
-    public var most: Int?
+    public let most: Int?
     /// Only the likeliest tokens are drawn from that together have this probability (Holtzman et al., 2020).
-    public var share: Double
+    public let share: Double
 
-    /// - Precondition: a temperature of 0 and more, `most` of 1 and more, a share above 0 and at most 1.
-    public init(temperature: Double = 1, most: Int? = nil, share: Double = 1) {
-        precondition(temperature >= 0 && temperature.isFinite && most ?? 1 >= 1 && share > 0 && share <= 1, "a sampling that could choose no token")
-        (self.temperature, self.most, self.share) = (temperature, most, share)
+    /// - Throws: `TensorError.argument` unless the temperature is 0 and more, `most` 1 and more, and the share above 0 and at most 1.
+    public init(temperature: Double = 1, most: Int? = nil, share: Double = 1) throws(TensorError) {
+        func refused(_ name: String, _ given: some CustomStringConvertible, _ allowed: String) -> TensorError {
+            TensorError(.argument(primitive: "Sampling", name: name, given: "\(given)", allowed: allowed))
+        }
+        guard temperature >= 0, temperature.isFinite else { throw refused("temperature", temperature, "0 and more") }
+        if let most, most < 1 { throw refused("most", most, "1 and more") }
+        guard share > 0, share <= 1 else { throw refused("share", share, "above 0 and at most 1") }
+        self.init(checked: temperature, most, share)
     }
 
+    private init(checked temperature: Double, _ most: Int?, _ share: Double) { (self.temperature, self.most, self.share) = (temperature, most, share) }
+
+    /// Each token as likely as its logit says.
+    public static let plain = Sampling(checked: 1, nil, 1)
     /// The likeliest token, always.
-    public static let greedy = Sampling(temperature: 0)
+    public static let greedy = Sampling(checked: 0, nil, 1)
 
     /// - Shapes: `logits [batch, tokens]` → `[batch, 1]` int64.
     public func next(_ logits: Tensor, using generator: inout Philox) throws(TensorError) -> Tensor {
@@ -126,7 +135,7 @@ extension GPT {
     ///   - tokens: `[batch, time]` int64, one token at least.
     ///   - count: how many tokens more.
     /// - Returns: the texts with what was added, `[batch, time + count]`.
-    public func continued(_ tokens: Tensor, by count: Int, _ sampling: Sampling = Sampling(), using generator: inout Philox) throws(TensorError) -> Tensor {
+    public func continued(_ tokens: Tensor, by count: Int, _ sampling: Sampling = .plain, using generator: inout Philox) throws(TensorError) -> Tensor {
         guard count > 0 else { return tokens }
         var caches: [KeyValueCache] = [], texts = [tokens], last = tokens
         for _ in 0..<count {
