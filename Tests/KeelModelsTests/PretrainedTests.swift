@@ -80,3 +80,29 @@ func theLineReaderReadsWhatItsOwnFrameworkReads() throws {
         #expect(try reader.read(picture) == line.read)
     }
 }
+
+@Test func anEncodersNormalisationsAreFoldedIntoItsConvolutions() throws {
+    var generator = Philox(seed: 5)
+    let path = FileManager.default.temporaryDirectory.appending(path: "keel-encoder-\(UUID())").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let trunk = try EfficientNetLite.Trunk(using: &generator)
+    try trunk.save(to: path)
+    let encoder = try PictureEncoder(loading: Safetensors(reading: path), under: "")
+    let side = PictureEncoder.side, picture = Picture(width: side, height: side, pixels: (0..<3 * side * side).map { UInt8(truncatingIfNeeded: $0 * 31) })
+    let (features, profile) = try profile { try encoder.features(of: [picture]) }
+    let names = Set(profile.events.map(\.name))
+    #expect(names.contains("RectifiedConv2D") && !names.contains("ChannelAffine"))
+    // Weights with a normalisation in them are rounded once more in each of some fifty layers.
+    #expect(agree(try features.elements(), try trunk(Tensor([picture], scaling: EfficientNetLite.scaling), in: .prediction).elements()))
+}
+
+/// Messages by hand: a note (field 14) is a key (1) and a value (2).
+@Test func theReadersCharactersAreThoseThatItsModelNotes() throws {
+    func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(bytes.count)] + bytes }
+    func note(_ key: String, _ value: String) -> [UInt8] { field(14, field(1, Array(key.utf8)) + field(2, Array(value.utf8))) }
+    let member = try #require(PretrainedModel.ppOCR.members.first { $0.name == "characters.txt" })
+    guard case .text(let text) = member.content else { throw TensorError(.custom("no text")) }
+    let sound = [8, 7] + note("shape", "48") + field(7, [1, 2, 3]) + note("character", "a\nb")
+    #expect(try text(sound, "model") == Array("a\nb".utf8))
+    for bad in [note("shape", "48"), Array(sound.dropLast()), [255] + sound, []] { #expect(throws: TensorError.self) { try text(bad, "model") } }
+}

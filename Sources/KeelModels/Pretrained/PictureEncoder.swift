@@ -39,7 +39,7 @@ public struct PictureEncoder: Sendable {
         self.trunk = trunk
         self.fit = fit
         let spec = TensorSpec(Shape(.symbol("batch"), Dimension(3), Dimension(Self.side), Dimension(Self.side)), .float32)
-        program = try Program.trace({ try trunk($0, in: .prediction) }, input: "images", spec)
+        program = try Program.trace({ try trunk($0, in: .prediction) }, input: "images", spec).optimised()
     }
 
     /// - Shapes: → `[pictures, 1280]`.
