@@ -89,6 +89,12 @@ final class Storage: @unchecked Sendable {
         return place.isHost ? MemoryPool.blockBytes(token: token) : 0
     }
 
+    /// Where that block ends.
+    var blockEnd: UnsafeMutableRawPointer? {
+        if let owner { return (owner as? Storage)?.blockEnd }
+        return place.isHost ? base + MemoryPool.blockBytes(token: token) : nil
+    }
+
     /// No bytes: a value of a trace.
     init(traced value: Int, by trace: Trace) {
         base = trace.nowhere

@@ -204,3 +204,22 @@ func aSteadyStateTakesNoMemory(_ place: Int) async throws {
         #expect(pool.usedBytes >= 80 << 22 && pool.usedBytes <= held + 81 << 22)
     }
 }
+
+/// State is copied as far as its block goes; what lies in a mapped file is no memory of the pool.
+@Test func stateThatIsLeftAloneIsCopiedWhole() throws {
+    func sum(_ state: Tensor) throws -> Execution {
+        let spec = TensorSpec([2], .float32), program = try Program.trace({ x in try x[0] + state }, inputs: ["x": spec], state: [state])
+        return try Execution(program.plan(for: [.zeros([2])]), of: program.graph, leavesState: true)
+    }
+    // What a program gives as it came lies within the memory of its input.
+    let pool = MemoryPool.blockBytes(1 << 20)
+    let whole = try Tensor.concatenated([.zeros([pool / 4 - 2]), Tensor([Float(3), 4])])
+    let last = try Program.trace({ $0 }, input: "x", TensorSpec([2], .float32)).run([whole.sliced(0, from: pool / 4 - 2)])[0]
+    try expectEqual(sum(last).run([.ones([2])]), [Tensor([Float(4), 5])])
+
+    let path = FileManager.default.temporaryDirectory.appending(path: "keel-state-\(UUID())").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Safetensors.write([("state", last)], to: path)
+    let mapped = try #require(try Safetensors(reading: path).tensor(named: "state"))
+    #expect(throws: TensorError.self) { try sum(mapped) }
+}

@@ -21,10 +21,13 @@ package struct TensorMemory: Sendable {
         storage = Storage(borrowing: whole.storage.base + offset, from: whole.storage, on: CPU.shared)
     }
 
-    /// New memory with the same bytes as memory of the pool.
+    /// New memory with the same bytes as memory of the pool, as far as its block goes.
+    ///
+    /// - Throws: `TensorError.custom` where the bytes are elsewhere, as in a mapped file: nobody knows how many they are.
     package func copied() throws(TensorError) -> TensorMemory {
-        let copy = try TensorMemory(bytes: storage.poolBytes)
-        copy.storage.base.copyMemory(from: storage.base, byteCount: storage.poolBytes)
+        guard let end = storage.blockEnd else { throw TensorError(.custom("state that isn't memory of the pool can't be left as it is")) }
+        let copy = try TensorMemory(bytes: end - storage.base)
+        copy.storage.base.copyMemory(from: storage.base, byteCount: end - storage.base)
         return copy
     }
 
