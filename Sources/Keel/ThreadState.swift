@@ -25,6 +25,8 @@ final class ThreadState {
     var heldBack: [(UnsafeMutableRawPointer, Int)] = []
     /// What notes the primitives that run on traced tensors.
     var trace: Trace?
+    /// When the programs that run begin no step any more.
+    var deadline: ContinuousClock.Instant?
     /// Where kernels' times are noted, inside `profile`.
     var profile: Profile?
     /// oneDNN's queue; it isn't to be used from two threads.

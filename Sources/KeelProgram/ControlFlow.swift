@@ -79,6 +79,15 @@ protocol Nesting: Primitive {
     /// - Parameter inputs: what the values that it reads are called.
     /// - Returns: what those that it makes are called.
     func export(_ inputs: [String], to export: inout ProgramExport) throws -> [String]
+    /// What its programs take at most, of what each does with its inputs: the arenas of all, for they are kept, and of the rest what is there at once.
+    func memoryUse(_ inputs: [TensorSpec], _ use: (Program, [TensorSpec]) throws(TensorError) -> MemoryUse) throws(TensorError) -> MemoryUse
+}
+
+extension MemoryUse {
+    /// Of two programs, with what both give and what they take meanwhile.
+    fileprivate init(_ a: MemoryUse, _ b: MemoryUse, outputs: Int, temporaries: Int) {
+        self.init(constants: a.constants + b.constants, prepared: a.prepared + b.prepared, arena: a.arena + b.arena, outputs: outputs, temporaries: temporaries)
+    }
 }
 
 struct Branch: Nesting {
@@ -86,6 +95,11 @@ struct Branch: Nesting {
 
     func rewritten(_ rewrite: (Program) throws(TensorError) -> Program) throws(TensorError) -> Branch {
         Branch(then: NestedProgram(try rewrite(then.program)), otherwise: NestedProgram(try rewrite(otherwise.program)))
+    }
+
+    func memoryUse(_ inputs: [TensorSpec], _ use: (Program, [TensorSpec]) throws(TensorError) -> MemoryUse) throws(TensorError) -> MemoryUse {
+        let given = Array(inputs.dropFirst()), (a, b) = (try use(then.program, given), try use(otherwise.program, given))
+        return MemoryUse(a, b, outputs: max(a.outputs, b.outputs), temporaries: max(a.temporaries, b.temporaries))
     }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {
@@ -112,6 +126,12 @@ struct Loop: Nesting {
 
     func rewritten(_ rewrite: (Program) throws(TensorError) -> Program) throws(TensorError) -> Loop {
         Loop(condition: NestedProgram(try rewrite(condition.program)), body: NestedProgram(try rewrite(body.program)), limit: limit)
+    }
+
+    /// A turn reads the state that the one before gave.
+    func memoryUse(_ inputs: [TensorSpec], _ use: (Program, [TensorSpec]) throws(TensorError) -> MemoryUse) throws(TensorError) -> MemoryUse {
+        let (a, b) = (try use(condition.program, inputs), try use(body.program, inputs))
+        return MemoryUse(a, b, outputs: a.outputs + 2 * b.outputs, temporaries: max(a.temporaries, b.temporaries))
     }
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList {

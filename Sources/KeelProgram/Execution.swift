@@ -52,10 +52,17 @@ package final class Execution: @unchecked Sendable {
 
     /// - Parameter deadline: no step is begun after it.
     package func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) -> [Tensor] {
-        defer { end() }
+        // A program within another one's kernel has the deadline of that.
+        let outer = RunDeadline.current, deadline = deadline ?? outer
+        RunDeadline.current = deadline
+        defer {
+            RunDeadline.current = outer
+            end()
+        }
         try begin(inputs)
+        try Self.check(deadline)
         for place in plan.steps.indices {
-            if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(Self.tookTooLong)) }
+            if place > 0 { try Self.check(deadline) }
             do throws(TensorError) { try run(place) } catch { throw plan.steps[place].origin.map { error.calledFrom($0) } ?? error }
         }
         return outputs.map { value in
@@ -66,12 +73,22 @@ package final class Execution: @unchecked Sendable {
 
     /// Runs each step, whatever those before it did, for what they take of memory.
     func rehearse(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) {
-        defer { end() }
-        try begin(inputs)
-        for place in plan.steps.indices {
-            if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(Self.tookTooLong)) }
-            do throws(TensorError) { try run(place) } catch { continue }
+        let outer = RunDeadline.current
+        RunDeadline.current = deadline
+        defer {
+            RunDeadline.current = outer
+            end()
         }
+        try begin(inputs)
+        try Self.check(deadline)
+        for place in plan.steps.indices {
+            do throws(TensorError) { try run(place) } catch {}
+            try Self.check(deadline)
+        }
+    }
+
+    private static func check(_ deadline: ContinuousClock.Instant?) throws(TensorError) {
+        if let deadline, ContinuousClock.now > deadline { throw TensorError(.custom(tookTooLong)) }
     }
 
     private func run(_ place: Int) throws(TensorError) {

@@ -34,7 +34,8 @@ extension Program {
         for spec in inputs { zeros.append(try .zeros(spec.shape, spec.dtype)) }
         let execution = try Execution(plan, of: graph, leavesState: true)
         let events = try profile { () throws(TensorError) in try execution.rehearse(zeros, until: deadline) }.profile.events
-        var seen: Set<ObjectIdentifier> = [], sums = (constants: 0, prepared: 0)
+        let nested = try nestedUse(plan, mostBytes, deadline), nesting = Set(plan.steps.filter { $0.primitive is any Nesting }.map { type(of: $0.primitive).name })
+        var seen: Set<ObjectIdentifier> = [], sums = (constants: nested.constants, prepared: nested.prepared)
         for constant in graph.constants.values where seen.insert(constant.memoryIdentity).inserted {
             sums = (sums.constants + constant.poolBytes, sums.prepared + constant.formBytes)
         }
@@ -42,7 +43,22 @@ extension Program {
             if case .output(let bytes) = source { sum + MemoryPool.blockBytes(bytes) } else { sum }
         }
         return MemoryUse(
-            constants: sums.constants, prepared: sums.prepared, arena: MemoryPool.blockBytes(max(plan.arenaBytes, 1)), outputs: outputs,
-            temporaries: events.map(\.workBytes).max() ?? 0)
+            constants: sums.constants, prepared: sums.prepared, arena: MemoryPool.blockBytes(max(plan.arenaBytes, 1)) + nested.arena, outputs: outputs,
+            temporaries: max(nested.temporaries, events.lazy.filter { !nesting.contains($0.name) }.map(\.workBytes).max() ?? 0))
+    }
+
+    /// What the programs within steps take beside all else: which of them run, and how often, depends on numbers. They keep their arenas.
+    private func nestedUse(_ plan: Plan, _ mostBytes: Int, _ deadline: ContinuousClock.Instant?) throws(TensorError) -> MemoryUse {
+        var sum = MemoryUse(constants: 0, prepared: 0, arena: 0, outputs: 0, temporaries: 0)
+        for step in plan.steps {
+            guard let nesting = step.primitive as? any Nesting else { continue }
+            let use = try nesting.memoryUse(plan.specs(of: step.inputs)) { (program, inputs) throws(TensorError) in
+                try program.memoryUse(inputs, mostBytes: mostBytes, until: deadline)
+            }
+            sum = MemoryUse(
+                constants: sum.constants + use.constants, prepared: sum.prepared + use.prepared, arena: sum.arena + use.arena, outputs: 0,
+                temporaries: max(sum.temporaries, use.outputs + use.temporaries))
+        }
+        return sum
     }
 }

@@ -113,3 +113,45 @@ func branchesAndLoopsAreExported(opset: Int) throws {
         #expect(try peak(1000) == peak(10))
     }
 }
+
+/// In a process of its own, whose pool nobody else uses: zeros take the branch that needs little.
+@Test func bothBranchesCountAsMemory() async throws {
+    await #expect(processExitsWith: .success) {
+        let program = try Program.trace({ x in
+            try Program.branch(on: x[0].sum().isGreater(than: Tensor(Float(0))), [x[0]]) { v in
+                let wide = try v[0].expanded(to: [1 << 18, 3]).exp()
+                return [try (wide + wide.sum([0])).sum([0], keepingAxes: true)]
+            } else: { v in [try v[0] * 2] }
+        }, inputs: ["x": TensorSpec([1, 3], .float32)])
+        let foretold = try program.memoryUse([TensorSpec([1, 3], .float32)]), x = try Tensor.ones([1, 3]), pool = MemoryPool.host
+        let before = pool.usedBytes
+        pool.resetPeak()
+        for _ in 0..<3 { _ = try program.run([x]) }
+        #expect(pool.peakBytes - before <= foretold.peak)
+        #expect(foretold.peak >= 3 << 20)
+    }
+}
+
+/// In a process of its own, as above: a body's memory counts.
+@Test func aLoopsBodyCountsAsMemory() async throws {
+    await #expect(processExitsWith: .success) {
+        let spec = TensorSpec([1, 3], .float32), program = try Program.trace({ x in
+            try Program.loop(x, atMost: 9) { v in try v[0].sum().isGreater(than: Tensor(Float(1))) } _: { v in
+                [try v[0].expanded(to: [1 << 18, 3]).exp().log().sum([0], keepingAxes: true) * Tensor(Float(1) / Float(1 << 19))]
+            }
+        }, inputs: ["x": spec])
+        let foretold = try program.memoryUse([spec]), x = try Tensor.ones([1, 3]), pool = MemoryPool.host
+        let before = pool.usedBytes
+        pool.resetPeak()
+        for _ in 0..<3 { _ = try program.run([x]) }
+        #expect(pool.peakBytes - before <= foretold.peak)
+        #expect(foretold.peak >= 3 << 20)
+    }
+}
+
+@Test(.timeLimit(.minutes(1))) func aLoopEndsWithItsDeadline() throws {
+    let spec = TensorSpec([3], .float32), program = try Program.trace({ x in
+        try Program.loop(x, atMost: 1 << 40) { v in try v[0].sum().isAtLeast(Tensor(Float(0))) } _: { v in [try v[0] * 1] }
+    }, inputs: ["x": spec])
+    #expect(throws: TensorError.self) { try program.memoryUse([spec], until: .now + .milliseconds(50)) }
+}

@@ -94,6 +94,14 @@ extension Primitive {
     }
 }
 
+/// When the programs that this thread runs, those within kernels of others too, begin no step any more.
+package enum RunDeadline {
+    package static var current: ContinuousClock.Instant? {
+        get { ThreadState.current.deadline }
+        set { ThreadState.current.deadline = newValue }
+    }
+}
+
 /// Runs programs within a kernel. What their kernels free is free at once: they may be many, one after the other.
 package func runningPrograms<R>(_ body: () throws(TensorError) -> R) throws(TensorError) -> R {
     let state = ThreadState.current, outer = (state.kernelsRunning, state.heldBack)
