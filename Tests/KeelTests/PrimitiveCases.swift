@@ -118,11 +118,11 @@ let primitiveCases: [PrimitiveCase] = [
         rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]"), ([[3, 5], [4, 5], [5]], "a bias [4]"), ([[3, 5], [5], [4]], "weights [n, k]")]
     ) { try $0[0].affine($0[1], bias: $0[2]) },
     PrimitiveCase(names: ["Affine"], shapes: [[[3, 5], [4, 5]], [[2, 0], [3, 0]]]) { try $0[0].affine($0[1]) },
-    // One row, whose product reads the weights as they lie; some; bands of columns, and of rows.
+    // One row, whose product reads the weights as they lie, in bands where there are many; some; bands of columns, and of rows.
     PrimitiveCase(
         names: ["ActivatedAffine"],
         shapes: [
-            [[3, 5], [4, 5], [4]], [[1, 67], [33, 67], [33]], [[7], [3, 7], [3]], [[2, 7, 48], [130, 48], [130]], [[300, 70], [140, 70], [140]],
+            [[3, 5], [4, 5], [4]], [[1, 67], [33, 67], [33]], [[1, 101], [10_007, 101], [10_007]], [[7], [3, 7], [3]], [[2, 7, 48], [130, 48], [130]], [[300, 70], [140, 70], [140]],
             [[0, 5], [4, 5], [4]], [[2, 0], [3, 0], [3]], [[1, 0], [3, 0], [3]],
         ],
         isDifferentiable: false, rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]")]

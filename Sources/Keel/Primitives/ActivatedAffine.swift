@@ -56,21 +56,48 @@ struct ActivatedAffine: Primitive {
         }
     }
 
+    /// One row of the output, of which a band is some numbers.
+    private struct Row {
+        let n, k, bands: Int
+        let y: UnsafeMutablePointer<Float>
+        let x, weight: UnsafePointer<Float>
+        let bias: UnsafePointer<Float>?
+        let activation: Finish
+
+        func compute(_ band: Int) {
+            // The kernel does four numbers at a time.
+            let fours = (n + 3) / 4, from = fours * band / bands * 4, to = min(fours * (band + 1) / bands * 4, n)
+            guard from < to else { return }
+            keel_row_product_f32(Int64(to - from), Int64(k), y + from, x, weight + from * k, Int64(k), bias.map { $0 + from })
+            activation.run(y + from, to - from)
+        }
+    }
+
     private func compute(_ inputs: Operands, _ y: Tensor) throws(TensorError) {
         let x = try inputs[0].contiguous(), weight = try inputs[1].contiguous(), bias = inputs.count > 2 ? try inputs[2].contiguous() : nil
         let (n, k) = (weight.size(0), weight.size(1)), m = y.count / n
         defer { withExtendedLifetime((x, weight, bias)) {} }
+        // A band is worth a thread from about a million operations on.
+        let threads = max(1, min(Threads.count, 2 * m * n * k / 1_000_000))
         if m == 1 {
-            keel_row_product_f32(
-                Int64(n), Int64(k), y.pointer(Float.self), x.pointer(Float.self), weight.pointer(Float.self), Int64(k), bias?.pointer(Float.self))
-            activation.run(y.pointer(Float.self), n)
+            var job = Row(
+                n: n, k: k, bands: threads, y: y.pointer(Float.self), x: x.pointer(Float.self), weight: weight.pointer(Float.self),
+                bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation)
+            withUnsafeMutablePointer(to: &job) { pointer in
+                keel_parallel(
+                    Int64(pointer.pointee.bands), 1,
+                    { context, begin, end in
+                        guard let context else { return }
+                        let job = context.assumingMemoryBound(to: Row.self)
+                        for band in Int(begin)..<Int(end) { job.pointee.compute(band) }
+                    }, pointer)
+            }
             return
         }
         let packed = try weight.packed(.panels, bytes: max(Int(keel_packed_count(Int64(k), Int64(n))), 1) * 4) { bytes in
             keel_pack_f32(Int64(k), Int64(n), bytes.assumingMemoryBound(to: Float.self), weight.pointer(Float.self), 1, Int64(k))
         }
-        // A band is worth a thread from about a million operations on.
-        let threads = max(1, min(Threads.count, 2 * m * n * k / 1_000_000)), cutsRows = m >= n
+        let cutsRows = m >= n
         var job = Bands(
             m: m, n: n, k: k, bands: max(1, min(threads, (cutsRows ? m : n) / 64)), cutsRows: cutsRows, y: y.pointer(Float.self), x: x.pointer(Float.self),
             packed: packed.base.assumingMemoryBound(to: Float.self), bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation)
