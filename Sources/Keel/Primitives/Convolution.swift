@@ -47,7 +47,7 @@ struct Conv2D: Primitive {
         guard inputs[0].dtype == .float32, inputs[0].storage.place.isCPU, (try? output.shape.elementCount()) ?? 0 > 0, inputs[0].count > 0
         else { return .strided }
         let window = window(x: inputs[0].shape, weight: inputs[1].shape, y: output.shape)
-        if window.suitsWinograd(keepsFilters: inputs[1].keepsForms) { return Winograd.layout }
+        if window.suitsWinograd() { return Winograd.layout }
         return (try? OneDNN.convolution(.forward, window, hasBias: inputs.count > 2))?.layout ?? .strided
     }
 
@@ -68,7 +68,7 @@ struct Conv2D: Primitive {
             cpu: { p, inputs, outputs throws(TensorError) in
                 guard inputs[0].dtype == .float32, outputs[0].count > 0, inputs[0].count > 0 else { return false }
                 let window = p.window(x: inputs[0].shape, weight: inputs[1].shape, y: outputs[0].shape)
-                if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD, keepsFilters: inputs[1].keepsForms) {
+                if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD) {
                     try winograd.run(outputs[0], inputs[0], inputs[1], bias: inputs.count > 2 ? inputs[2] : nil)
                     return true
                 }
@@ -110,7 +110,7 @@ struct Conv2DInputGradient: Primitive {
         guard output.dtype == .float32, inputs[0].storage.place.isCPU, inputs[0].count > 0, (try? output.shape.elementCount()) ?? 0 > 0
         else { return .strided }
         let window = convolution.window(x: input, weight: inputs[1].shape, y: inputs[0].shape)
-        if window.suitsWinograd(keepsFilters: false) { return Winograd.layout }
+        if window.suitsWinograd() { return Winograd.layout }
         return (try? OneDNN.convolution(.inputGradient, window))?.layout ?? .strided
     }
 

@@ -4,8 +4,8 @@ import KeelKernels
 /// multiplications, for transforms of the pictures and the filters.
 ///
 /// - Numerics: results differ from the direct sum by about 1e-5 of the largest (the direct sum itself by about 2e-6), because the
-///   transforms weigh numbers by up to 100. The choice depends on the sizes and on whether the filters are a program's constants, so the same
-///   network gives the same numbers.
+///   transforms weigh numbers by up to 100. The choice depends on the sizes alone, so the same network gives the same numbers; in an optimised program,
+///   whose filters are constants that are kept transformed, more sizes are worth it.
 /// - Source: Lavin and Gray, *Fast algorithms for convolutional neural networks*, 2016.
 struct Winograd {
     private var kernel: keel_winograd
@@ -69,7 +69,7 @@ extension Window {
     /// For each pair of channels the direct algorithm takes 18 floating-point operations a position at 80 a nanosecond. Winograd's
     /// takes 72 a tile at the same rate, 55 ns for the filter, and 20 ns a tile for each channel's transform, which all pairs share. A filter
     /// that is kept transformed is only read, 144 bytes at 20 a nanosecond.
-    func suitsWinograd(keepsFilters: Bool) -> Bool {
+    func suitsWinograd(keepsFilters: Bool = false) -> Bool {
         guard kernelHeight == 3, kernelWidth == 3, strideHeight == 1, strideWidth == 1, dilationHeight == 1, dilationWidth == 1, groups == 1,
             c % 16 == 0, k % 16 == 0, top <= 2, left <= 2, n * oh * ow > 0, h * w > 0, keel_winograd_is_fast() != 0
         else { return false }
