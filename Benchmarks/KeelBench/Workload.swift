@@ -46,11 +46,11 @@ private func programStep(_ network: some Layer, _ x: Tensor) throws -> Step {
     return Step { _ = try program(x) }
 }
 
-/// Forward, and backward to every input from an output gradient of ones.
-private func gradientStep(_ inputs: [Tensor], _ function: @escaping ([Tensor]) throws -> Tensor) throws -> Step {
+/// Forward, and backward to every input from an output gradient, of ones if none is given.
+private func gradientStep(_ inputs: [Tensor], seed: Tensor? = nil, _ function: @escaping ([Tensor]) throws -> Tensor) throws -> Step {
     let variables = inputs.map { $0.requiringGradient() }
     let y = try function(variables)
-    let seed = try Tensor.ones(y.shape)
+    let seed = try seed ?? .ones(y.shape)
     return Step {
         for variable in variables { variable.clearGradient() }
         try function(variables).backward(seed: seed)
@@ -81,6 +81,19 @@ private func convolution(_ name: String, channels: Int, groups: Int, isTraining:
         let x = try floats(8, channels, 56, 56), weight = try floats(channels, channels / groups, 3, 3)
         guard isTraining else { return Step { _ = try x.conv2D(weight, sliding: Sliding(padding: 1), groups: groups) } }
         return try gradientStep([x, weight]) { try $0[0].conv2D($0[1], sliding: Sliding(padding: 1), groups: groups) }
+    }
+}
+
+/// The same where pictures and their gradients lie in blocks already, as between two layers.
+private func blockedConvolution(_ name: String, channels: Int, groups: Int, isTraining: Bool) -> Workload {
+    let forward = 2e-9 * Double(8 * channels * channels / groups * 9 * 56 * 56)
+    return Workload(name: name, group: .own, work: forward * (isTraining ? 3 : 1), unit: "GFLOP/s") {
+        let weight = try floats(channels, channels / groups, 3, 3), sliding = Sliding(padding: 1)
+        let x = try floats(8, channels, 56, 56).conv2D(weight, sliding: sliding, groups: groups)
+        guard isTraining else { return Step { _ = try x.conv2D(weight, sliding: sliding, groups: groups) } }
+        return try gradientStep([x, weight], seed: x.conv2D(weight, sliding: sliding, groups: groups)) {
+            try $0[0].conv2D($0[1], sliding: sliding, groups: groups)
+        }
     }
 }
 
@@ -132,6 +145,10 @@ let workloads: [Workload] = [
     convolution("conv3x3-train", channels: 64, groups: 1, isTraining: true),
     convolution("dwconv3x3-fwd", channels: 144, groups: 144, isTraining: false),
     convolution("dwconv3x3-train", channels: 144, groups: 144, isTraining: true),
+    blockedConvolution("conv3x3-fwd-blocked", channels: 64, groups: 1, isTraining: false),
+    blockedConvolution("conv3x3-train-blocked", channels: 64, groups: 1, isTraining: true),
+    blockedConvolution("dwconv3x3-fwd-blocked", channels: 144, groups: 144, isTraining: false),
+    blockedConvolution("dwconv3x3-train-blocked", channels: 144, groups: 144, isTraining: true),
     Workload(name: "layernorm-train", group: .micro, work: 1024 * 384 * 1e-6, unit: "Melement/s") {
         try gradientStep([floats(1024, 384), floats(384), floats(384)]) { try $0[0].layerNormalised(scale: $0[1], bias: $0[2]) }
     },
