@@ -1,5 +1,6 @@
 // keel-bench --workload NAMES [--threads N] [--repeat N] [--mode eager|program]
 // keel-bench --workload NAME [--threads N] [--mode eager|program] --weights FILE --data FILE --steps N
+// keel-bench --cold-load FOLDER [--threads N]
 //
 // Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, micro,
 // own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
@@ -10,6 +11,7 @@
 // Training steps are eager unless `--mode program` makes a program of each.
 //
 // The second form trains for N steps from the weights of one safetensors file on the data of another, and prints the loss of each step.
+// The third times how long a model takes from its folder to its first answer; where there is no folder, it writes one.
 import Foundation
 import Keel
 
@@ -18,6 +20,7 @@ enum KeelBench {
     static func main() throws {
         let options = try Options(CommandLine.arguments.dropFirst())
         Threads.count = options.threads
+        if let folder = options.coldLoad { return print(try ColdLoad.line(folder, threads: options.threads)) }
         for name in options.names {
             // Unbuffered, so that whoever compares sees each line when it is done.
             FileHandle.standardOutput.write(Data((line(name, options) + "\n").utf8))
@@ -75,6 +78,7 @@ private struct Options {
     private(set) var repeats = 7
     private(set) var makesPrograms = false
     private(set) var start: Start?
+    private(set) var coldLoad: String?
 
     /// Where a training begins, and for how many steps it goes on.
     struct Start { let weights, data: String, steps: Int }
@@ -94,7 +98,8 @@ private struct Options {
             case "--weights": weights = value
             case "--data": data = value
             case "--steps": steps = try Self.number(value, option)
-            default: throw Misuse(description: "\(option) is none of --workload, --threads, --repeat, --mode, --weights, --data, --steps")
+            case "--cold-load": coldLoad = value
+            default: throw Misuse(description: "\(option) is none of --workload, --threads, --repeat, --mode, --weights, --data, --steps, --cold-load")
             }
         }
         guard (weights == nil) == (data == nil) else { throw Misuse(description: "--weights and --data belong together") }

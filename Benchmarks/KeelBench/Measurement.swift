@@ -46,7 +46,7 @@ struct Measurement {
     ) throws {
         let (start, own, busy) = (Clock.wall(), Clock.cpu(), Clock.machine())
         for _ in 0..<count {
-            let (before, cpuBefore) = (Clock.wall(), Clock.cpu())
+            let (cpuBefore, before) = (Clock.cpu(), Clock.wall())
             for _ in 0..<inner { try step() }
             wall.append((Clock.wall() - before) * 1e3 / Double(inner))
             cpu.append((Clock.cpu() - cpuBefore) * 1e3 / Double(inner))

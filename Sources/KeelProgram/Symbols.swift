@@ -57,14 +57,13 @@ struct Symbols: Sendable {
         }
         var sizes: [Int] = []
         for (input, axis) in places { sizes.append(try inputs[input].shape.size(axis)) }
-        let known = numbers(sizes)
         for (place, input) in inputs.enumerated() {
             for (axis, size) in wanted[place].enumerated() {
                 let number =
                     switch size {
                     case .number(let number): number
                     case .symbol(let symbol): sizes[symbol]
-                    case .expression(let size): try size.resolved(known).value()
+                    case .expression(let size): try size.resolved(numbers(sizes)).value()
                     }
                 guard try input.shape.size(axis) == number else { throw mismatch(ports[place], input, sizes) }
             }
