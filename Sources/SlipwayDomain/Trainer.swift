@@ -137,6 +137,18 @@ package struct DataItem: Codable, Sendable {
     }
 }
 
+/// A model from elsewhere that a training goes on from.
+package struct BasePlan: Codable, Sendable {
+    package var choice: BaseChoice
+    /// Paths by the names of its version's files.
+    package var files: [String: String]
+
+    package init(choice: BaseChoice, files: [String: String]) {
+        self.choice = choice
+        self.files = files
+    }
+}
+
 /// A template with its hyperparameters settled.
 package struct TrialRecipe: Codable, Hashable, Sendable {
     package var template: String
@@ -166,10 +178,11 @@ package struct RungPlan: Codable, Sendable {
     package var seconds: Double?
     /// The newest checkpoint of the trial: a file that an earlier attempt or rung wrote.
     package var checkpoint: String?
+    package var base: BasePlan?
 
     package init(
         task: LearningTask, data: DataPlan, objective: String, recipe: TrialRecipe, rung: Int, untilResource: Double?,
-        seconds: Double?, checkpoint: String?
+        seconds: Double?, checkpoint: String?, base: BasePlan? = nil
     ) {
         self.task = task
         self.data = data
@@ -179,6 +192,7 @@ package struct RungPlan: Codable, Sendable {
         self.untilResource = untilResource
         self.seconds = seconds
         self.checkpoint = checkpoint
+        self.base = base
     }
 }
 
@@ -206,10 +220,11 @@ package struct EvaluationPlan: Codable, Sendable {
     /// Names and reasons for the report's reader: project, data set, version, experiment, chosen, considered.
     package var facts: [String: JSON]
     package var seconds: Double?
+    package var base: BasePlan?
 
     package init(
         task: LearningTask, data: DataPlan, objective: String, candidates: [Candidate], facts: [String: JSON],
-        seconds: Double?
+        seconds: Double?, base: BasePlan? = nil
     ) {
         self.task = task
         self.data = data
@@ -217,6 +232,7 @@ package struct EvaluationPlan: Codable, Sendable {
         self.candidates = candidates
         self.facts = facts
         self.seconds = seconds
+        self.base = base
     }
 }
 

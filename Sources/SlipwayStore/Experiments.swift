@@ -12,6 +12,7 @@ package struct ExperimentRecord: Sendable {
     package let objective: String
     package let preset: Preset
     package let target: String?
+    package let base: RawJSON?
     package let seed: Int64
     package let budgetSeconds: Double?
     package let budgetTrials: Int?
@@ -38,6 +39,7 @@ package struct ExperimentRecord: Sendable {
         objective = try row["objective"]
         preset = try row["preset"]
         target = try row["target"]
+        base = try row["base"]
         seed = try row["seed"]
         budgetSeconds = try row["budget_seconds"]
         budgetTrials = try row["budget_trials"]
@@ -56,7 +58,7 @@ package struct ExperimentRecord: Sendable {
     }
 
     static let columns: SQL = """
-        id, project_id, name, dataset_id, version, task, objective, preset, target, seed, budget_seconds, budget_trials, status,
+        id, project_id, name, dataset_id, version, task, objective, preset, target, base, seed, budget_seconds, budget_trials, status,
         progress, chosen, considered, best_trial, metrics, model_version_id, problem, request_id, created_at, started_at, finished_at
         """
 }

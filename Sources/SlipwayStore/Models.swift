@@ -134,7 +134,7 @@ extension Transaction {
 
     /// Retired revisions are history, and go along.
     ///
-    /// - Errors: `StoreError.inUse` while a version of it serves, or is being rolled out.
+    /// - Errors: `StoreError.inUse` while a version of it serves, is being rolled out, or is what a running experiment goes on from.
     package func deleteModel(_ id: ModelID) throws {
         guard try execute("SELECT 1 FROM model WHERE id = \(id) FOR UPDATE") == 1 else { throw StoreError.notFound("model") }
         try releaseVersions("model", "v.model_id = \(id)")
@@ -143,7 +143,7 @@ extension Transaction {
 
     /// Retired revisions go along.
     ///
-    /// - Errors: `StoreError.inUse` while it serves, or is being rolled out.
+    /// - Errors: `StoreError.inUse` while it serves, is being rolled out, or is what a running experiment goes on from.
     package func deleteModelVersion(_ id: ModelVersionID) throws {
         try releaseVersions("model version", "v.id = \(id)")
         guard try execute("DELETE FROM model_version WHERE id = \(id)") == 1 else { throw StoreError.notFound("model version") }
@@ -155,6 +155,9 @@ extension Transaction {
             SELECT DISTINCT 'deployment' AS kind, r.deployment_id::text AS id
             FROM deployment_revision AS r JOIN model_version AS v ON v.id = r.model_version_id
             WHERE r.status IN ('deploying', 'ready') AND \(sql: versions)
+            UNION ALL
+            SELECT 'running experiment', e.id::text FROM experiment AS e JOIN model_version AS v ON v.id = e.base_version_id
+            WHERE e.finished_at IS NULL AND \(sql: versions)
             """)
         try execute("""
             DELETE FROM deployment_revision AS r USING model_version AS v

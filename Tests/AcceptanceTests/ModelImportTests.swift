@@ -82,6 +82,46 @@ import Testing
         #expect((refusal.status, refusal.errors.first?.pointer) == (422, "/inputs/0/image"))
     }
 
+    /// A network for four classes of grey pictures, 8 pixels square, learns three classes of coloured ones.
+    @Test func anImportedModelIsTrainedFurtherOnPicturesAndServesWithoutItsBase() async throws {
+        let (project, dataset) = try await admin.makeDataset(
+            .imageClassification, sampleArchive(classes: 3, picturesPerClass: 20), type: "application/zip")
+        let base = try await bring(bytes("torch-cnn-external.zip"), type: "application/zip", to: project, name: "cnn"), id = try base.text("id")
+        let found = try await admin.get("/v1/model-versions/\(id)/lineage")["import"]?["facts"]?["fine_tuning"]
+        #expect(found?["classes"] == 4 && found?["picture"] == [1, 8, 8] && found?["last_layer"] == true, "\(String(describing: found))")
+        let refusal = try await admin.refusal {
+            try await admin.post("/v1/projects/\(project)/experiments", ["dataset": .string(dataset), "base": ["model_version": .string(id), "head": "keep"]])
+        }
+        #expect((refusal.status, refusal.errors.first?.pointer) == (422, "/base/head"))
+
+        let template = try await admin.get("/v1/templates/fine-tuned-import").text("source")
+            .replacing("default: 0.001,", with: "default: 0.02,").replacing("epochs: 5 }", with: "epochs: 40 }")
+        let experiment = try await admin.train(
+            in: project,
+            ["dataset": .string(dataset), "preset": "fast", "budget": ["trials": 1], "template": .string(template), "base": ["model_version": .string(id)]])
+        #expect(experiment["base"] == ["model_version": .string(id), "head": "new", "frozen": false, "scaling": "unit"])
+        let version = try await admin.get("/v1/model-versions/\(experiment.text("model_version"))")
+        #expect(version["task"] == "image-classification" && version["inputs"]?["kind"] == "picture")
+        #expect(version["files"]?.array.compactMap { $0["name"]?.stringValue } == [
+            "base-data.weights.bin", "base.onnx", "items.jsonl", "model.json", "model.onnx", "model.safetensors", "report.html", "report.json",
+        ])
+        #expect(try await admin.get("/v1/model-versions/\(version.text("id"))/lineage")["base"]?["model_version"] == .string(id))
+
+        // What was imported may go: the version has all that it needs.
+        try await admin.delete("/v1/models/\(base.text("model"))")
+        let deployment = try await admin.deploy(version.text("id"), in: project)
+        let held = try await admin.list("/v1/datasets/\(dataset)/versions/1/items?split=test")
+        var right = 0
+        for item in held {
+            let picture = try await admin.send("GET", "/v1/datasets/\(dataset)/versions/1/items/\(item.text("id"))/content")
+            let answer = try await admin.post("/v1/deployments/\(deployment)/predict", .bytes(picture.body), type: "image/png")
+            if try #require(answer["predictions"]?[0]).text("label") == item["annotation"]?["label"]?.stringValue { right += 1 }
+        }
+        #expect(held.count == 12)
+        #expect(try abs(#require(experiment["metrics"]).number("accuracy") - Double(right) / Double(held.count)) < 1e-9)
+        #expect(right >= 8, "\(right) of 12: three kinds that differ in pattern")
+    }
+
     /// The catalogue's; weights are sent as a network's. The one that is sound is of no network of the library.
     @Test(.enabled(if: BadInputs.isPresent), arguments: BadInputs.cases(via: "model-import").filter { $0.file != "st_good.safetensors" })
     func badModels(_ input: BadInputs.Case) async throws {

@@ -29,6 +29,12 @@ struct ExperimentRoutes {
         .sometimes("problem", .reference("Problem")) { $0.problem.map { .raw($0.text) } },
     ])
 
+    /// As it is stored.
+    static let baseSchema = Schema.object([
+        .required("model_version", .identifier), .required("head", .choice(BaseChoice.Head.allCases.map(\.rawValue))), .required("frozen", .boolean),
+        .required("scaling", .choice(BaseChoice.Scaling.allCases.map(\.rawValue))),
+    ])
+
     static let view = View<Shown>("Experiment", [
         .always("id", .identifier) { .text($0.experiment.id) },
         .always("project", .identifier) { .text($0.experiment.project) },
@@ -39,6 +45,7 @@ struct ExperimentRoutes {
         .always("objective", .string) { .string($0.experiment.objective) },
         .always("preset", .choice(Preset.allCases.map(\.rawValue))) { .string($0.experiment.preset.rawValue) },
         .sometimes("target", .string) { $0.experiment.target.map(Output.string) },
+        .sometimes("base", baseSchema) { $0.experiment.base.map { .raw($0.text) } },
         .always("seed", .count) { .integer(Int($0.experiment.seed)) },
         .always("budget", .object([.optional("seconds", .anyNumber), .optional("trials", .count)])) {
             .object([
@@ -81,6 +88,18 @@ struct ExperimentRoutes {
             ])),
         .optional("target", .text(maximum: 1000), "a table's target column, where it isn't the version's"),
         .optional("template", .oneOf([.text(maximum: 65_536), .anyObject]), "a template's name, or a whole template (YAML or an object)"),
+        .optional(
+            "base",
+            .object([
+                .required("model_version", .identifier, "an imported one of the project, which takes pictures and answers with a score for each class"),
+                .optional(
+                    "head", .choice(BaseChoice.Head.allCases.map(\.rawValue)),
+                    "`new`, the default: a last layer that begins anew; `keep`: the model's own, whose outputs are the data set's classes in their order"),
+                .optional("frozen", .boolean, "whether only the new last layer learns; false by default"),
+                .optional(
+                    "scaling", .choice(BaseChoice.Scaling.allCases.map(\.rawValue)),
+                    "what the model takes for a picture's bytes; `imagenet` by default, `unit` of a model for grey pictures"),
+            ]), "trains an imported model further, in place of a network of the templates'"),
         .optional("seed", .count, "0 by default"),
     ])
 
@@ -165,6 +184,7 @@ private struct ExperimentWish: Sendable {
     let budgetTrials: Int?
     let target: String?
     let template: JSON?
+    let base: JSON?
     let seed: Int
 
     init(_ body: JSON) throws {
@@ -178,6 +198,7 @@ private struct ExperimentWish: Sendable {
         budgetSeconds = body["budget"]?["seconds"]?.doubleValue ?? (trials == nil ? Self.seconds(preset) : nil)
         target = body["target"]?.stringValue
         template = body["template"]
+        base = body["base"]
         seed = body["seed"]?.intValue ?? 0
     }
 
@@ -210,14 +231,41 @@ private struct ExperimentWish: Sendable {
         }
         try Preflight.check(task, profile)
         let objective = try self.objective.map { try Objective(named: $0, for: task) } ?? .initial(for: task)
-        let own = try template.map { try library.template(chosenBy: $0, for: task) }
-        let choice = try TemplateChoice(for: task, profile, from: library, own: own)
+        let base = try base.map { try self.base($0, in: project, task, classes: profile.classes.count, transaction) }
+        let own = try template.map { try library.template(chosenBy: $0, for: task, hasBase: base != nil) }
+        let choice = try TemplateChoice(for: task, profile, from: library, own: own, hasBase: base != nil)
         let isKnown = own.map { own in library.template(named: own.name) == own } ?? false
         return NewExperiment(
             project: project, name: name ?? dataset.name, dataset: dataset.id, version: version.number, task: task,
             objective: objective.rawValue, preset: preset, target: target, template: own.map { isKnown ? $0.name : $0.source },
-            seed: UInt64(seed), budgetSeconds: budgetSeconds, budgetTrials: budgetTrials, considered: choice.considered,
+            base: base, seed: UInt64(seed), budgetSeconds: budgetSeconds, budgetTrials: budgetTrials, considered: choice.considered,
             requestID: requestID)
+    }
+
+    /// The imported version that is to be trained further; one of another project is as unknown as one that isn't there.
+    private func base(_ body: JSON, in project: ProjectID, _ task: LearningTask, classes: Int, _ transaction: Transaction) throws -> BaseChoice {
+        func fault(_ code: String, _ detail: String) -> Problem { .invalidBody("/base/model_version", code, detail) }
+        let version: ModelVersionRecord
+        do {
+            guard let id = body["model_version"]?.stringValue.flatMap(ModelVersionID.init) else { throw StoreError.notFound("model version") }
+            version = try transaction.modelVersion(id)
+            guard try transaction.model(version.model).project == project else { throw StoreError.notFound("model version") }
+        } catch is StoreError {
+            throw fault("model-version-unknown", "the project has no model version of this id")
+        }
+        guard version.experiment == nil else { throw fault("model-version-trained", "the model was trained here; only imported ones are trained further") }
+        switch version.status {
+        case .ready: break
+        case .importing: throw Problem.conflict("version-importing", "the model is still being imported")
+        case .failed: throw fault("model-version-not-ready", "the model couldn't be imported")
+        }
+        let lineage = try JSONReader.read(Array(version.lineage.text.utf8))
+        guard let fact = lineage["import"]?["facts"]?[FineTuning.fact] else {
+            throw fault("model-version-older", "the model was imported before models could be trained further: import it again")
+        }
+        return try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode(fact)).choice(
+            version.id, head: body["head"]?.stringValue.flatMap(BaseChoice.Head.init) ?? .new, isFrozen: body["frozen"] == true,
+            scaling: body["scaling"]?.stringValue.flatMap(BaseChoice.Scaling.init), task: task, classes: classes)
     }
 
     private func namedDataset(_ transaction: Transaction) throws -> DatasetRecord {

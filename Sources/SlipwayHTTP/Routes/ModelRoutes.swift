@@ -112,7 +112,7 @@ struct ModelRoutes {
     private static let facts: [Schema.Member] = [
         .optional("dataset", .identifier), .optional("dataset_name", .string), .optional("version", .integer(1...Int.max)),
         .optional("task", .choice(LearningTask.allCases.map(\.rawValue))), .optional("objective", .string), .optional("target", .string),
-        .optional("experiment", .identifier), .optional("template", .string, "of the best trial"),
+        .optional("experiment", .identifier), .optional("base", ExperimentRoutes.baseSchema, "the imported model that it goes on from"), .optional("template", .string, "of the best trial"),
         .optional("hyperparameters", .anyObject, "of the best trial"), .optional("seed", .integer(Int.min...Int.max)),
         .optional("trials", .array(.object([
             .required("trial", .identifier), .required("number", .count), .required("template", .string),

@@ -16,12 +16,13 @@ struct TrainRung: Sendable {
         let directory = try context.directory(for: attempt)
         let data = try await context.export(task.data, task.task, into: directory, attempt)
         let checkpoint = try await context.newestCheckpoint(of: candidate, attempt)
+        let base = try await context.base(of: task)
         let plan = TrainerPlan(
             work: .trainRung(
                 RungPlan(
                     task: task.task, data: data, objective: task.objective, recipe: candidate.recipe, rung: work.rung,
                     untilResource: work.untilResource, seconds: work.seconds.map { max($0 - began.elapsed, 0) },
-                    checkpoint: checkpoint)),
+                    checkpoint: checkpoint, base: base)),
             threads: context.threads)
         try await attempt.fenced { try $0.begin(work.experiment, trial: work.trial) }
 
@@ -69,7 +70,8 @@ struct Evaluate: Sendable {
             work: .evaluate(
                 EvaluationPlan(
                     task: task.task, data: data, objective: task.objective, candidates: candidates,
-                    facts: Self.facts(of: task, work), seconds: work.seconds.map { max($0 - began.elapsed, 0) })),
+                    facts: Self.facts(of: task, work), seconds: work.seconds.map { max($0 - began.elapsed, 0) },
+                    base: try await context.base(of: task))),
             threads: context.threads)
         try await attempt.fenced { try $0.begin(work.experiment, trial: nil) }
 
@@ -133,6 +135,19 @@ extension JobContext {
         return DataPlan(
             items: path, unlabelled: unlabelled, columns: version.profile.columns, target: version.profile.target,
             classes: task.isClassification ? version.profile.classes.map(\.name) : [])
+    }
+
+    /// The files of the model that the training goes on from, where they lie.
+    ///
+    /// - Errors: `BlobError` where one isn't what was stored.
+    func base(of task: TrainingTask) async throws -> BasePlan? {
+        guard let base = task.base else { return nil }
+        var files: [String: String] = [:]
+        for file in base.files {
+            try await blobs.verify(file.blob)
+            files[file.name] = blobs.path(of: file.blob)
+        }
+        return BasePlan(choice: base.choice, files: files)
     }
 
     /// The newest checkpoint that is what was stored; a corrupt one gives way to the one before.

@@ -12,6 +12,7 @@ package struct NewExperiment: Sendable {
     package var target: String?
     /// The user's choice: a template's name, or a whole template's YAML.
     package var template: String?
+    package var base: BaseChoice?
     package var seed: UInt64
     package var budgetSeconds: Double?
     package var budgetTrials: Int?
@@ -21,7 +22,7 @@ package struct NewExperiment: Sendable {
 
     package init(
         project: ProjectID, name: String, dataset: DatasetID, version: Int, task: LearningTask, objective: String, preset: Preset,
-        target: String?, template: String?, seed: UInt64, budgetSeconds: Double?, budgetTrials: Int?,
+        target: String?, template: String?, base: BaseChoice? = nil, seed: UInt64, budgetSeconds: Double?, budgetTrials: Int?,
         considered: [ConsideredTemplate], requestID: String
     ) {
         self.project = project
@@ -33,6 +34,7 @@ package struct NewExperiment: Sendable {
         self.preset = preset
         self.target = target
         self.template = template
+        self.base = base
         self.seed = seed
         self.budgetSeconds = budgetSeconds
         self.budgetTrials = budgetTrials
@@ -52,9 +54,9 @@ extension Transaction {
         let created: (id: ExperimentID, organisation: OrganisationID)? = try queryFirst(
             """
             INSERT INTO experiment (organisation_id, project_id, name, dataset_id, version, task, objective, preset, target, template,
-                seed, budget_seconds, budget_trials, chosen, considered, request_id)
+                base, base_version_id, seed, budget_seconds, budget_trials, chosen, considered, request_id)
             SELECT organisation_id, id, \(new.name), \(new.dataset), \(new.version), \(new.task), \(new.objective), \(new.preset),
-                \(new.target), to_jsonb(\(new.template)::text), \(Int64(bitPattern: new.seed)), \(new.budgetSeconds),
+                \(new.target), to_jsonb(\(new.template)::text), \(json: new.base), \(new.base?.modelVersion), \(Int64(bitPattern: new.seed)), \(new.budgetSeconds),
                 \(new.budgetTrials), \(json: chosen), \(json: new.considered), \(new.requestID)
             FROM project WHERE id = \(new.project)
             RETURNING id, organisation_id

@@ -34,6 +34,8 @@ package struct Lineage: Codable, Sendable {
     package var objective: String
     package var target: String?
     package var experiment: ExperimentID
+    /// The imported model that it goes on from.
+    package var base: BaseChoice?
     /// Of the best of the trials below.
     package var template: String?
     package var hyperparameters: [String: SlipwayDomain.JSON]?
@@ -47,7 +49,7 @@ package struct Lineage: Codable, Sendable {
     package var binary: String
 
     enum CodingKeys: String, CodingKey {
-        case dataset, version, task, objective, target, experiment, template, hyperparameters, seed, trials, split, threads, binary
+        case dataset, version, task, objective, target, experiment, base, template, hyperparameters, seed, trials, split, threads, binary
         case datasetName = "dataset_name"
     }
 }
@@ -70,7 +72,7 @@ extension Transaction {
         let lineage = Lineage(
             dataset: task.data.dataset, datasetName: task.datasetName, version: task.data.version, task: task.task,
             objective: task.objective, target: task.data.profile.target, experiment: work.experiment,
-            template: parts.first?.recipe.template, hyperparameters: parts.first?.recipe.hyperparameters, seed: task.seed,
+            base: task.base?.choice, template: parts.first?.recipe.template, hyperparameters: parts.first?.recipe.hyperparameters, seed: task.seed,
             trials: parts.map {
                 Lineage.Part(
                     trial: $0.trial, number: $0.number, template: $0.recipe.template, source: $0.recipe.source,

@@ -12,6 +12,12 @@ package struct TrainingTask: Sendable {
         package let checkpoints: [Digest]
     }
 
+    /// The imported model that it goes on from, with its files.
+    package struct Base: Sendable {
+        package let choice: BaseChoice
+        package let files: [(name: String, blob: Digest)]
+    }
+
     package let project: ProjectID
     package let projectName: String
     package let name: String
@@ -20,6 +26,7 @@ package struct TrainingTask: Sendable {
     package let seed: Int64
     package let data: LabelledVersion
     package let datasetName: String
+    package let base: Base?
     package let chosen: ChosenTemplate?
     package let considered: [ConsideredTemplate]
     package let budgetSeconds: Double?
@@ -40,13 +47,13 @@ extension Transaction {
         struct Columns {
             var project: ProjectID, projectName: String, name: String, task: LearningTask, objective: String, seed: Int64,
                 dataset: DatasetID
-            var datasetName: String, version: Int, target: String?, chosen: ChosenTemplate?, considered: [ConsideredTemplate]
+            var datasetName: String, version: Int, target: String?, base: BaseChoice?, chosen: ChosenTemplate?, considered: [ConsideredTemplate]
             var budgetSeconds: Double?, budgetTrials: Int?, spentSeconds: Double, finishedTrials: Int
         }
         let found = try queryFirst(
             """
             SELECT experiment.project_id, project.name AS project_name, experiment.name, experiment.task, objective, seed, dataset_id,
-                dataset.name AS dataset_name, version, target, chosen, considered, budget_seconds, budget_trials, spent_seconds,
+                dataset.name AS dataset_name, version, target, base, chosen, considered, budget_seconds, budget_trials, spent_seconds,
                 (SELECT count(*) FROM trial WHERE experiment_id = experiment.id
                      AND trial.status NOT IN ('queued', 'running')) AS finished_trials
             FROM experiment JOIN project ON project.id = experiment.project_id JOIN dataset ON dataset.id = dataset_id
@@ -57,7 +64,7 @@ extension Transaction {
                     project: try $0["project_id"], projectName: try $0["project_name"], name: try $0["name"], task: try $0["task"],
                     objective: try $0["objective"], seed: try $0["seed"], dataset: try $0["dataset_id"],
                     datasetName: try $0["dataset_name"],
-                    version: try $0["version"], target: try $0["target"], chosen: try $0.json("chosen"),
+                    version: try $0["version"], target: try $0["target"], base: try $0.json("base"), chosen: try $0.json("chosen"),
                     considered: try $0.json("considered"), budgetSeconds: try $0["budget_seconds"],
                     budgetTrials: try $0["budget_trials"], spentSeconds: try $0["spent_seconds"],
                     finishedTrials: try $0["finished_trials"])
@@ -80,9 +87,19 @@ extension Transaction {
             project: columns.project, projectName: columns.projectName, name: columns.name, task: columns.task,
             objective: columns.objective, seed: columns.seed,
             data: try labelledVersion(columns.version, of: columns.dataset, target: columns.target, task: columns.task),
-            datasetName: columns.datasetName, chosen: columns.chosen, considered: columns.considered,
+            datasetName: columns.datasetName, base: try columns.base.map(base), chosen: columns.chosen, considered: columns.considered,
             budgetSeconds: columns.budgetSeconds, budgetTrials: columns.budgetTrials, spentSeconds: columns.spentSeconds,
             finishedTrials: columns.finishedTrials, candidates: candidates)
+    }
+
+    private func base(_ choice: BaseChoice) throws -> TrainingTask.Base {
+        let files: [(name: String, blob: Digest)] = try query(
+            "SELECT name, blob FROM model_file WHERE model_version_id = \(choice.modelVersion) ORDER BY name",
+            decode: { (try $0["name"], try $0["blob"]) })
+        guard !files.isEmpty else {
+            throw Problem(422, "train-base-gone", title: "The model that was to be trained further is gone", detail: "its version was deleted meanwhile")
+        }
+        return TrainingTask.Base(choice: choice, files: files)
     }
 
     /// A trainer starts: the experiment runs, and so does the trial, if it is for one.

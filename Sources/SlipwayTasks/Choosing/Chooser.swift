@@ -6,10 +6,12 @@ package struct TemplateChoice: Sendable {
     /// The templates that fit, best guess first.
     package var ranking: [Template]
 
-    /// - Parameter own: the template that the user chose or sent: it is the only one then.
+    /// - Parameters:
+    ///   - own: the template that the user chose or sent: it is the only one then.
+    ///   - hasBase: whether the experiment goes on from an imported model.
     /// - Errors: `Problem` 422 `train-no-template` when nothing fits.
     package init(
-        for task: LearningTask, _ profile: DatasetProfile, from library: TemplateLibrary, own: Template? = nil
+        for task: LearningTask, _ profile: DatasetProfile, from library: TemplateLibrary, own: Template? = nil, hasBase: Bool = false
     ) throws(Problem) {
         considered = []
         if let own {
@@ -20,7 +22,7 @@ package struct TemplateChoice: Sendable {
         let figures = DataFigures(profile)
         var scored: [(template: Template, score: Double, why: String)] = []
         var misfits: [ConsideredTemplate] = []
-        for template in library.templates(for: task) {
+        for template in library.templates(for: task, hasBase: hasBase) {
             if let reason = figures.misfit(of: template) {
                 misfits.append(ConsideredTemplate(template: template.name, fits: false, why: reason))
             } else {
@@ -112,6 +114,7 @@ private struct DataFigures {
                 1,
                 "edges and colours need no learning, so few pictures are enough and it is trained in seconds"
             )
+        case .imported: return (3, "it goes on from the model that you brought")
         case .pretrainedFeatures:
             return (
                 2.5,

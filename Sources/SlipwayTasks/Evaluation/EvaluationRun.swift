@@ -91,6 +91,7 @@ struct EvaluationRun {
             let loss = plan.task.isClassification ? metrics["log_loss"] ?? 0 : 0
             return Metrics.score(metrics, objective) - 0.2 * loss
         }
+        let base = try plan.base.map(BaseModel.init)
         var parts: [TrainedModel.Part] = []
         var shares: [Report.Share] = []
         var history: [Report.Curve] = []
@@ -98,7 +99,7 @@ struct EvaluationRun {
         let order = weights.indices.filter { weights[$0] > 0 }.sorted { (weights[$1], $0) < (weights[$0], $1) }
         for index in order {
             let (candidate, recipe, checkpoint, _) = usable[index]
-            parts.append(try part(data, candidate, recipe, checkpoint, weight: weights[index]))
+            parts.append(try part(data, candidate, recipe, checkpoint, base, weight: weights[index]))
             shares.append(
                 Report.Share(
                     template: candidate.recipe.template, weight: weights[index], score: candidate.score,
@@ -115,7 +116,7 @@ struct EvaluationRun {
         let model = TrainedModel(
             task: plan.task, classes: plan.data.classes,
             columns: data.columns.map { .init(name: $0.name, type: $0.type) },
-            target: plan.data.target, parts: parts)
+            target: plan.data.target, parts: parts, base: base)
         return Mixed(
             model: model, trials: trials, shares: shares, validation: Metrics.all(mixed, outcomes, plan.task),
             history: history)
@@ -123,7 +124,7 @@ struct EvaluationRun {
 
     private func part(
         _ data: TrainingData, _ candidate: EvaluationPlan.Candidate, _ recipe: Recipe, _ checkpoint: TrialCheckpoint,
-        weight: Double
+        _ base: BaseModel?, weight: Double
     ) throws -> TrainedModel.Part {
         let members: [any Scorer]
         var description = ModelManifest.Part(
@@ -136,8 +137,8 @@ struct EvaluationRun {
             description.encoder = scorers.first?.encoder
             description.link = scorers.first?.link
             members = scorers
-        case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
-            let (scorers, shape) = try NetworkLearner.scorers(data, recipe, checkpoint, models: models)
+        case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported:
+            let (scorers, shape) = try NetworkLearner.scorers(data, recipe, checkpoint, models: models, base: base)
             description.shape = shape
             description.input = scorers.first?.input
             description.link = scorers.first?.link

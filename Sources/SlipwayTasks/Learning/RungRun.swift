@@ -21,7 +21,8 @@ struct RungRun {
         let recipe = try Recipe(plan.recipe)
         let objective = try Objective(named: plan.objective, for: plan.task)
         let data = try TrainingData(plan.data, task: plan.task, in: directory)
-        let (learner, earlier) = try start(data, recipe, emit)
+        let base = try plan.base.map(BaseModel.init)
+        let (learner, earlier) = try start(data, recipe, base, emit)
         var log = TrialLog(earlier, rung: plan.rung, at: learner.resource)
         let span = RungSpan(
             from: log.rungBegan, to: min(plan.untilResource ?? .infinity, recipe.length),
@@ -67,18 +68,18 @@ struct RungRun {
 
     /// From the checkpoint, or afresh when there is none or it can't be used.
     private func start(
-        _ data: TrainingData, _ recipe: Recipe, _ emit: (TrainerEvent) throws -> Void
+        _ data: TrainingData, _ recipe: Recipe, _ base: BaseModel?, _ emit: (TrainerEvent) throws -> Void
     ) throws -> (any Learner, TrialCheckpoint?) {
         if let path = plan.checkpoint {
             let bytes = try? Data(contentsOf: URL(fileURLWithPath: path, relativeTo: directory))
             if let bytes, let checkpoint = TrialCheckpoint(bytes), checkpoint.network == recipe.template.network.rawValue {
                 do {
-                    return (try learner(data, recipe, directory, models, threads: threads, checkpoint: checkpoint), checkpoint)
+                    return (try learner(data, recipe, directory, models, base, threads: threads, checkpoint: checkpoint), checkpoint)
                 } catch is CheckpointMismatch {}
             }
             try emit(.log(level: "warning", message: "the checkpoint can't be used: the trial starts afresh"))
         }
-        return (try learner(data, recipe, directory, models, threads: threads, checkpoint: nil), nil)
+        return (try learner(data, recipe, directory, models, base, threads: threads, checkpoint: nil), nil)
     }
 
     private func save(
@@ -128,11 +129,12 @@ private struct TrialLog {
 
 /// The learner of a recipe's network.
 func learner(
-    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, _ models: ModelStore?, threads: Int, checkpoint: TrialCheckpoint?
+    _ data: TrainingData, _ recipe: Recipe, _ directory: URL, _ models: ModelStore?, _ base: BaseModel?, threads: Int,
+    checkpoint: TrialCheckpoint?
 ) throws -> any Learner {
     switch recipe.template.network {
     case .boostedTrees: try BoostedTrees(data, recipe, threads: threads, checkpoint: checkpoint)
-    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
-        try NetworkLearner(data, recipe, directory: directory, models: models, threads: threads, checkpoint: checkpoint)
+    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported:
+        try NetworkLearner(data, recipe, directory: directory, models: models, base: base, threads: threads, checkpoint: checkpoint)
     }
 }

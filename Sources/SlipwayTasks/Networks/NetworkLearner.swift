@@ -35,21 +35,31 @@ final class NetworkLearner: Learner {
     var isFinished: Bool { epoch >= epochs || epoch - 1 - best.epoch >= patience || hasDiverged }
 
     init(
-        _ data: TrainingData, _ recipe: Recipe, directory: URL, models: ModelStore?, threads: Int, checkpoint: TrialCheckpoint?
+        _ data: TrainingData, _ recipe: Recipe, directory: URL, models: ModelStore?, base: BaseModel?, threads: Int, checkpoint: TrialCheckpoint?
     ) throws {
         self.data = data
         kind = recipe.template.network
         epochs = recipe.integer("epochs")
         patience = kind == .tableNetwork || kind == .tableLinear ? recipe.integer("patience") : .max / 2
-        slice = kind == .resnet ? 4 : 16
+        slice = switch kind {
+        case .imported: 1
+        case .resnet: 4
+        default: 16
+        }
         let link = Link(forNetworks: data)
         self.link = link
         lane = Lane(name: "network")
-        let source = try Source(data, recipe, directory: directory, models: models, threads: threads, lane: lane)
+        let source = try Source(data, recipe, directory: directory, models: models, base: base, threads: threads, lane: lane)
         let input = source.input
         self.input = input
         let outputs = data.outputs
-        let shape = NetworkShape(recipe, input, outputs: outputs)
+        let isFrozen = base?.choice?.isFrozen ?? false
+        let shape = if let base, kind == .imported {
+            // A checkpoint knows it.
+            try checkpoint.flatMap(Self.shape(of:)) ?? base.shape(classes: outputs)
+        } else {
+            NetworkShape(recipe, input, outputs: outputs)
+        }
         self.shape = shape
         let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
         judgedLabels = data.folds.judged.map { labels[$0] }
@@ -57,11 +67,11 @@ final class NetworkLearner: Learner {
         steps = (0..<data.folds.members).map { max(data.folds.trained(by: $0).count / batch, 1) }.max() ?? 1
         // Products of tables are too small to be shared between threads.
         let share = if case .rows = input { 1 } else { threads }
-        let training = Training(recipe, labels: labels, isClassification: data.task.isClassification)
+        let training = Training(recipe, labels: labels, isClassification: data.task.isClassification, isFrozen: isFrozen)
         members = try onLane(data.folds.members) { [folds = data.folds, steps] index in
             Threads.count = share
             return try Member(
-                index, shape: shape, source: source, training: training, trained: folds.trained(by: index),
+                index, shape: shape, base: base, source: source, training: training, trained: folds.trained(by: index),
                 judged: folds.judged(by: index), steps: steps)
         }
         if let checkpoint { try restore(checkpoint) }
@@ -166,19 +176,20 @@ final class NetworkLearner: Learner {
         isStale = checkpoint.state["stale"] == .bool(true)
     }
 
+    private static func shape(of checkpoint: TrialCheckpoint) throws -> NetworkShape? {
+        try checkpoint.sections["shape"].map { try JSONDecoder().decode(NetworkShape.self, from: $0) }
+    }
+
     /// The members as a checkpoint holds them, as they were at their best.
     static func scorers(
-        _ data: TrainingData, _ recipe: Recipe, _ checkpoint: TrialCheckpoint, models: ModelStore?
+        _ data: TrainingData, _ recipe: Recipe, _ checkpoint: TrialCheckpoint, models: ModelStore?, base: BaseModel?
     ) throws -> ([NetworkScorer], NetworkShape) {
-        guard let shapeBytes = checkpoint.sections["shape"], let inputBytes = checkpoint.sections["input"] else {
-            throw CheckpointMismatch()
-        }
-        let shape = try JSONDecoder().decode(NetworkShape.self, from: shapeBytes)
+        guard let shape = try shape(of: checkpoint), let inputBytes = checkpoint.sections["input"] else { throw CheckpointMismatch() }
         let input = try JSONDecoder().decode(NetworkInput.self, from: inputBytes)
         let link = Link(forNetworks: data), encoder = try recipe.template.network.encoder(from: models)
         let scorers = try (0..<data.folds.members).map { index in
             guard let state = checkpoint.sections["best\(index)"] else { throw CheckpointMismatch() }
-            var network = try shape.network(seed: 0)
+            var network = try shape.network(seed: 0, base: base)
             try network.takeState(state)
             return NetworkScorer(network: network, input: input, link: link, encoder: encoder)
         }
@@ -206,9 +217,24 @@ extension Problem {
 private struct Source: Sendable {
     let input: NetworkInput
     let features: Features
-    let pictures: [Picture]
+    let pictures: Pictures
     let augmentation: PictureAugmentation?
     let seed: UInt64
+
+    enum Pictures: Sendable {
+        case decoded([Picture])
+        /// Too many to be kept: decoded whenever they are learned from.
+        case files([URL], PicturePreparation)
+
+        subscript(item: Int) -> Picture {
+            get throws {
+                switch self {
+                case .decoded(let pictures): pictures[item]
+                case .files(let files, let preparation): try preparation.picture(decoding: [UInt8](try Data(contentsOf: files[item])))
+                }
+            }
+        }
+    }
 
     enum Features: Sendable {
         /// One item after the other.
@@ -221,7 +247,7 @@ private struct Source: Sendable {
     /// Features beyond so many bytes aren't kept: one indicator a category makes much of a long table.
     private static let mostPreparedBytes = 512 << 20
 
-    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, models: ModelStore?, threads: Int, lane: Lane) throws {
+    init(_ data: TrainingData, _ recipe: Recipe, directory: URL, models: ModelStore?, base: BaseModel?, threads: Int, lane: Lane) throws {
         seed = recipe.seed
         switch recipe.template.network {
         case .boostedTrees: preconditionFailure("trees aren't a network of Keel's")
@@ -234,7 +260,15 @@ private struct Source: Sendable {
             let batches = TableEncoder.Batches(encoder, waves: waves)
             let bytes = 4 * rows.count * encoder.networkWidth(waves: waves)
             features = bytes <= Self.mostPreparedBytes ? .prepared(batches.networkMatrix(rows)) : .rows(rows, batches)
-            (pictures, augmentation) = ([], nil)
+            (pictures, augmentation) = (.decoded([]), nil)
+        case .imported:
+            guard let base else { throw BaseModel.missing }
+            let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }, preparation = base.preparation
+            input = .planes(preparation)
+            features = .none
+            let isSmall = preparation.count * files.count <= Self.mostPreparedBytes
+            pictures = isSmall ? .decoded(try Self.load(files, threads: threads) { try preparation.picture(decoding: $0) }) : .files(files, preparation)
+            augmentation = PictureAugmentation(recipe)
         case .resnet, .pictureFeatures:
             let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
             let preparation = try Self.preparation(of: files, recipe.template.input)
@@ -242,17 +276,14 @@ private struct Source: Sendable {
             if recipe.template.network == .resnet {
                 input = .planes(preparation)
                 features = .none
-                pictures = loaded
-                augmentation = PictureAugmentation(
-                    flip: recipe.number("flip") > 0 ? min(recipe.number("flip"), 1) : 0, shift: recipe.number("shift"),
-                    rotation: recipe.number("rotation"), zoom: recipe.number("zoom"),
-                    brightness: recipe.number("contrast") / 2, contrast: recipe.number("contrast"))
+                pictures = .decoded(loaded)
+                augmentation = PictureAugmentation(recipe)
             } else {
                 let rows = loaded.map(PictureFeatures.of)
                 let scale = PictureFeatures.Scale(rows)
                 input = .features(preparation, scale)
                 features = .prepared(rows.flatMap(scale.scaled))
-                (pictures, augmentation) = ([], nil)
+                (pictures, augmentation) = (.decoded([]), nil)
             }
         case .pretrainedFeatures:
             let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
@@ -265,7 +296,7 @@ private struct Source: Sendable {
             let scale = PictureFeatures.Scale(rows)
             input = .encoded(NetworkInput.encoderPreparation, scale)
             features = .prepared(rows.flatMap(scale.scaled))
-            (pictures, augmentation) = ([], nil)
+            (pictures, augmentation) = (.decoded([]), nil)
         }
     }
 
@@ -311,12 +342,12 @@ private struct Source: Sendable {
     }
 
     /// The inputs of some training items, changed at random when an epoch is given.
-    func values(_ items: ArraySlice<Int>, epoch: Int? = nil) -> [Float] {
+    func values(_ items: ArraySlice<Int>, epoch: Int? = nil) throws -> [Float] {
         if case .planes(let preparation) = input {
-            let chosen = items.map { item -> Picture in
-                guard let epoch, let augmentation else { return pictures[item] }
+            let chosen = try items.map { item -> Picture in
+                guard let epoch, let augmentation else { return try pictures[item] }
                 var generator = SeededGenerator(seed &+ UInt64(epoch) &* 0x1_0000_01B3, UInt64(item))
-                return augmentation.augmented(pictures[item], using: &generator)
+                return augmentation.augmented(try pictures[item], using: &generator)
             }
             return NetworkInput.planes(chosen, preparation)
         }
@@ -333,6 +364,15 @@ private struct Source: Sendable {
     }
 }
 
+extension PictureAugmentation {
+    fileprivate init(_ recipe: Recipe) {
+        self.init(
+            flip: recipe.number("flip") > 0 ? min(recipe.number("flip"), 1) : 0, shift: recipe.number("shift"),
+            rotation: recipe.number("rotation"), zoom: recipe.number("zoom"),
+            brightness: recipe.number("contrast") / 2, contrast: recipe.number("contrast"))
+    }
+}
+
 /// The settings that all members share.
 private struct Training: Sendable {
     let seed: UInt64
@@ -341,14 +381,24 @@ private struct Training: Sendable {
     let labelSmoothing: Double
     let labels: [Float]
     let isClassification: Bool
+    /// The share of the learning rate that an imported model's own weights learn with; 0 keeps them as they are.
+    private let backboneRate: Double
 
-    init(_ recipe: Recipe, labels: [Float], isClassification: Bool) {
+    init(_ recipe: Recipe, labels: [Float], isClassification: Bool, isFrozen: Bool) {
         seed = recipe.seed
         learningRate = recipe.number("learning_rate")
         weightDecay = recipe.number("weight_decay")
-        labelSmoothing = recipe.template.network == .resnet ? recipe.number("label_smoothing") : 0
+        let network = recipe.template.network
+        labelSmoothing = network == .resnet || network == .imported ? recipe.number("label_smoothing") : 0
+        backboneRate = network == .imported && !isFrozen ? recipe.number("backbone_rate") : 0
         self.labels = labels
         self.isClassification = isClassification
+    }
+
+    /// Biases and normalisations aren't drawn towards zero.
+    func group(_ name: String, _ shape: Shape) -> ParameterGroup? {
+        guard name.hasPrefix(ImportedNetwork.backbone) else { return ParameterGroup(decays: shape.rank > 1) }
+        return backboneRate > 0 ? ParameterGroup(rateFactor: backboneRate, decays: shape.rank > 1) : nil
     }
 }
 
@@ -368,7 +418,7 @@ private final class Member: @unchecked Sendable {
     private var lossCount = 0.0
 
     init(
-        _ index: Int, shape: NetworkShape, source: Source, training: Training, trained: [Int], judged: [Int], steps: Int
+        _ index: Int, shape: NetworkShape, base: BaseModel?, source: Source, training: Training, trained: [Int], judged: [Int], steps: Int
     ) throws {
         self.index = index
         self.source = source
@@ -377,11 +427,10 @@ private final class Member: @unchecked Sendable {
         self.judged = judged
         self.steps = steps
         sizes = source.input.sizes
-        let network = try shape.network(seed: training.seed &+ UInt64(index))
+        let network = try shape.network(seed: training.seed &+ UInt64(index), base: base)
         func store<L: Layer>(_ layer: L) throws -> (any Layer, ParameterStore) {
             var layer = layer
-            // Biases and normalisations aren't drawn towards zero.
-            let store = try ParameterStore(&layer) { _, shape in ParameterGroup(decays: shape.rank > 1) }
+            let store = try ParameterStore(&layer, groups: training.group)
             return (layer, store)
         }
         let (layer, parameters) = try store(network)
@@ -400,7 +449,7 @@ private final class Member: @unchecked Sendable {
             let at = step + offset
             let items = order.items[at * order.items.count / steps..<(at + 1) * order.items.count / steps]
             guard items.count > 1 || order.items.count == 1 else { continue }
-            let x = try Tensor(source.values(items, epoch: epoch), Shape([items.count] + sizes))
+            let x = try Tensor(try source.values(items, epoch: epoch), Shape([items.count] + sizes))
             let context = try Context.training(seed: training.seed &+ UInt64(index), step: epoch * steps + at)
             try optimizer.setLearningRate(training.learningRate * rate)
             let outputs = try network(x, in: context)
@@ -501,6 +550,7 @@ extension NetworkShape {
             self.init(
                 kind: .resnet, inputs: inputs, outputs: outputs, width: recipe.integer("width"),
                 depth: recipe.integer("depth"), dropout: recipe.number("dropout"), side: input.sizes[1])
+        case .imported: preconditionFailure("an imported network's shape is its base's")
         }
     }
 }

@@ -1,10 +1,11 @@
 internal import Keel
+internal import KeelModels
 internal import KeelNN
 internal import SlipwayDomain
 
 /// All that is needed to make a network before its state is loaded; stored with the model.
 struct NetworkShape: Codable, Sendable, Hashable {
-    enum Kind: String, Codable, Sendable { case linear, residualPerceptron = "residual-perceptron", resnet }
+    enum Kind: String, Codable, Sendable { case linear, residualPerceptron = "residual-perceptron", resnet, imported }
 
     var kind: Kind
     /// Features of a row, or channels of a picture.
@@ -16,17 +17,23 @@ struct NetworkShape: Codable, Sendable, Hashable {
     var dropout = 0.0
     /// Of pictures.
     var side = 0
+    /// Of a model from elsewhere.
+    var imported: ImportedNetwork.Plan?
 
     /// Whether a stranger's file asks for a network of a bearable size.
     var isSound: Bool {
         (1...1_000_000).contains(inputs) && (1...1000).contains(outputs) && (0...1024).contains(width)
             && (0...8).contains(depth) && (0...0.95).contains(dropout) && (0...512).contains(side)
-            && (kind == .linear || width > 0)
+            && (kind == .linear || kind == .imported || width > 0)
+            && imported.map { [1, 3].contains($0.channels) && (1...1_000_000).contains($0.features ?? 1) && $0.classes == outputs } ?? (kind != .imported)
     }
 
-    func network(seed: UInt64) throws -> any Layer {
+    /// - Parameter base: the model that an imported network's plan is of.
+    func network(seed: UInt64, base: BaseModel?) throws -> any Layer {
         var generator = Philox(seed: seed)
         return switch kind {
+        case .imported:
+            if let base, let imported { try ImportedNetwork(base.classifier, imported, using: &generator) } else { throw ModelFault("it lacks its base") }
         case .linear: try Linear(inputs, outputs, using: &generator)
         case .residualPerceptron: try ResidualPerceptron(self, using: &generator)
         case .resnet: try SmallResNet(self, using: &generator)

@@ -14,8 +14,8 @@ extension TrainedModel {
     ///   the parts have pictures of several sizes, each has an input named after it, as `picture_64x64_letterbox`.
     /// - It answers `scores` and `label`, or `value`.
     ///
-    /// - Returns: nil where a part has a preparation for which there are no operators (dates, texts, counted edges), or where all trees together have more
-    ///   than a million nodes.
+    /// - Returns: nil where a part has a preparation for which there are no operators (dates, texts, counted edges), where all trees together have more
+    ///   than a million nodes, or where a model from elsewhere does what no program can.
     func onnx() throws -> [UInt8]? {
         guard parts.allSatisfy({ !$0.members.isEmpty && $0.members.allSatisfy(\.isExportable) }) else { return nil }
         let members = parts.flatMap(\.members)
@@ -31,7 +31,7 @@ extension TrainedModel {
             // All members of a part see the same.
             let features = try first.exportFeatures(to: &writer, ports), share = Float(part.description.weight / Double(part.members.count))
             for member in part.members {
-                let margins = try member.exportMargins(to: &writer, of: features)
+                guard let margins = try exportMargins(of: member, to: &writer, of: features) else { return nil }
                 let own = writer.node("Mul", [try member.link.export(to: &writer, of: margins), writer.constant(try Tensor(share))])
                 sum = sum.map { writer.node("Add", [$0, own]) } ?? own
             }
@@ -46,6 +46,15 @@ extension TrainedModel {
             writer.output(answers[1], .string, [])
         }
         return try writer.bytes()
+    }
+
+    /// - Returns: nil where a model from elsewhere can't be said as a program, whose graph depends on what it computes.
+    private func exportMargins(of member: any Scorer, to writer: inout ONNXModelWriter, of features: String) throws -> String? {
+        do {
+            return try member.exportMargins(to: &writer, of: features)
+        } catch where base != nil && (error is TensorError || error is ONNXError) {
+            return nil
+        }
     }
 }
 

@@ -75,6 +75,8 @@ struct TrainedModel: Sendable {
     var columns: [ModelManifest.Column]
     var target: String?
     var parts: [Part]
+    /// The model from elsewhere that imported networks among the members are of.
+    var base: BaseModel?
 
     var manifest: ModelManifest {
         ModelManifest(
@@ -83,7 +85,7 @@ struct TrainedModel: Sendable {
 
     // MARK: Writing and reading
 
-    /// Writes `model.json` and the weights into a folder, and `model.onnx` where the model can be said in that format.
+    /// Writes `model.json` and the weights into a folder, the files of the model that it goes on from, and `model.onnx` where the model can be said in that format.
     ///
     /// - Returns: the names of the files.
     func write(to folder: URL) throws -> [String] {
@@ -109,6 +111,13 @@ struct TrainedModel: Sendable {
         let bytes = try Data(contentsOf: weights, options: .mappedIfSafe)
         manifest.files[ModelManifest.weights] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
         var names = [ModelManifest.name, ModelManifest.weights]
+        for (name, path) in base?.filesOfVersion ?? [] {
+            let copy = folder.appending(path: name)
+            try FileManager.default.copyItem(at: URL(fileURLWithPath: path), to: copy)
+            let bytes = try Data(contentsOf: copy, options: .mappedIfSafe)
+            manifest.files[name] = .init(bytes: bytes.count, sha256: SHA256.digest(of: bytes).description)
+            names.append(name)
+        }
         if let exported = try onnx() {
             try File.writeDurably(Data(exported), to: folder.appending(path: ModelManifest.exchange).path)
             manifest.files[ModelManifest.exchange] = .init(bytes: exported.count, sha256: SHA256.digest(of: exported).description)
@@ -130,13 +139,20 @@ struct TrainedModel: Sendable {
             throw ModelFault("model.json can't be read: \(error)")
         }
         guard manifest.format == 1 else { throw ModelFault("model.json has format \(manifest.format); this build reads 1") }
-        guard let expected = manifest.files[ModelManifest.weights] else { throw ModelFault("model.json names no weights") }
-        let path = try file(ModelManifest.weights).path
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
-        guard bytes.count == expected.bytes, SHA256.digest(of: bytes).description == expected.sha256 else {
-            throw ModelFault("\(ModelManifest.weights) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")
+        guard manifest.files[ModelManifest.weights] != nil else { throw ModelFault("model.json names no weights") }
+        /// Where one of the manifest's files lies, which is as it was written.
+        func checked(_ name: String, _ expected: ModelManifest.File) throws -> String {
+            let path = try file(name).path
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
+            guard bytes.count == expected.bytes, SHA256.digest(of: bytes).description == expected.sha256 else {
+                throw ModelFault("\(name) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")
+            }
+            return path
         }
-        let weights = try Safetensors(reading: path)
+        var paths: [String: String] = [:]
+        for (name, expected) in manifest.files where name != ModelManifest.exchange { paths[name] = try checked(name, expected) }
+        let weights = try Safetensors(reading: paths[ModelManifest.weights] ?? "")
+        base = try BaseModel(ofVersion: paths)
         task = manifest.task
         classes = manifest.classes
         columns = manifest.columns
@@ -158,11 +174,11 @@ struct TrainedModel: Sendable {
                         forest.isSound(features: encoder.treeWidth, outputs: link.outputs)
                     else { throw ModelFault("the trees of part \(index) point outside of themselves") }
                     return ForestScorer(forest: forest, encoder: encoder, link: link)
-                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures:
+                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported:
                     guard let shape = description.shape, let input = description.input, shape.isSound, input.isSound(columns: manifest.columns.count),
                         input.sizes[0] == shape.inputs, link.isRegression || shape.outputs == link.classes
                     else { throw ModelFault("part \(index) and its network don't fit each other") }
-                    var layer = try shape.network(seed: 0)
+                    var layer = try shape.network(seed: 0, base: base)
                     try layer.load(from: weights, under: prefix, allowingMore: true)
                     if case .encoded = input { guard encoder != nil else { throw ModelFault("part \(index) has no encoder") } }
                     return NetworkScorer(network: layer, input: input, link: link, encoder: encoder)
@@ -173,12 +189,13 @@ struct TrainedModel: Sendable {
         guard !parts.isEmpty else { throw ModelFault("the model has no parts") }
     }
 
-    init(task: LearningTask, classes: [String], columns: [ModelManifest.Column], target: String?, parts: [Part]) {
+    init(task: LearningTask, classes: [String], columns: [ModelManifest.Column], target: String?, parts: [Part], base: BaseModel? = nil) {
         self.task = task
         self.classes = classes
         self.columns = columns
         self.target = target
         self.parts = parts
+        self.base = base
     }
 
     // MARK: Predicting

@@ -49,9 +49,10 @@ extension Template {
     }
 
     @Sendable private static func picturesHaveInput(_ template: Template) -> (pointer: String, detail: String)? {
-        switch (template.task.items, template.input) {
-        case (.pictures, nil): template.network.pretrained == nil ? ("", "lacks 'input': say how pictures are scaled") : nil
-        case (.pictures, _): template.network.pretrained == nil ? nil : ("/input", "is what '\(template.network.rawValue)' was trained with")
+        let isGiven = template.network.pretrained != nil || template.network.hasBase
+        return switch (template.task.items, template.input) {
+        case (.pictures, nil): isGiven ? nil : ("", "lacks 'input': say how pictures are scaled")
+        case (.pictures, _): isGiven ? ("/input", "is what '\(template.network.rawValue)' was trained with") : nil
         case (.rows, nil): nil
         case (.rows, _): ("/input", "is for pictures, and this task has tables")
         }

@@ -66,12 +66,15 @@ package struct TemplateLibrary: Sendable {
         has = { models?.has($0) ?? false }
     }
 
-    package func templates(for task: LearningTask) -> [Template] { templates.filter { $0.task == task } }
+    /// Those that go on from a model that is named, or those that don't.
+    package func templates(for task: LearningTask, hasBase: Bool = false) -> [Template] { templates.filter { $0.task == task && $0.network.hasBase == hasBase } }
     package func template(named name: String) -> Template? { templates.first { $0.name == name } }
 
     /// The template that an experiment names or brings along (`template`: a name, a whole template as an object, or its
     /// YAML as a text).
-    package func template(chosenBy choice: JSON, for task: LearningTask) throws(Problem) -> Template {
+    ///
+    /// - Parameter hasBase: whether the experiment names a model that it goes on from.
+    package func template(chosenBy choice: JSON, for task: LearningTask, hasBase: Bool = false) throws(Problem) -> Template {
         let chosen: Template
         switch choice {
         case .string(let text) where !text.contains("\n") && !text.contains(":"):
@@ -79,7 +82,7 @@ package struct TemplateLibrary: Sendable {
                 if let model = missing[text] {
                     throw .template("", "'\(text)' starts from weights that aren't here; 'slipway models pull \(model.name)' on this machine fetches them")
                 }
-                throw .template("", "'\(text.prefix(64))' is unknown; \(nearest(to: text, among: templates(for: task).map(\.name)))")
+                throw .template("", "'\(text.prefix(64))' is unknown; \(nearest(to: text, among: templates(for: task, hasBase: hasBase).map(\.name)))")
             }
             chosen = known
         case .string(let yaml):
@@ -92,6 +95,9 @@ package struct TemplateLibrary: Sendable {
         }
         guard chosen.task == task else {
             throw .template("/task", "is \(chosen.task.rawValue), and the data set's is \(task.rawValue)")
+        }
+        guard chosen.network.hasBase == hasBase else {
+            throw .template("/network/type", hasBase ? "must be 'imported' to go on from the base" : "goes on from an imported model: name one as the experiment's 'base'")
         }
         return chosen
     }

@@ -111,12 +111,22 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "What to be best in, such as accuracy or rmse.") var objective: String?
     @Option(help: "The column to predict (default: the one named at upload, or the last).") var target: String?
     @Option(help: "A template by name, or a YAML file with one.", completion: .file()) var template: String?
+    @Option(help: "The id of an imported model's version that is to be trained further.") var base: String?
+    @Flag(help: "Of that model, only a new last layer learns.") var frozen = false
+    @Flag(help: "That model's last layer stays: its outputs are the data set's classes in their order.") var keepHead = false
+    @Option(help: "What that model takes for a picture's bytes: unit, symmetric, imagenet or bytes.") var scaling: BaseChoice.Scaling?
     @Option(help: "Makes the training repeatable, together with --trials.") var seed: UInt32?
 
     /// Nothing but defaults, for commands that decide for themselves.
     static var none: TrainingOptions {
         guard let options = try? parse([]) else { preconditionFailure("every option has a default") }
         return options
+    }
+
+    func validate() throws {
+        guard base != nil || !frozen && !keepHead && scaling == nil else {
+            throw ValidationError("--frozen, --keep-head and --scaling are of a model that is trained further: name it with --base")
+        }
     }
 
     func body(dataset: String) throws -> JSON {
@@ -135,8 +145,16 @@ struct TrainingOptions: ParsableArguments {
             let isFile = template.hasSuffix(".yaml") || template.hasSuffix(".yml")
             body["template"] = .string(isFile ? String(decoding: try readFile(template), as: UTF8.self) : template)
         }
+        if let base {
+            var choice: [String: JSON] = ["model_version": .string(base)]
+            if frozen { choice["frozen"] = true }
+            if keepHead { choice["head"] = "keep" }
+            choice["scaling"] = scaling.map { .string($0.rawValue) }
+            body["base"] = .object(choice)
+        }
         return .object(body)
     }
 }
 
 extension Preset: ExpressibleByArgument {}
+extension BaseChoice.Scaling: ExpressibleByArgument {}

@@ -24,6 +24,8 @@ struct Learning {
     var data: DataPlan
     let models: ModelStore?
     let library: TemplateLibrary
+    /// The model that trainings go on from.
+    var base: BasePlan?
 
     /// Imports an upload into a directory that is gone after `body`.
     static func with<Result>(
@@ -86,7 +88,7 @@ struct Learning {
         try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
         let plan = RungPlan(
             task: task, data: data, objective: Objective.initial(for: task).rawValue, recipe: recipe, rung: number,
-            untilResource: until, seconds: nil, checkpoint: checkpoint)
+            untilResource: until, seconds: nil, checkpoint: checkpoint, base: base)
         let interruption = Interruption()
         var steps = 0
         var last: String?
@@ -116,14 +118,16 @@ struct Learning {
         let plan = EvaluationPlan(
             task: task, data: data, objective: Objective.initial(for: task).rawValue,
             candidates: trials.map { .init(trial: TrialID(UUID()), recipe: $0.recipe, checkpoint: $0.checkpoint, score: nil) },
-            facts: facts, seconds: seconds)
+            facts: facts, seconds: seconds, base: base)
         var result: EvaluationResult?
         try TrainerMain.run(TrainerPlan(work: .evaluate(plan), threads: 2), in: place, models: models) { event in
             if case .evaluated(let evaluated) = event { result = evaluated }
             if case .problem(let problem) = event { throw problem }
         }
         let names = try #require(result).files.map(\.name)
-        #expect(Set(names).subtracting(["model.onnx"]) == ["model.json", "model.safetensors", "report.json", "report.html", "items.jsonl"])
+        let ofBase = names.filter { $0.hasPrefix("base") }
+        #expect(ofBase.count == base?.files.count ?? 0)
+        #expect(Set(names).subtracting(ofBase + ["model.onnx"]) == ["model.json", "model.safetensors", "report.json", "report.html", "items.jsonl"])
         return place.appending(path: "model")
     }
 

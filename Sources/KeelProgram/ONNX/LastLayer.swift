@@ -1,0 +1,66 @@
+// Where a classifier's graph ends: its scores before a last softmax, and what its last linear layer reads.
+
+extension ONNXModel {
+    /// The value of which a last softmax over the classes makes the first output; that output where there is none.
+    package var logits: String {
+        var name = graph.outputs[0].name
+        while let node = graph.producer(of: name), let input = node.inputs.first {
+            switch node.type {
+            case "Identity", "Dropout": name = input
+            case "Softmax", "LogSoftmax":
+                let axis = node.attributes.first { $0.name == "axis" }?.int ?? (opsets[""] ?? 0 < 13 ? 1 : -1)
+                return axis == 1 || axis == -1 ? input : name
+            default: return name
+            }
+        }
+        return name
+    }
+
+    /// What the last linear layer with weights of its own reads: a `Gemm`, a `MatMul`, or a `Conv` of single places. Behind it there may only be what a layer
+    /// in its place can do without: a bias, a mean over places, a change of shape, a rectifier. Nil where the model ends otherwise.
+    package var lastFeatures: String? {
+        var name = logits
+        while let node = graph.producer(of: name), node.domain.isEmpty, let input = node.inputs.first {
+            switch node.type {
+            case "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Relu", "GlobalAveragePool", "AveragePool", "ReduceMean": name = input
+            case "Add":
+                let others = node.inputs.filter { !graph.isWeight($0) }
+                guard node.inputs.count == 2, others.count == 1 else { return nil }
+                name = others[0]
+            case "Gemm":
+                let isTurned = node.attributes.contains { $0.name == "transA" && $0.int != 0 }
+                return !isTurned && graph.hasWeight(node) ? input : nil
+            case "MatMul": return graph.hasWeight(node) ? input : nil
+            case "Conv": return graph.isOfSinglePlaces(node) ? input : nil
+            default: return nil
+            }
+        }
+        return nil
+    }
+}
+
+extension ONNX.Graph {
+    fileprivate func producer(of name: String) -> ONNX.Node? { nodes.first { $0.outputs.contains(name) } }
+
+    /// Whether a value is an initialiser, or one turned around.
+    fileprivate func isWeight(_ name: String) -> Bool {
+        if initializers.contains(where: { $0.name == name }) { return true }
+        guard let node = producer(of: name), ["Transpose", "Identity"].contains(node.type), let input = node.inputs.first else { return false }
+        return isWeight(input)
+    }
+
+    fileprivate func hasWeight(_ node: ONNX.Node) -> Bool { node.inputs.count > 1 && isWeight(node.inputs[1]) }
+
+    /// Whether a convolution looks at one place at a time, at all of them, and at all channels.
+    fileprivate func isOfSinglePlaces(_ node: ONNX.Node) -> Bool {
+        guard node.inputs.count > 1, let weight = initializers.first(where: { $0.name == node.inputs[1] }), weight.dims.dropFirst(2).allSatisfy({ $0 == 1 }) else { return false }
+        return node.attributes.allSatisfy { attribute in
+            switch attribute.name {
+            case "group": attribute.int == 1
+            case "strides": attribute.ints.allSatisfy { $0 == 1 }
+            case "pads": attribute.ints.allSatisfy { $0 == 0 }
+            default: true
+            }
+        }
+    }
+}

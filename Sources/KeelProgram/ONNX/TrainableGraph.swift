@@ -1,0 +1,170 @@
+package import Keel
+
+/// Why training can't go on from a model of elsewhere.
+package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertible {
+    /// It doesn't take what it would be trained with.
+    case input(String)
+    /// It doesn't answer with a score for each class.
+    case output(String)
+    /// Operators between weights and the output through which no gradient goes, by their nodes.
+    case operators([String])
+    case noWeights
+    /// A new last layer is asked for, and where the model's own is can't be told.
+    case noLastLayer
+    case weights(bytes: Int, limit: Int)
+    /// It can't be run as training runs it.
+    case run(String)
+
+    package var description: String { text.withoutControls }
+
+    private var text: String {
+        switch self {
+        case .input(let what), .output(let what): what
+        case .operators(let nodes):
+            "no gradient goes through \(nodes.prefix(5).joined(separator: ", "))\(nodes.count > 5 ? " and \(nodes.count - 5) more" : "")"
+        case .noWeights: "no float32 initialiser reaches its output"
+        case .noLastLayer: "it doesn't end in a Gemm, MatMul or 1 x 1 Conv with weights of its own, in whose place a new last layer could stand"
+        case .weights(let bytes, let limit): "its weights take \(bytes) bytes; models of up to \(limit) are trained further"
+        case .run(let what): "it can't be run as training does, with several examples at once and backwards: \(what)"
+        }
+    }
+}
+
+/// A model's graph, up to one of its values, as a function of its one input and of weights that training changes.
+///
+/// Weights are float32 initialisers of the outermost graph that gradients reach. All else is as the file has it: numbers of other kinds, scalars, the tensors
+/// of `Constant` nodes and of inner graphs, and the mean and variance of `BatchNormalization`, which is computed with those and not with a batch's own.
+package struct TrainableGraph: Sendable {
+    private let model: ONNXModel
+    /// The nodes that the output needs.
+    private let graph: ONNX.Graph
+    private let input: String
+    private let constants: [String: ONNXValue]
+    /// As the file has them, in its order.
+    package let weights: [(name: String, tensor: Tensor)]
+
+    /// - Parameters:
+    ///   - output: the value that it gives.
+    ///   - names: of the weights.
+    /// - Throws: `UntrainableModel.run` where the model has no such value or weights.
+    package init(_ model: ONNXModel, upTo output: String, weights names: [String]) throws(UntrainableModel) {
+        var graph = model.graph, needed: Set<String> = [output], nodes: [ONNX.Node] = []
+        for node in graph.nodes.reversed() where node.outputs.contains(where: { !$0.isEmpty && needed.contains($0) }) {
+            nodes.append(node)
+            needed.formUnion(node.inputs)
+            needed.formUnion(node.innerReads)
+        }
+        guard let port = model.inputs.first, model.inputs.count == 1, graph.nodes.contains(where: { $0.outputs.contains(output) }) else {
+            throw .run("it has no value '\(output)', or not one input")
+        }
+        graph.nodes = nodes.reversed()
+        graph.outputs = [ONNX.ValueInfo(name: output)]
+        var weights: [(name: String, tensor: Tensor)] = []
+        for name in names {
+            guard case .tensor(let tensor, .float32)? = model.initializers[name] else { throw .run("'\(name)' is no float32 initialiser of it") }
+            weights.append((name, tensor))
+        }
+        let varying = Set(names)
+        self.model = model
+        self.graph = graph
+        self.weights = weights
+        input = port.name
+        constants = model.initializers.filter { needed.contains($0.key) && !varying.contains($0.key) }
+    }
+
+    /// - Parameters:
+    ///   - x: as the model's input, but for the first axis: any number of examples.
+    ///   - tensors: in place of `weights`, in their order.
+    /// - Throws: `TensorError`; what is wrong with a node is among it as `custom`.
+    package func callAsFunction(_ x: Tensor, weights tensors: [Tensor]) throws(TensorError) -> Tensor {
+        precondition(tensors.count == weights.count, "a graph is given as many weights as it has")
+        do {
+            return try run(ModelRun(model, isTracing: x.isTraced || tensors.contains(where: \.isTraced)), x, tensors)
+        } catch let error as TensorError {
+            throw error
+        } catch {
+            throw TensorError(.custom("\(error)"))
+        }
+    }
+
+    private func run(_ run: ModelRun, _ x: Tensor, _ tensors: [Tensor]) throws -> Tensor {
+        var values = constants
+        for (weight, tensor) in zip(weights, tensors) { values[weight.name] = .tensor(tensor, .float32) }
+        values[input] = .tensor(x, .float32)
+        guard case .tensor(let y, .float32)? = try run.run(graph, model.opsets, values, outer: nil, depth: 0).first else {
+            throw ONNXError.graph("the value '\(graph.outputs[0].name)' isn't a float32 tensor")
+        }
+        return y
+    }
+
+    // MARK: What can be trained
+
+    /// Way forwards, when the weights are looked for.
+    private static let probeSeconds = 10
+
+    /// The graph with all weights that a gradient reaches, found by going forwards and backwards once, and the shape of what it gives.
+    ///
+    /// - Parameter x: an example of the input; its numbers don't matter.
+    /// - Throws: `UntrainableModel`; also where what is kept for the way back takes more than the model's limit of bytes, or the way forwards 10 seconds.
+    package static func probed(_ model: ONNXModel, upTo output: String, on x: Tensor) throws(UntrainableModel) -> (graph: TrainableGraph, output: Shape) {
+        let all = try TrainableGraph(model, upTo: output, weights: [])
+        let names = all.candidates, candidate = try TrainableGraph(model, upTo: output, weights: names)
+        let leaves = candidate.weights.map { $0.tensor.requiringGradient(named: $0.name) }
+        let execution = ModelRun(model), end = ContinuousClock.now + .seconds(probeSeconds)
+        var cuts: [String] = [], bytes = 0
+        execution.computed = { node, inputs, made, depth in
+            if depth == 0, node.cutsGradients(of: inputs, made) { cuts.append(node.label) }
+            bytes += made.reduce(0) { $1.requiresGradient ? $0 + $1.bytes : $0 }
+            guard bytes <= model.limits.bytes else { throw UntrainableModel.run("two examples take more than \(model.limits.bytes) bytes") }
+            guard .now < end else { throw UntrainableModel.run("two examples take longer than \(probeSeconds) seconds") }
+        }
+        do {
+            let y = try candidate.run(execution, x, leaves)
+            guard cuts.isEmpty else { throw UntrainableModel.operators(cuts) }
+            guard y.requiresGradient else { throw UntrainableModel.noWeights }
+            try y.sum().backward()
+            let reached = zip(names, leaves).filter { $1.gradient != nil }.map(\.0)
+            return (try TrainableGraph(model, upTo: output, weights: reached), y.shape)
+        } catch let error as UntrainableModel {
+            throw error
+        } catch let error as TensorError {
+            if case .higherOrder(let primitive) = error.reason { throw .operators([primitive]) }
+            throw .run(error.facts)
+        } catch {
+            throw .run("\(error)")
+        }
+    }
+
+    /// Initialisers that may be weights, in the file's order.
+    private var candidates: [String] {
+        let read = Set(graph.nodes.flatMap { $0.inputs + $0.innerReads })
+        let statistics = Set(graph.nodes.filter { $0.type == "BatchNormalization" }.flatMap { $0.inputs.dropFirst(3) })
+        return graph.initializers.map(\.name).filter { name in
+            guard read.contains(name), !statistics.contains(name), case .tensor(let tensor, .float32)? = model.initializers[name] else { return false }
+            return tensor.rank > 0 && tensor.count > 0
+        }
+    }
+}
+
+extension ONNX.Node {
+    /// What reads an input's shape, or makes numbers of their own.
+    private static let shapeReaders: Set = ["Shape", "Size", "ConstantOfShape", "EyeLike", "RandomNormalLike", "RandomUniformLike"]
+    /// What is flat but for its steps.
+    private static let steps: Set = ["Floor", "Ceil", "Round", "Sign"]
+
+    /// Whether gradients of inputs are wanted, and none goes through. Conditions are no cut: where they are read, the chosen value's gradient goes on.
+    fileprivate func cutsGradients(of inputs: [ONNXValue], _ made: [ONNXValue]) -> Bool {
+        guard inputs.contains(where: \.requiresGradient), !Self.shapeReaders.contains(type) else { return false }
+        return Self.steps.contains(type) || !made.contains(where: \.requiresGradient) && !made.allSatisfy { $0.kind == .bool }
+    }
+}
+
+extension ONNXValue {
+    fileprivate var requiresGradient: Bool {
+        switch self {
+        case .tensor(let tensor, _): tensor.requiresGradient
+        case .sequence(let parts): parts.contains(where: \.requiresGradient)
+        case .strings, .maps, .none, .sizes: false
+        }
+    }
+}

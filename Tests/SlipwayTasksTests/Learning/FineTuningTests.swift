@@ -1,0 +1,232 @@
+import Foundation
+import Keel
+import KeelData
+import SlipwayDomain
+import SlipwayTasks
+import Testing
+
+/// A model as the trainer imports it.
+///
+/// - Returns: its files, paths by name, in `directory`, and what the import found of its training.
+private func imported(_ bytes: [UInt8], in directory: URL) throws -> (files: [String: String], fact: FineTuning) {
+    let place = directory.appending(path: "import-\(UUID())")
+    try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
+    let upload = place.appending(path: "upload").path
+    try Data(bytes).write(to: URL(filePath: upload))
+    var result: ModelImportResult?
+    try TrainerMain.run(TrainerPlan(work: .importModel(ModelImportPlan(upload: upload, limits: ImportLimits())), threads: 1), in: place) { event in
+        if case .importedModel(let made) = event { result = made }
+        if case .problem(let problem) = event { throw problem }
+    }
+    let made = try #require(result), fact = try #require(made.facts[FineTuning.fact])
+    let files = Dictionary(uniqueKeysWithValues: made.files.map { ($0.name, $0.path.map { place.appending(path: $0).path } ?? upload) })
+    return (files, try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode(fact)))
+}
+
+private func fact(_ bytes: [UInt8]) throws -> FineTuning {
+    let directory = FileManager.default.temporaryDirectory.appending(path: "slipway-fine-\(UUID())")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    return try imported(bytes, in: directory).fact
+}
+
+/// A network that torch wrote for the acceptance tests: four classes of grey pictures, 8 pixels square.
+private func torch(_ name: String) throws -> [UInt8] {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    return Array(try Data(contentsOf: folder.appending(path: "AcceptanceTests/Models/\(name)")))
+}
+
+private func choice(head: BaseChoice.Head = .new, isFrozen: Bool = false) -> BaseChoice {
+    BaseChoice(modelVersion: ModelVersionID(UUID()), head: head, isFrozen: isFrozen, scaling: .symmetric)
+}
+
+extension Learning {
+    /// With a network of torch's to go on from.
+    fileprivate static func from<R>(_ name: String, _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
+        try with(.imageClassification, samplePictures(perClass: 12, classes: classes)) { learning in
+            var learning = learning
+            learning.base = BasePlan(choice: choice, files: try imported(torch(name), in: learning.directory).files)
+            return try body(learning)
+        }
+    }
+}
+
+private let template = "fine-tuned-import"
+
+@Suite struct FineTuningTests {
+    private func weights(_ folder: URL) throws -> [String: [Float]] {
+        let file = try Safetensors(reading: folder.appending(path: "model.safetensors").path)
+        var found: [String: [Float]] = [:]
+        for entry in file.entries { found[entry.name] = try file.tensor(named: entry.name)?.elements() }
+        return found
+    }
+
+    @Test func aTrainingThatWasBrokenOffEndsWithTheSameWeights() throws {
+        try Learning.from("torch-cnn.onnx", choice(), classes: ["横", "stands"]) { learning in
+            let recipe = try learning.recipe(template, ["epochs": 4, "batch_size": 8])
+            let whole = try weights(learning.model(recipe)), begun = try learning.rung(recipe, pieces: 1)
+            #expect(begun.result == nil)
+            let rest = try learning.rung(recipe, from: begun.checkpoint)
+            #expect(rest.result?.finished == true && rest.log.isEmpty)
+            #expect(try weights(learning.evaluate([(recipe, rest.checkpoint)])) == whole)
+            #expect(try weights(learning.model(learning.recipe(template, ["epochs": 4, "batch_size": 8], seed: 8))) != whole)
+        }
+    }
+
+    /// A copy of the model's graph and of its external data is all that a version needs beside its weights.
+    @Test(arguments: ["torch-cnn.onnx", "torch-cnn-external.zip"]) func aFineTunedModelPredictsWhenItsBaseIsGone(name: String) throws {
+        try Learning.from(name, choice(), classes: ["横", "stands"]) { learning in
+            let folder = try learning.model(learning.recipe(template, ["epochs": 12, "learning_rate": 0.02, "backbone_rate": 0.5, "batch_size": 4]))
+            for path in try #require(learning.base).files.values { try FileManager.default.removeItem(atPath: path) }
+            let predictor = try Predictor(folder: folder)
+            #expect(predictor.classes == ["stands", "横"])
+            var right = 0
+            for seed in 0..<20 {
+                let answer = try predictor.predict(pictureBytes: samplePicture(lies: seed % 2 == 0, seed: UInt64(seed) + 7000)).json(modelVersion: "v")
+                if try JSONReader.read([UInt8](answer))["predictions"]?[0]?["label"]?.stringValue == (seed % 2 == 0 ? "横" : "stands") { right += 1 }
+            }
+            #expect(right >= 15, "\(right) of 20 bars")
+            // What a graph loses on the way is told, not guessed.
+            try FileManager.default.removeItem(at: folder.appending(path: "base.onnx"))
+            #expect(throws: ModelFault.self) { try Predictor(folder: folder) }
+        }
+    }
+
+    @Test func aFrozenModelKeepsItsWeightsAndOneThatIsNotMovesThem() throws {
+        func moved(_ choice: BaseChoice, _ changes: [String: JSON] = [:]) throws -> (backbone: Bool, head: Bool) {
+            try Learning.from("torch-cnn.onnx", choice, classes: ["a", "b"]) { learning in
+                let files = try #require(learning.base).files, graph = try #require(files["model.onnx"])
+                let own = try Data(contentsOf: URL(filePath: graph))
+                let trained = try weights(learning.model(learning.recipe(template, ["epochs": 2, "batch_size": 8].merging(changes) { $1 })))
+                let backbone = trained.filter { $0.key.contains("backbone.") }
+                #expect(!backbone.isEmpty)
+                // The file has each weight's bytes as they are.
+                let isMoved = backbone.values.filter { numbers in own.range(of: numbers.withUnsafeBytes { Data($0) }) == nil }
+                #expect(isMoved.isEmpty || isMoved.count == backbone.count)
+                return (!isMoved.isEmpty, trained.keys.contains { $0.hasSuffix(".head.weight") })
+            }
+        }
+        #expect(try moved(choice(isFrozen: true)) == (false, true))
+        #expect(try moved(choice(), ["backbone_rate": 0]) == (false, true))
+        #expect(try moved(choice()) == (true, true))
+    }
+
+    /// Four classes, as many as it was trained for: before any learning worth its name it answers as the model does.
+    @Test func aHeadThatIsKeptAnswersAsItDid() throws {
+        try Learning.from("torch-cnn.onnx", choice(head: .keep), classes: ["a", "b", "c", "d"]) { learning in
+            let recipe = try learning.recipe(template, ["epochs": 1, "learning_rate": 0.00001, "backbone_rate": 0])
+            let folder = try learning.model(recipe)
+            #expect(try weights(folder).keys.allSatisfy { $0.contains("backbone.") })
+            let files = try #require(learning.base).files, model = try TensorPredictor(files: files)
+            let preparation = PicturePreparation(width: 8, height: 8, fit: .stretch, scaling: .symmetric), jpeg = try samplePicture(lies: true, seed: 4)
+            let picture = try preparation.picture(decoding: jpeg)
+            let grey = (0..<64).map { at in
+                zip([0.299, 0.587, 0.114], picture.pixels[3 * at..<3 * at + 3]).reduce(0) { $0 + $1.0 * (Double($1.1) / 127.5 - 1) }
+            }
+            let image = JSON.array([.array((0..<8).map { y in .array((0..<8).map { x in .number(grey[8 * y + x]) }) })])
+            let asImported = try JSONReader.read([UInt8](model.predict(json: JSONEncoder().encode(["inputs": JSON.array([image])]), modelVersion: "v", isAbandoned: { false })))
+            let asTrained = try JSONReader.read([UInt8](Predictor(folder: folder).predict(pictureBytes: jpeg).json(modelVersion: "v")))
+            let wanted = (asImported["predictions"]?[0]?["scores"]?.elements ?? []).compactMap(\.doubleValue)
+            let found = (asTrained["predictions"]?[0]?["scores"]?.elements ?? []).compactMap { $0["score"]?.doubleValue }
+            #expect(wanted.count == 4 && found.count == 4)
+            for (a, b) in zip(wanted, found) { #expect(abs(a - b) < 1e-4, "\(wanted) \(found)") }
+        }
+    }
+
+    @Test func aTemplateThatGoesOnFromAModelIsChosenWithOneOnly() throws {
+        let library = try TemplateLibrary(folder: templateFolder)
+        #expect(!library.templates(for: .imageClassification).contains { $0.name == template })
+        #expect(library.templates(for: .imageClassification, hasBase: true).map(\.name) == [template])
+        #expect(throws: Problem.self) { try library.template(chosenBy: .string(template), for: .imageClassification) }
+        #expect(throws: Problem.self) { try library.template(chosenBy: "small-resnet", for: .imageClassification, hasBase: true) }
+        try Learning.with(.imageClassification, samplePictures(perClass: 8)) { learning in
+            let problem = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template)) }
+            #expect(problem?.code == "train-no-base")
+        }
+    }
+
+    @Test func aKeptHeadOfOtherClassesIsRefused() throws {
+        try Learning.from("torch-cnn.onnx", choice(head: .keep), classes: ["a", "b"]) { learning in
+            let problem = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template)) }
+            #expect(problem?.code == "train-base-classes" && problem?.detail.contains("4 classes") == true)
+        }
+    }
+}
+
+// MARK: - What can be trained further
+
+/// Pictures, a mean over places, and a product: operators before it and after it as given, each of one value.
+private func sample(before: [String] = [], after: [String] = [], picture: [SampleModel.Size] = ["batch", 3, 8, 8]) -> [UInt8] {
+    var model = SampleModel([.init("picture", picture)], [.init("scores", ["batch", 2])]), value = "picture"
+    func next(_ type: String, _ more: [String] = []) {
+        model.add(type, [value] + more, "v\(value.count)\(type)")
+        value = "v\(value.count)\(type)"
+    }
+    model.add("weight", [3, 2], floats: [1, -1, 0.5, 2, -2, 1])
+    model.add("offset", [2], floats: [0.5, 0.25])
+    for type in before { next(type) }
+    next("GlobalAveragePool")
+    next("Flatten")
+    next("MatMul", ["weight"])
+    for type in after { next(type) }
+    next("Add", ["offset"])
+    model.add("Identity", [value], "scores")
+    return model.bytes
+}
+
+@Suite struct FineTuningFactTests {
+    @Test func aNetworkOfTorchsCanBeTrainedFurther() throws {
+        let found = try fact(torch("torch-cnn.onnx"))
+        #expect(found.why == nil && found.picture == [1, 8, 8] && found.classes == 4 && found.hasLastLayer)
+        // Two convolutions and a linear layer; the normalisation is in the first convolution.
+        #expect(found.weights == 6)
+    }
+
+    @Test func onlyWhatLiesBetweenWeightsAndTheOutputNeedsGradients() throws {
+        #expect(try fact(sample(before: ["Round", "Abs"])).why == nil)
+        #expect(try fact(sample(after: ["Tanh"])).weights == 2)
+        let refused = try fact(sample(after: ["Tanh", "Round"]))
+        #expect(refused.why?.contains("no gradient goes through Round") == true && refused.operators.count == 1)
+        // Behind the product and before it: a mean, and what it is asked for.
+        #expect(try !fact(sample(after: ["Tanh"])).hasLastLayer &&  fact(sample()).hasLastLayer)
+    }
+
+    @Test(arguments: [
+        (["batch", 4, 8, 8] as [SampleModel.Size], "[batch, 1 or 3, height, width]"), (["batch", 3, "height", 8], "height and width must be numbers"),
+        (["batch", 3, 4, 8], "from 8 to 1024"), (["batch", 3], "[batch, 1 or 3, height, width]"),
+    ])
+    private func picturesAreOfOneSize(_ sizes: [SampleModel.Size], _ words: String) throws {
+        var model = SampleModel([.init("picture", sizes)], [.init("scores", ["batch", 2])])
+        model.add("Identity", ["picture"], "scores")
+        #expect(try fact(model.bytes).why?.contains(words) == true)
+    }
+
+    @Test func aModelWithoutWeightsHasNothingToTrain() throws {
+        var model = SampleModel([.init("picture", ["batch", 3, 8, 8])], [.init("scores", ["batch", 3])])
+        model.add("GlobalAveragePool", ["picture"], "mean")
+        model.add("Flatten", ["mean"], "scores")
+        #expect(try fact(model.bytes).why == "no float32 initialiser reaches its output")
+        #expect(try fact(torch("lightgbm.onnx")).why?.contains("pictures are float32") == true)
+    }
+
+    @Test func aWishThatTheModelCanNotFulfilNamesItsMember() throws {
+        let grey = try fact(torch("torch-cnn.onnx")), id = ModelVersionID(UUID())
+        func pointer(_ head: BaseChoice.Head = .new, frozen: Bool = false, _ scaling: BaseChoice.Scaling? = nil, _ task: LearningTask = .imageClassification, _ classes: Int = 2) -> String? {
+            do {
+                _ = try grey.choice(id, head: head, isFrozen: frozen, scaling: scaling, task: task, classes: classes)
+                return nil
+            } catch { return error.status == 422 ? error.errors.first?.pointer : "\(error.status)" }
+        }
+        #expect(pointer() == nil && pointer(frozen: true, .bytes) == nil && pointer(.keep, .unit, .imageClassification, 4) == nil)
+        #expect(pointer(.keep) == "/base/head")
+        #expect(pointer(.keep, frozen: true, nil, .imageClassification, 4) == "/base/frozen")
+        #expect(pointer(.new, .imagenet) == "/base/scaling")
+        #expect(pointer(.new, nil, .tabularClassification) == "/base/model_version")
+        #expect(try grey.choice(id, head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2).scaling == .unit)
+        #expect(try fact(sample()).choice(id, head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2).scaling == .imagenet)
+
+        let refused = try fact(sample(after: ["Round"]))
+        let problem = #expect(throws: Problem.self) { try refused.choice(id, head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2) }
+        #expect(problem?.detail.contains("Round") == true && problem?.errors.last?.code == "model-no-gradient")
+    }
+}
