@@ -95,7 +95,8 @@ import Testing
         #expect((refusal.status, refusal.errors.first?.pointer) == (422, "/base/head"))
 
         let template = try await admin.get("/v1/templates/fine-tuned-import").text("source")
-            .replacing("default: 0.001,", with: "default: 0.02,").replacing("epochs: 5 }", with: "epochs: 40 }")
+            .replacing("default: 0.001,", with: "default: 0.02,").replacing("default: 0.1, minimum: 0, maximum: 1, unit: share of the", with: "default: 0.5, minimum: 0, maximum: 1, unit: share of the")
+            .replacing("default: 32, minimum: 2", with: "default: 4, minimum: 2").replacing("epochs: 5 }", with: "epochs: 40 }")
         let experiment = try await admin.train(
             in: project,
             ["dataset": .string(dataset), "preset": "fast", "budget": ["trials": 1], "template": .string(template), "base": ["model_version": .string(id)]])

@@ -69,14 +69,13 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
     for (a, b) in zip(try logits.softmax().elements(Float.self), try scores.elements(Float.self)) { #expect(abs(a - b) < 1e-5) }
 }
 
-/// Along a random direction of all weights at once, by central differences: rounding of float32 leaves three digits of them.
+/// Along a random direction of all weights at once, by central differences of a network without kinks: rounding of float32 leaves three digits of them.
 @Test(arguments: 0..<3) func gradientsOfAnImportedGraphAreWhatSmallStepsSay(seed: UInt64) throws {
     var generator = Philox(seed: seed)
-    let classifier = try torchNetwork(), pictures = try Tensor.normal([4, 3, 8, 8], using: &generator), labels = try Tensor([0, 1, 2, 3] as [Int64])
+    let classifier = try Small(using: &generator).imported(), pictures = try Tensor.normal([4, 3, 8, 8], using: &generator), labels = try Tensor([0, 1, 2, 3] as [Int64])
     func loss(_ network: ImportedNetwork) throws -> Tensor { try network(pictures, in: .prediction).softmaxCrossEntropy(labels) }
     var learning = try network(classifier)
     let parameters = try ParameterStore(&learning)
-    #expect(parameters.parts.count == 6)
     try loss(learning).backward()
     let direction = try Tensor.normal(parameters.values.shape, using: &generator)
     let slope = try (direction * parameters.gradients).sum().item(Float.self), start = try parameters.values * 1
@@ -84,8 +83,8 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
         try parameters.values.assign(start + direction * step)
         return Double(try loss(learning).item(Float.self))
     }
-    let step = 1e-3, difference = try (moved(step) - moved(-step)) / (2 * step)
-    #expect(abs(difference - Double(slope)) < 2e-2 * max(abs(difference), 0.1), "\(slope), by steps \(difference)")
+    let step = 3e-3, difference = try (moved(step) - moved(-step)) / (2 * step)
+    #expect(abs(difference - Double(slope)) < 1e-2 * max(abs(difference), 0.1), "\(slope), by steps \(difference)")
 }
 
 /// Normalisation by the statistics of the file, in both.
@@ -101,7 +100,8 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
             return try loss.item()
         }
     }
-    let wanted = try losses(original, ParameterStore(&original)), found = try losses(copy, ParameterStore(&copy))
+    let (own, imported) = try (ParameterStore(&original), ParameterStore(&copy))
+    let wanted = try losses(original, own), found = try losses(copy, imported)
     #expect(wanted[11] < 0.9 * wanted[0])
     for (a, b) in zip(wanted, found) { #expect(abs(a - b) < 2e-3 * abs(a), "\(wanted) \(found)") }
 }

@@ -138,7 +138,9 @@ package struct TrainableGraph: Sendable {
     /// Initialisers that may be weights, in the file's order.
     private var candidates: [String] {
         let read = Set(graph.nodes.flatMap { $0.inputs + $0.innerReads })
-        let statistics = Set(graph.nodes.filter { $0.type == "BatchNormalization" }.flatMap { $0.inputs.dropFirst(3) })
+        var statistics = Set(graph.nodes.filter { $0.type == "BatchNormalization" }.flatMap { $0.inputs.dropFirst(3) })
+        // Exporters keep one of several equal initialisers, and hand it on.
+        for node in graph.nodes.reversed() where node.type == "Identity" && node.outputs.contains(where: statistics.contains) { statistics.formUnion(node.inputs) }
         return graph.initializers.map(\.name).filter { name in
             guard read.contains(name), !statistics.contains(name), case .tensor(let tensor, .float32)? = model.initializers[name] else { return false }
             return tensor.rank > 0 && tensor.count > 0

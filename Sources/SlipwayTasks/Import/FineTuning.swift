@@ -43,11 +43,7 @@ package struct FineTuning: Codable, Sendable {
     package func choice(
         _ version: ModelVersionID, head: BaseChoice.Head, isFrozen: Bool, scaling: BaseChoice.Scaling?, task: LearningTask, classes: Int
     ) throws(Problem) -> BaseChoice {
-        func fault(_ member: String, _ code: String, _ detail: String) -> Problem {
-            Problem(
-                422, code, title: "The model can't be trained further like this", detail: detail,
-                errors: [.init(pointer: "/base/\(member)", code: code, detail: detail)])
-        }
+        func fault(_ member: String, _ code: String, _ detail: String) -> Problem { Self.fault(member, code, detail) }
         guard task == .imageClassification else {
             throw fault("model_version", "train-base-task", "imported models are trained further on pictures, and the data set's task is \(task.rawValue)")
         }
@@ -58,7 +54,7 @@ package struct FineTuning: Codable, Sendable {
         }
         switch head {
         case .new where !hasLastLayer: throw fault("head", Self.code, UntrainableModel.noLastLayer.description + "; 'keep' goes on with its own")
-        case .keep where isFrozen: throw fault("frozen", "train-base-frozen", "with the model's own last layer kept, nothing would be left to train")
+        case .keep where isFrozen: throw Self.nothingLeft
         case .keep where classes != self.classes: throw Self.otherClasses(self.classes, classes)
         case .new, .keep: break
         }
@@ -68,6 +64,14 @@ package struct FineTuning: Codable, Sendable {
     }
 
     private static let code = "train-base-unfit"
+
+    private static func fault(_ member: String, _ code: String, _ detail: String) -> Problem {
+        Problem(
+            422, code, title: "The model can't be trained further like this", detail: detail,
+            errors: [.init(pointer: "/base/\(member)", code: code, detail: detail)])
+    }
+
+    static var nothingLeft: Problem { fault("frozen", "train-base-frozen", "with the model's own last layer kept and its weights frozen, nothing is left to train") }
 
     static func otherClasses(_ own: Int, _ wanted: Int) -> Problem {
         let detail = "its last layer tells \(own) classes apart, and the data set has \(wanted): 'new' puts another in its place"

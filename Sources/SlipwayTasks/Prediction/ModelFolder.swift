@@ -142,8 +142,12 @@ struct TrainedModel: Sendable {
         guard manifest.files[ModelManifest.weights] != nil else { throw ModelFault("model.json names no weights") }
         /// Where one of the manifest's files lies, which is as it was written.
         func checked(_ name: String, _ expected: ModelManifest.File) throws -> String {
-            let path = try file(name).path
-            let bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
+            let path = try file(name).path, bytes: Data
+            do {
+                bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
+            } catch {
+                throw ModelFault("\(name) can't be read: \(error)")
+            }
             guard bytes.count == expected.bytes, SHA256.digest(of: bytes).description == expected.sha256 else {
                 throw ModelFault("\(name) isn't what was written: \(bytes.count) bytes, expected \(expected.bytes)")
             }

@@ -114,7 +114,9 @@ private let template = "fine-tuned-import"
     /// Four classes, as many as it was trained for: before any learning worth its name it answers as the model does.
     @Test func aHeadThatIsKeptAnswersAsItDid() throws {
         try Learning.from("torch-cnn.onnx", choice(head: .keep), classes: ["a", "b", "c", "d"]) { learning in
-            let recipe = try learning.recipe(template, ["epochs": 1, "learning_rate": 0.00001, "backbone_rate": 0])
+            let recipe = try learning.recipe(template, ["epochs": 1, "learning_rate": 0.00001, "backbone_rate": 0.001])
+            let nothing = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template, ["backbone_rate": 0])) }
+            #expect(nothing?.code == "train-base-frozen")
             let folder = try learning.model(recipe)
             #expect(try weights(folder).keys.allSatisfy { $0.contains("backbone.") })
             let files = try #require(learning.base).files, model = try TensorPredictor(files: files)
