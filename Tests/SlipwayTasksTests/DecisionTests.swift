@@ -107,6 +107,25 @@ private struct Simulation {
         #expect(simulation.clock + reserve <= budget + max(0.1 * budget, 3), "seed \(seed)")
     }
 
+    /// By the template's hint at first, by the trials that were made then; never the better part of the budget.
+    @Test func predictingWithAModelThatWasBroughtIsPutAside() throws {
+        var simulation = Simulation(.imageClassification, seconds: 300, trials: nil, seed: 1, items: 1000, library: library)
+        let reserve = ExperimentDecision.evaluationSeconds(.imageClassification, simulation.state.profile, budget: 300)
+        simulation.state.ranking = library.templates(for: .imageClassification, hasBase: true).map(\.name)
+        guard case .startTrial(let recipe, _, let first?)? = try ExperimentDecision.next(simulation.state, library).first else { return #expect(Bool(false)) }
+        #expect(abs(first - (300 - reserve - 0.2 * 20)) < 0.01)
+        func evaluates(epochSeconds: Double, spent: Double) throws -> Bool {
+            simulation.state.trials = [
+                .init(id: TrialID(UUID()), number: 1, recipe: recipe, status: .succeeded, rung: 0, resource: 2, finished: true, score: 0.5, seconds: 2 * epochSeconds)
+            ]
+            simulation.state.spentSeconds = spent
+            guard case .evaluate? = try ExperimentDecision.next(simulation.state, library).first else { return false }
+            return true
+        }
+        #expect(try evaluates(epochSeconds: 50, spent: 300 - reserve - 10.5))
+        #expect(try !evaluates(epochSeconds: 5, spent: 300 - reserve - 30))
+    }
+
     @Test(arguments: LearningTask.allCases)
     func aRestOfABudgetThatSufficesForOneTrialStartsOne(_ task: LearningTask) throws {
         var simulation = Simulation(task, seconds: 60, trials: nil, seed: 1, items: 2000, library: library)

@@ -153,9 +153,14 @@ extension ONNX.Node {
     private static let shapeReaders: Set = ["Shape", "Size", "ConstantOfShape", "EyeLike", "RandomNormalLike", "RandomUniformLike"]
     /// What is flat but for its steps.
     private static let steps: Set = ["Floor", "Ceil", "Round", "Sign"]
+    /// What computes with whole numbers: of those that stand for weights nothing can be learned.
+    private static let quantised: Set = [
+        "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger",
+    ]
 
     /// Whether gradients of inputs are wanted, and none goes through. Conditions are no cut: where they are read, the chosen value's gradient goes on.
     fileprivate func cutsGradients(of inputs: [ONNXValue], _ made: [ONNXValue]) -> Bool {
+        if Self.quantised.contains(type) { return true }
         guard inputs.contains(where: \.requiresGradient), !Self.shapeReaders.contains(type) else { return false }
         return Self.steps.contains(type) || !made.contains(where: \.requiresGradient) && !made.allSatisfy { $0.kind == .bool }
     }

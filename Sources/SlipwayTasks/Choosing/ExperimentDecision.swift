@@ -31,6 +31,10 @@ package enum ExperimentDecision {
         return min(1.2 + 0.02 * budget + work, 0.4 * budget)
     }
 
+    /// Of a model that was brought, which may take long for a picture: what predicting a fifth of the items takes, one way, with two models in the mix, as a
+    /// share of an epoch, which goes there and back over two thirds of them.
+    static let evaluationEpochs = 0.2
+
     /// No rung is worth starting for less.
     static let shortestRung = 1.0
     /// The share of the time left that stays for the templates which haven't run, however cheap they seem.
@@ -58,11 +62,14 @@ private struct Planner {
         } else {
             templates = state.ranking.compactMap { library.template(named: $0) }
         }
+        let items = Double(max(state.profile.items - state.profile.unlabelled, 1))
+        let epoch = state.trials.filter { $0.resource > 0 }.map { $0.seconds / $0.resource }.max()
+        let ofBase = templates.first { $0.network.hasBase }.map { ExperimentDecision.evaluationEpochs * (epoch ?? $0.cost.item * items) } ?? 0
         secondsLeft = state.budgetSeconds.map {
-            $0 - state.spentSeconds - ExperimentDecision.evaluationSeconds(state.task, state.profile, budget: $0)
+            $0 - state.spentSeconds - ExperimentDecision.evaluationSeconds(state.task, state.profile, budget: $0) - min(ofBase, 0.3 * $0)
         }
         running = state.trials.filter { $0.status == .queued || $0.status == .running }
-        items = Double(max(state.profile.items - state.profile.unlabelled, 1))
+        self.items = items
     }
 
     func steps() -> [ExperimentStep] {

@@ -36,13 +36,13 @@ private func torch(_ name: String) throws -> [UInt8] {
     return Array(try Data(contentsOf: folder.appending(path: "AcceptanceTests/Models/\(name)")))
 }
 
-private func choice(head: BaseChoice.Head = .new, isFrozen: Bool = false) -> BaseChoice {
+func baseChoice(head: BaseChoice.Head = .new, isFrozen: Bool = false) -> BaseChoice {
     BaseChoice(modelVersion: ModelVersionID(UUID()), head: head, isFrozen: isFrozen, scaling: .symmetric)
 }
 
 extension Learning {
     /// With a network of torch's to go on from.
-    fileprivate static func from<R>(_ name: String, _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
+    static func from<R>(_ name: String, _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
         try with(.imageClassification, samplePictures(perClass: 12, classes: classes)) { learning in
             var learning = learning
             learning.base = BasePlan(choice: choice, files: try imported(torch(name), in: learning.directory).files)
@@ -62,7 +62,7 @@ private let template = "fine-tuned-import"
     }
 
     @Test func aTrainingThatWasBrokenOffEndsWithTheSameWeights() throws {
-        try Learning.from("torch-cnn.onnx", choice(), classes: ["横", "stands"]) { learning in
+        try Learning.from("torch-cnn.onnx", baseChoice(), classes: ["横", "stands"]) { learning in
             let recipe = try learning.recipe(template, ["epochs": 4, "batch_size": 8])
             let whole = try weights(learning.model(recipe)), begun = try learning.rung(recipe, pieces: 1)
             #expect(begun.result == nil)
@@ -75,7 +75,7 @@ private let template = "fine-tuned-import"
 
     /// A copy of the model's graph and of its external data is all that a version needs beside its weights.
     @Test(arguments: ["torch-cnn.onnx", "torch-cnn-external.zip"]) func aFineTunedModelPredictsWhenItsBaseIsGone(name: String) throws {
-        try Learning.from(name, choice(), classes: ["横", "stands"]) { learning in
+        try Learning.from(name, baseChoice(), classes: ["横", "stands"]) { learning in
             let folder = try learning.model(learning.recipe(template, ["epochs": 12, "learning_rate": 0.02, "backbone_rate": 0.5, "batch_size": 4]))
             for path in try #require(learning.base).files.values { try FileManager.default.removeItem(atPath: path) }
             let predictor = try Predictor(folder: folder)
@@ -106,14 +106,14 @@ private let template = "fine-tuned-import"
                 return (!isMoved.isEmpty, trained.keys.contains { $0.hasSuffix(".head.weight") })
             }
         }
-        #expect(try moved(choice(isFrozen: true)) == (false, true))
-        #expect(try moved(choice(), ["backbone_rate": 0]) == (false, true))
-        #expect(try moved(choice()) == (true, true))
+        #expect(try moved(baseChoice(isFrozen: true)) == (false, true))
+        #expect(try moved(baseChoice(), ["backbone_rate": 0]) == (false, true))
+        #expect(try moved(baseChoice()) == (true, true))
     }
 
     /// Four classes, as many as it was trained for: before any learning worth its name it answers as the model does.
     @Test func aHeadThatIsKeptAnswersAsItDid() throws {
-        try Learning.from("torch-cnn.onnx", choice(head: .keep), classes: ["a", "b", "c", "d"]) { learning in
+        try Learning.from("torch-cnn.onnx", baseChoice(head: .keep), classes: ["a", "b", "c", "d"]) { learning in
             let recipe = try learning.recipe(template, ["epochs": 1, "learning_rate": 0.00001, "backbone_rate": 0.001])
             let nothing = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template, ["backbone_rate": 0])) }
             #expect(nothing?.code == "train-base-frozen")
@@ -148,7 +148,7 @@ private let template = "fine-tuned-import"
     }
 
     @Test func aKeptHeadOfOtherClassesIsRefused() throws {
-        try Learning.from("torch-cnn.onnx", choice(head: .keep), classes: ["a", "b"]) { learning in
+        try Learning.from("torch-cnn.onnx", baseChoice(head: .keep), classes: ["a", "b"]) { learning in
             let problem = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template)) }
             #expect(problem?.code == "train-base-classes" && problem?.detail.contains("4 classes") == true)
         }
@@ -166,11 +166,13 @@ private func sample(before: [String] = [], after: [String] = [], picture: [Sampl
     }
     model.add("weight", [3, 2], floats: [1, -1, 0.5, 2, -2, 1])
     model.add("offset", [2], floats: [0.5, 0.25])
-    for type in before { next(type) }
+    model.add("scale", [], floats: [0.25])
+    func place(_ types: [String]) { for type in types { next(type, type.hasSuffix("QuantizeLinear") || type.hasSuffix("DequantizeLinear") ? ["scale"] : []) } }
+    place(before)
     next("GlobalAveragePool")
     next("Flatten")
     next("MatMul", ["weight"])
-    for type in after { next(type) }
+    place(after)
     next("Add", ["offset"])
     model.add("Identity", [value], "scores")
     return model.bytes
@@ -189,6 +191,9 @@ private func sample(before: [String] = [], after: [String] = [], picture: [Sampl
         #expect(try fact(sample(after: ["Tanh"])).weights == 2)
         let refused = try fact(sample(after: ["Tanh", "Round"]))
         #expect(refused.why?.contains("no gradient goes through Round") == true && refused.operators.count == 1)
+        // Whole numbers that stand for weights, or for what comes in, are no start for learning.
+        #expect(try fact(sample(after: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
+        #expect(try fact(sample(before: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
         // Behind the product and before it: a mean, and what it is asked for.
         #expect(try !fact(sample(after: ["Tanh"])).hasLastLayer &&  fact(sample()).hasLastLayer)
     }

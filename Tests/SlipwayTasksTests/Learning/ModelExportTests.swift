@@ -110,6 +110,13 @@ private func expectPicturesAlike(_ folder: URL, _ preparation: PicturePreparatio
     }
 }
 
+@Test func aModelThatWasTrainedFurtherInTheONNXFormatAnswersAlike() throws {
+    try Learning.from("torch-cnn.onnx", baseChoice(), classes: ["横", "stands"]) { learning in
+        let folder = try learning.model(learning.recipe("fine-tuned-import", ["epochs": 2]))
+        try expectPicturesAlike(folder, PicturePreparation(width: 8, height: 8, fit: .stretch, scaling: .symmetric))
+    }
+}
+
 @Test func countedEdgesAreNotExported() throws {
     try Learning.with(.imageClassification, samplePictures(perClass: 8)) { learning in
         let folder = try learning.model(learning.recipe("picture-features", ["epochs": 1]))
