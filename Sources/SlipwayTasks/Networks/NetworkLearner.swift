@@ -54,7 +54,7 @@ final class NetworkLearner: Learner {
         self.input = input
         let outputs = data.outputs
         let isFrozen = base?.choice?.isFrozen ?? false
-        if base?.choice?.head == .keep, isFrozen || recipe.number("backbone_rate") == 0 { throw FineTuning.nothingLeft }
+        if kind == .imported, base?.choice?.head == .keep, isFrozen || recipe.number("backbone_rate") == 0 { throw FineTuning.nothingLeft }
         let shape = if let base, kind == .imported {
             // A checkpoint knows it.
             try checkpoint.flatMap(Self.shape(of:)) ?? base.shape(classes: outputs)
