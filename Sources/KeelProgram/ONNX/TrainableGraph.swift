@@ -6,7 +6,7 @@ package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertib
     case input(String)
     /// It doesn't answer with a score for each class.
     case output(String)
-    /// Operators between weights and the output through which no gradient goes, by their nodes.
+    /// Operators between weights and the output through which no gradient goes: of each the first node, and how many more there are.
     case operators([String])
     case noWeights
     /// A new last layer is asked for, and where the model's own is can't be told.
@@ -20,8 +20,7 @@ package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertib
     private var text: String {
         switch self {
         case .input(let what), .output(let what): what
-        case .operators(let nodes):
-            "no gradient goes through \(nodes.prefix(5).joined(separator: ", "))\(nodes.count > 5 ? " and \(nodes.count - 5) more" : "")"
+        case .operators(let nodes): "no gradient goes through \(nodes.joined(separator: ", "))"
         case .noWeights: "no float32 initialiser reaches its output"
         case .noLastLayer: "it doesn't end in a Gemm, MatMul or 1 x 1 Conv with weights of its own, in whose place a new last layer could stand"
         case .weights(let bytes, let limit): "its weights take \(bytes) bytes; models of up to \(limit) are trained further"
@@ -111,16 +110,16 @@ package struct TrainableGraph: Sendable {
         let names = all.candidates, candidate = try TrainableGraph(model, upTo: output, weights: names)
         let leaves = candidate.weights.map { $0.tensor.requiringGradient(named: $0.name) }
         let execution = ModelRun(model), end = ContinuousClock.now + .seconds(probeSeconds)
-        var cuts: [String] = [], bytes = 0
+        var cuts: [ONNX.Node] = [], bytes = 0
         execution.computed = { node, inputs, made, depth in
-            if depth == 0, node.cutsGradients(of: inputs, made) { cuts.append(node.label) }
+            if depth == 0, node.cutsGradients(of: inputs, made) { cuts.append(node) }
             bytes += made.reduce(0) { $1.requiresGradient ? $0 + $1.bytes : $0 }
             guard bytes <= model.limits.bytes else { throw UntrainableModel.run("two examples take more than \(model.limits.bytes) bytes") }
             guard .now < end else { throw UntrainableModel.run("two examples take longer than \(probeSeconds) seconds") }
         }
         do {
             let y = try candidate.run(execution, x, leaves)
-            guard cuts.isEmpty else { throw UntrainableModel.operators(cuts) }
+            guard cuts.isEmpty else { throw UntrainableModel.operators(Self.words(cuts)) }
             guard y.requiresGradient else { throw UntrainableModel.noWeights }
             try y.sum().backward()
             let reached = zip(names, leaves).filter { $1.gradient != nil }.map(\.0)
@@ -133,6 +132,11 @@ package struct TrainableGraph: Sendable {
         } catch {
             throw .run("\(error)")
         }
+    }
+
+    private static func words(_ nodes: [ONNX.Node]) -> [String] {
+        let byType = Dictionary(grouping: nodes.indices) { nodes[$0].type }
+        return byType.values.sorted { $0[0] < $1[0] }.map { places in nodes[places[0]].label + (places.count > 1 ? " and \(places.count - 1) more" : "") }
     }
 
     /// Initialisers that may be weights, in the file's order.

@@ -8,7 +8,7 @@ package struct FineTuning: Codable, Sendable {
 
     /// Why it can't; nil where it can.
     package var why: String?
-    /// The nodes through which no gradient goes.
+    /// Those through which no gradient goes.
     package var operators: [String] = []
     /// Channels, height and width of its pictures.
     package var picture: [Int] = []
@@ -30,7 +30,7 @@ package struct FineTuning: Codable, Sendable {
             (classes, weights, hasLastLayer) = (plan.classes, plan.weights.count, classifier.hasLastLayer)
         } catch {
             why = error.description
-            if case .operators(let nodes) = error { operators = nodes.prefix(50).map(\.withoutControls) }
+            if case .operators(let nodes) = error { operators = nodes.map(\.withoutControls) }
         }
     }
 
