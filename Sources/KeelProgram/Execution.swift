@@ -52,7 +52,32 @@ package final class Execution: @unchecked Sendable {
 
     /// - Parameter deadline: no step is begun after it.
     package func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) -> [Tensor] {
-        // A program within another one's kernel has the deadline of that.
+        try during(deadline, inputs) { (deadline) throws(TensorError) in
+            for place in plan.steps.indices {
+                if place > 0 { try Self.check(deadline) }
+                do throws(TensorError) { try run(place) } catch { throw plan.steps[place].origin.map { error.calledFrom($0) } ?? error }
+            }
+            return outputs.map { value in
+                guard let tensor = values[value] else { preconditionFailure("output \(value) isn't made") }
+                return tensor
+            }
+        }
+    }
+
+    /// Runs each step, whatever those before it did, for what they take of memory.
+    func rehearse(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) {
+        try during(deadline, inputs) { (deadline) throws(TensorError) in
+            for place in plan.steps.indices {
+                do throws(TensorError) { try run(place) } catch {}
+                try Self.check(deadline)
+            }
+        }
+    }
+
+    /// - Parameter deadline: a program within another one's kernel has that of the other unless it is given one.
+    private func during<Result>(
+        _ deadline: ContinuousClock.Instant?, _ inputs: [Tensor], _ body: (ContinuousClock.Instant?) throws(TensorError) -> Result
+    ) throws(TensorError) -> Result {
         let outer = RunDeadline.current, deadline = deadline ?? outer
         RunDeadline.current = deadline
         defer {
@@ -61,30 +86,7 @@ package final class Execution: @unchecked Sendable {
         }
         try begin(inputs)
         try Self.check(deadline)
-        for place in plan.steps.indices {
-            if place > 0 { try Self.check(deadline) }
-            do throws(TensorError) { try run(place) } catch { throw plan.steps[place].origin.map { error.calledFrom($0) } ?? error }
-        }
-        return outputs.map { value in
-            guard let tensor = values[value] else { preconditionFailure("output \(value) isn't made") }
-            return tensor
-        }
-    }
-
-    /// Runs each step, whatever those before it did, for what they take of memory.
-    func rehearse(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) {
-        let outer = RunDeadline.current
-        RunDeadline.current = deadline
-        defer {
-            RunDeadline.current = outer
-            end()
-        }
-        try begin(inputs)
-        try Self.check(deadline)
-        for place in plan.steps.indices {
-            do throws(TensorError) { try run(place) } catch {}
-            try Self.check(deadline)
-        }
+        return try body(deadline)
     }
 
     private static func check(_ deadline: ContinuousClock.Instant?) throws(TensorError) {
