@@ -34,7 +34,9 @@ private func floatingPointWork(_ name: String, _ inputs: [TensorSpec], _ outputs
     switch name {
     case "MatMul": return 2 * made * size(0, -1)
     case "Affine", "ActivatedAffine": return 2 * made * size(0, -1) + (inputs.count > 2 ? made : 0)
+    case "QuantisedAffine", "ByteWeightAffine": return 2 * made * size(0, -1) + (inputs.count > 3 ? made : 0)
     case "Conv", "RectifiedConv2D", "TemporalConv": return 2 * made * (count(1) / max(size(1, 0), 1)) + (inputs.count > 2 ? made : 0)
+    case "QuantisedConv2D": return 2 * made * (count(1) / max(size(1, 0), 1)) + (inputs.count > 3 ? made : 0)
     case "Conv2DInputGradient": return 2 * given * (count(1) / max(size(1, 0), 1))
     case "LSTM", "GRU":
         let weights = inputs.indices.dropFirst().filter { inputs[$0].shape.rank == 2 }.reduce(0) { $0 + count($1) }

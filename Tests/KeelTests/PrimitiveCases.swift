@@ -263,4 +263,4 @@ let primitiveCases: [PrimitiveCase] = [
     PrimitiveCase(names: ["Dropout"], shapes: [[[300]], [[2, 5]], [[0]], [[1]]]) {
         try $0[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: $0[0].device), draw: 2)
     },
-] + sequenceCases + visionCases + indexingCases + recurrentCases + functionCases + linearAlgebraCases + signalCases
+] + sequenceCases + visionCases + indexingCases + recurrentCases + functionCases + linearAlgebraCases + signalCases + quantisedCases

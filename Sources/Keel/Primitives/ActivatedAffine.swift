@@ -127,7 +127,17 @@ struct Finish: Hashable, Sendable, CustomStringConvertible {
         constants = primitive?.constants ?? (1, 0)
     }
 
+    init(_ rectifier: Rectifier) {
+        let limits = rectifier.limits
+        self.init(rectifier == .none ? nil : Clip(least: limits.least, most: limits.most))
+    }
+
     var description: String { primitive.map { type(of: $0).name } ?? "none" }
+
+    /// As the kernels that end with it are told of it.
+    var kernel: (isThere: Int32, function: keel_unary_op, constants: (Float, Float)) {
+        (primitive == nil ? 0 : 1, function, (Float(constants.0), Float(constants.1)))
+    }
 
     /// Writes over what lies there.
     func run(_ numbers: UnsafeMutablePointer<Float>, _ count: Int) {
@@ -153,8 +163,6 @@ struct Finish: Hashable, Sendable, CustomStringConvertible {
 extension Tensor {
     /// `rectifier(affine(...))` in one pass; it has no gradient.
     package func affine(_ weight: Tensor, bias: Tensor?, _ rectifier: Rectifier) throws(TensorError) -> Tensor {
-        let limits = rectifier.limits
-        let primitive = ActivatedAffine(activation: Finish(rectifier == .none ? nil : Clip(least: limits.least, most: limits.most)))
-        return try apply(primitive, [self, weight] + [bias].compactMap { $0 })
+        try apply(ActivatedAffine(activation: Finish(rectifier)), [self, weight] + [bias].compactMap { $0 })
     }
 }

@@ -65,7 +65,7 @@ struct Affine: Primitive {
 
 extension Tensor {
     /// How many rows along the last axis there are.
-    fileprivate var rowCount: Int {
+    var rowCount: Int {
         var count = 1
         for axis in 0..<(rank - 1) { count *= size(axis) }
         return count

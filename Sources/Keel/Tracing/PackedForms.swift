@@ -7,6 +7,8 @@ final class PackedForms: Sendable {
         case oneDNN([Int64])
         /// The transpose of a matrix, in panels.
         case panels
+        /// Weights of bytes, in panels, for so many groups of outputs.
+        case bytes(groups: Int)
     }
 
     /// The constant lies so; views of it have no forms.

@@ -34,6 +34,7 @@
 #include "parallel.h"
 #include "philox.h"
 #include "products.h"
+#include "quantised.h"
 #include "recurrent.h"
 #include "reduction.h"
 #include "resize.h"

@@ -1,0 +1,63 @@
+import Keel
+
+/// What the rows' random numbers of -2...2 become bytes by.
+private let scale = ByteScale(covering: -2...2)
+
+/// Both devices round x and the weights alike and their sums are exact, so that the results differ by the rounding of functions that follow alone.
+let quantisedCases: [PrimitiveCase] = [
+    // One row and many, of odd lengths, and more outputs than a panel or two have.
+    PrimitiveCase(
+        names: ["QuantisedAffine"],
+        shapes: [
+            [[3, 5], [4, 5], [4]], [[1, 67], [33, 67], [33]], [[7], [3, 7], [3]], [[2, 7, 48], [130, 48], [130]], [[300, 70], [140, 70], [140]],
+            [[0, 5], [4, 5], [4]], [[2, 0], [3, 0], [3]], [[2, 5], [0, 5], [0]],
+        ],
+        isDifferentiable: false, rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]"), ([[3, 5], [4, 5], [5]], "a bias [4]")]
+    ) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 7)
+        return try $0[0].quantisedAffine(weight, scales: scales, bias: $0[2], input: scale, .relu)
+    },
+    PrimitiveCase(names: ["QuantisedAffine"], shapes: [[[3, 5], [4, 5]], [[1, 16], [1, 16]], [[40, 30], [20, 30]]], isDifferentiable: false) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 7)
+        return try $0[0].quantisedAffine(weight, scales: scales, input: nil)
+    },
+    PrimitiveCase(
+        names: ["ByteWeightAffine"],
+        shapes: [
+            [[3, 5], [4, 5], [4]], [[1, 67], [33, 67], [33]], [[1, 101], [10_007, 101], [10_007]], [[7], [3, 7], [3]], [[2, 7, 48], [130, 48], [130]],
+            [[300, 70], [140, 70], [140]], [[0, 5], [4, 5], [4]], [[2, 0], [3, 0], [3]], [[1, 0], [3, 0], [3]],
+        ],
+        isDifferentiable: false, rejects: [([[3, 5], [4, 4], [4]], "weights [n, 5]")]
+    ) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 8)
+        return try $0[0].byteWeightAffine(weight, scales: scales, bias: $0[2], .relu)
+    },
+    PrimitiveCase(names: ["ByteWeightAffine"], shapes: [[[3, 5], [4, 5]], [[1, 16], [1, 16]]], isDifferentiable: false) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 8)
+        return try $0[0].byteWeightAffine(weight, scales: scales)
+    },
+    PrimitiveCase(
+        names: ["QuantisedConv2D"],
+        shapes: [
+            [[2, 3, 7, 6], [4, 3, 3, 3], [4], [2, 4, 7, 6]], [[1, 17, 5, 5], [19, 17, 3, 3], [19], [1, 19, 5, 5]],
+            [[2, 16, 5, 5], [24, 16, 3, 3], [24], [2, 24, 5, 5]], [[3, 32, 18, 21], [48, 32, 3, 3], [48], [3, 48, 18, 21]], [[0, 2, 4, 4], [3, 2, 3, 3], [3], [0, 3, 4, 4]],
+            [[2, 0, 4, 4], [3, 0, 3, 3], [3], [2, 3, 4, 4]],
+        ],
+        isDifferentiable: false, rejects: [([[1, 2, 5, 5], [4, 2, 3, 3], [4], [1, 4, 4, 4]], "an addend [1, 4, 5, 5]")]
+    ) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 7)
+        return try $0[0].quantisedConv2D(weight, scales: scales, bias: $0[2], input: scale, sliding: Sliding(padding: 1), adding: $0[3], .relu)
+    },
+    // Strides, dilations, groups; each channel its own.
+    PrimitiveCase(
+        names: ["QuantisedConv2D"], shapes: [[[2, 24, 9, 7], [24, 1, 3, 3], [24]], [[2, 18, 9, 8], [12, 9, 3, 5], [12]], [[1, 21, 11, 11], [49, 21, 7, 7], [49]]],
+        isDifferentiable: false
+    ) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 7), groups = $0[0].shape.sizes?[1] == 24 ? 24 : $0[0].shape.sizes?[1] == 18 ? 2 : 1
+        return try $0[0].quantisedConv2D(weight, scales: scales, bias: $0[2], input: scale, sliding: Sliding(stride: 2, padding: 3), groups: groups, .relu6)
+    },
+    PrimitiveCase(names: ["QuantisedConv2D"], shapes: [[[2, 5, 9, 8], [7, 5, 3, 2]], [[1, 16, 6, 6], [32, 16, 1, 1]]], isDifferentiable: false) {
+        let (weight, scales) = try $0[1].quantisedWeights(bits: 7)
+        return try $0[0].quantisedConv2D(weight, scales: scales, input: scale, sliding: Sliding(dilation: 2))
+    },
+]
