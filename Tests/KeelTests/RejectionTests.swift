@@ -73,6 +73,22 @@ let rejections: [Rejection] = [
 
     // Kinds of numbers.
     Rejection("Affine: float32 and int64 don't mix; cast one of them") { _ = try zeros(1, 2).affine(zeros(1, 2, dtype: .int64)) },
+    Rejection("QuantisedAffine: needs weights of uint8, was given float32") { _ = try zeros(1, 2).quantisedAffine(zeros(1, 2), scales: zeros(1), input: nil) },
+    Rejection("QuantisedAffine: needs float32, was given float64") {
+        _ = try zeros(1, 2, dtype: .float64).quantisedAffine(zeros(1, 2, dtype: .uint8), scales: zeros(1), input: nil)
+    },
+    Rejection("QuantisedAffine: needs a scale for each of the weights' rows, [3, 2], was given [2]") {
+        _ = try zeros(1, 2).quantisedAffine(zeros(3, 2, dtype: .uint8), scales: zeros(2), input: nil)
+    },
+    Rejection("QuantisedAffine: weights of an output is 131073, allowed is 131072 at most") {
+        _ = try zeros(1, 131_073).quantisedAffine(zeros(1, 131_073, dtype: .uint8), scales: zeros(1), input: nil)
+    },
+    Rejection("ByteWeightAffine: needs scales of float32, was given int64") {
+        _ = try zeros(1, 2).byteWeightAffine(zeros(1, 2, dtype: .uint8), scales: zeros(1, dtype: .int64))
+    },
+    Rejection("QuantisedConv2D: needs weights of uint8, was given float32") {
+        _ = try zeros(1, 1, 2, 2).quantisedConv2D(zeros(1, 1, 1, 1), scales: zeros(1), input: ByteScale(covering: 0...1))
+    },
     Rejection("Add: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool) + zeros(2, dtype: .bool) },
     Rejection("Exp: needs floats, was given int64") { _ = try zeros(2, dtype: .int64).exp() },
     Rejection("Relu: needs numbers, was given bool") { _ = try zeros(2, dtype: .bool).relu() },

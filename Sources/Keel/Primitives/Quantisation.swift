@@ -113,6 +113,14 @@ enum ByteWeights {
         }
     }
 
+    /// What follows the sums of a product of matrices.
+    static func end(_ scales: Tensor, _ bias: Tensor?, _ activation: Finish) -> keel_quantised_end {
+        let function = activation.kernel
+        return keel_quantised_end(
+            scales: scales.pointer(Float.self), bias: bias?.pointer(Float.self), addend: nil, least: -.infinity, most: .infinity,
+            has_function: function.isThere, function: function.function, constants: function.constants)
+    }
+
     /// Weights of 7 bits.
     static func checkReach(_ name: String, _ weight: Tensor) throws(TensorError) {
         guard keel_quantised_fits(Int64(weight.count), weight.pointer(UInt8.self)) != 0 else {

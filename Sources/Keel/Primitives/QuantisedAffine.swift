@@ -24,7 +24,7 @@ struct QuantisedAffine: Primitive {
                 let x = try inputs[0].contiguous(), weight = try inputs[1].contiguous(), scales = try inputs[2].contiguous(), y = outputs[0]
                 let bias = inputs.count > 3 ? try inputs[3].contiguous() : nil, scale = p.input ?? ByteScale(of: x)
                 try ByteWeights.checkReach(Self.name, weight)
-                var end = p.end(scales, bias)
+                var end = ByteWeights.end(scales, bias, Finish(nil))
                 keel_reference_quantised_product(
                     Int64(x.rowCount), Int64(weight.size(0)), Int64(weight.size(1)), y.pointer(Float.self), x.pointer(Float.self), scale.kernel,
                     weight.pointer(UInt8.self), &end)
@@ -38,25 +38,13 @@ struct QuantisedAffine: Primitive {
                 let (m, n, k) = (Int64(x.rowCount), Int64(weight.size(0)), Int64(weight.size(1)))
                 let packed = try ByteWeights.packed(Self.name, weight, groups: 1)
                 let scratch = try Storage(bytes: Int(keel_quantised_product_scratch(m, k)), on: .cpu)
-                var end = p.end(scales, bias)
-                end.has_function = p.activation.kernel.isThere
-                end.function = p.activation.kernel.function
-                end.constants = p.activation.kernel.constants
+                var end = ByteWeights.end(scales, bias, p.activation)
                 keel_quantised_product(
                     keel_quantised_best_path(), m, n, k, y.pointer(Float.self), x.pointer(Float.self), scale.kernel, packed.base.assumingMemoryBound(to: Int8.self),
                     &end, scratch.base.assumingMemoryBound(to: UInt8.self))
                 withExtendedLifetime((scales, bias, packed, scratch)) {}
                 return true
             })
-    }
-
-    /// What follows the sums, but for the activation.
-    private func end(_ scales: Tensor, _ bias: Tensor?) -> keel_quantised_end {
-        var end = keel_quantised_end()
-        end.scales = UnsafePointer(scales.pointer(Float.self))
-        end.bias = bias.map { UnsafePointer($0.pointer(Float.self)) }
-        (end.least, end.most) = (-.infinity, .infinity)
-        return end
     }
 }
 

@@ -44,10 +44,24 @@ struct QuantisedConv2D: InPlace {
                 let x = try inputs[0].poolable(), weight = try inputs[1].contiguous(), y = outputs[0], following = try p.following(inputs, y)
                 if y.count == 0 { return true }
                 var window = p.convolution.window(x: x.shape, weight: weight.shape, y: y.shape).kernel, end = p.end(following)
+                let path = keel_quantised_best_path()
+                // Filters that are transformed once.
+                if weight.keepsForms, keel_quantised_winograd_is_faster(path, &window) != 0 {
+                    let filters = try weight.packed(.byteWinograd, bytes: Int(keel_quantised_winograd_filter_bytes(&window))) { start throws(TensorError) in
+                        try ByteWeights.checkReach(Self.name, weight)
+                        keel_quantised_winograd_filters(&window, start.assumingMemoryBound(to: Int16.self), weight.pointer(UInt8.self))
+                    }
+                    let scratch = try Storage(bytes: Int(keel_quantised_winograd_scratch(&window)), on: .cpu)
+                    keel_quantised_winograd(
+                        &window, y.pointer(Float.self), Int64(y.planes.1), x.pointer(Float.self), Int64(x.planes.1), p.input.kernel,
+                        filters.base.assumingMemoryBound(to: Int16.self), &end, scratch.base.assumingMemoryBound(to: UInt8.self))
+                    withExtendedLifetime((following, filters, scratch)) {}
+                    return true
+                }
                 let packed = try ByteWeights.packed(Self.name, weight, groups: p.convolution.groups)
                 let scratch = try Storage(bytes: max(Int(keel_quantised_conv_scratch(&window)), 1), on: .cpu)
                 keel_quantised_conv(
-                    keel_quantised_best_path(), &window, y.pointer(Float.self), Int64(y.planes.1), x.pointer(Float.self), Int64(x.planes.1), p.input.kernel,
+                    path, &window, y.pointer(Float.self), Int64(y.planes.1), x.pointer(Float.self), Int64(x.planes.1), p.input.kernel,
                     packed.base.assumingMemoryBound(to: Int8.self), &end, scratch.base.assumingMemoryBound(to: UInt8.self))
                 withExtendedLifetime((following, packed, scratch)) {}
                 return true
@@ -62,12 +76,9 @@ struct QuantisedConv2D: InPlace {
     }
 
     private func end(_ following: (scales: Tensor, bias: Tensor?, addend: Tensor?)) -> keel_quantised_end {
-        var end = keel_quantised_end()
-        end.scales = UnsafePointer(following.scales.pointer(Float.self))
-        end.bias = following.bias.map { UnsafePointer($0.pointer(Float.self)) }
-        end.addend = following.addend.map { UnsafePointer($0.pointer(Float.self)) }
-        (end.least, end.most) = (Float(rectifier.limits.least), Float(rectifier.limits.most))
-        return end
+        keel_quantised_end(
+            scales: following.scales.pointer(Float.self), bias: following.bias?.pointer(Float.self), addend: following.addend?.pointer(Float.self),
+            least: Float(rectifier.limits.least), most: Float(rectifier.limits.most), has_function: 0, function: KEEL_SCALE, constants: (1, 0))
     }
 }
 

@@ -9,6 +9,10 @@ final class PackedForms: Sendable {
         case panels
         /// Weights of bytes, in panels, for so many groups of outputs.
         case bytes(groups: Int)
+        /// The transpose of a matrix of bytes, in panels of this processor.
+        case bytePanels
+        /// Filters of bytes, transformed.
+        case byteWinograd
     }
 
     /// The constant lies so; views of it have no forms.

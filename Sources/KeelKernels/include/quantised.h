@@ -52,6 +52,24 @@ void keel_quantised_product(keel_quantised_path path, int64_t m, int64_t n, int6
 int64_t keel_quantised_conv_scratch(const keel_window *at);
 void keel_quantised_conv(keel_quantised_path path, const keel_window *at, float *y, int64_t y_lanes, const float *x, int64_t x_lanes, keel_byte_scale scale, const int8_t *packed, const keel_quantised_end *end, uint8_t *scratch);
 
+/// Whether `keel_quantised_winograd` takes a convolution on this path and was measured to be faster. (The tests ask whether it takes it at all.)
+int32_t keel_quantised_winograd_takes(keel_quantised_path path, const keel_window *at);
+int32_t keel_quantised_winograd_is_faster(keel_quantised_path path, const keel_window *at);
+
+/// As `keel_quantised_conv`, and with the same results, by Winograd's F(2x2, 3x3) in whole numbers, which is exact: 16 multiplications for 4 results
+/// instead of 36, of 16 bits instead of 8. Bytes of its filters and of its scratch memory, both 64-byte aligned.
+int64_t keel_quantised_winograd_filter_bytes(const keel_window *at);
+void keel_quantised_winograd_filters(const keel_window *at, int16_t *filters, const uint8_t *weight);
+int64_t keel_quantised_winograd_scratch(const keel_window *at);
+void keel_quantised_winograd(const keel_window *at, float *y, int64_t y_lanes, const float *x, int64_t x_lanes, keel_byte_scale scale, const int16_t *filters, const keel_quantised_end *end, uint8_t *scratch);
+
+/// y [n] = x [k] · (weight - 128)ᵀ of weights [n, k] of 8 bits, with what `end` says but for addend and limits. It reads them once, as they lie.
+void keel_byte_weight_row_product(int64_t n, int64_t k, float *y, const float *x, const uint8_t *weight, const keel_quantised_end *end);
+/// The same of x [m, k], with weights in the panels that this processor's tiles have.
+int64_t keel_byte_weight_packed_bytes(int64_t k, int64_t n);
+void keel_byte_weight_pack(int64_t k, int64_t n, uint8_t *packed, const uint8_t *weight);
+void keel_byte_weight_product(int64_t m, int64_t n, int64_t k, float *y, const float *x, const uint8_t *packed, const keel_quantised_end *end);
+
 // In plain loops. x [m, k], weight [n, k], y [m, n].
 void keel_reference_quantised_product(int64_t m, int64_t n, int64_t k, float *y, const float *x, keel_byte_scale scale, const uint8_t *weight, const keel_quantised_end *end);
 /// x [n, c, h, w], weight [k, c / groups, kernel_h, kernel_w].

@@ -80,6 +80,17 @@ private let functions: [(name: String, TensorSpec, since: Int, @Sendable (Tensor
     ("resizing", floats(.symbol("batch"), Dimension(2), Dimension(4), Dimension(5)), 13, { x in
         try x.resized(to: (7, 3), .linear, coordinates: .alignCorners) + x.resized(to: (7, 3), .nearest, coordinates: .asymmetric)
     }),
+    ("bytes", open, 13, { x in
+        var generator = Philox(seed: 5)
+        let (weight, scales) = try Tensor.normal([3, 6], using: &generator).quantisedWeights(bits: 7), bias = try Tensor([Float(1), 2, -3])
+        let byScale = try x.quantisedAffine(weight, scales: scales, bias: bias, input: ByteScale(covering: -2...2.5), .relu6)
+        return try byScale + x.quantisedAffine(weight, scales: scales, input: nil) + x.byteWeightAffine(weight, scales: scales, bias: bias, .relu)
+    }),
+    ("a convolution of bytes", floats(.symbol("batch"), Dimension(4), Dimension(5), Dimension(6)), 13, { x in
+        var generator = Philox(seed: 6)
+        let (weight, scales) = try Tensor.normal([4, 2, 3, 3], using: &generator).quantisedWeights(bits: 7)
+        return try x.quantisedConv2D(weight, scales: scales, input: ByteScale(covering: -2...2.5), sliding: Sliding(padding: 1), groups: 2, adding: x, .relu)
+    }),
 ]
 
 @Test(arguments: functions.indices, [13, 17, 21])

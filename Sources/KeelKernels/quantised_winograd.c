@@ -1,0 +1,223 @@
+#include "include/parallel.h"
+#include "quantised_picture.h"
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+// Winograd's F(2x2, 3x3) in whole numbers. x is within 255 of its zero, so V = B' x B within 1020; U = 4 G w G' of weights of 7 bits is whole and within 576;
+// their sums over up to 2048 inputs fit 32 bits, and A' M A is four times the direct sum.
+
+#define POINTS 16
+/// Most inputs.
+#define DEPTH 2048
+/// Tiles that are multiplied and transformed back at a time, on the stack; whole tiles of the product.
+#define FEW 24
+/// Transformed tiles of a block, in bytes: they stay in the second-level cache.
+#define BLOCK_BYTES (320 << 10)
+
+/// Sixteen channels.
+typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
+typedef int16_t shorts __attribute__((vector_size(32), aligned(2), may_alias));
+typedef int32_t whole __attribute__((vector_size(64), aligned(4), may_alias));
+
+int32_t keel_quantised_winograd_takes(keel_quantised_path path, const keel_window *at) {
+    return path == KEEL_QUANTISED_AVX2 && at->groups == 1 && at->kernel_h == 3 && at->kernel_w == 3 && at->stride_h == 1 && at->stride_w == 1 &&
+           at->dilation_h == 1 && at->dilation_w == 1 && at->c % LANES == 0 && at->k % LANES == 0 && at->c <= DEPTH;
+}
+
+int32_t keel_quantised_winograd_is_faster(keel_quantised_path path, const keel_window *at) { return keel_quantised_winograd_takes(path, at); }
+
+typedef struct {
+    const keel_window *at;
+    keel_byte_picture picture;
+    const uint8_t *q;
+    int16_t *v;
+    const int16_t *filters;
+    const uint8_t *weight;
+    keel_byte_columns columns;
+    /// Tiles of a line, of an image, of all; first..<last are the block at hand, of which a point's begin so many numbers apart.
+    int64_t across, area, tiles, first, last, point;
+    /// Pieces of a block: `few` tiles each.
+    int64_t pieces;
+} job;
+
+static job plan(const keel_window *at) {
+    job j = {.at = at, .picture = keel_byte_picture_of(at), .across = (at->ow + 1) / 2};
+    const int64_t down = (at->oh + 1) / 2;
+    j.area = j.across * down;
+    j.tiles = at->n * j.area;
+    // Every tile is whole.
+    j.picture.height = 2 * down + 2;
+    j.picture.width = 2 * j.across + 2;
+    return j;
+}
+
+static int64_t block_of(const job *j) {
+    const int64_t most = BLOCK_BYTES / (POINTS * j->at->c * 2) / FEW * FEW;
+    return least(j->tiles, most > 2 * FEW ? most : 2 * FEW);
+}
+
+static int64_t picture_bytes(const job *j) { return (j->at->n * j->picture.height * j->picture.width * j->picture.channels + 63) / 64 * 64; }
+/// Points lie no power of two apart, or all would compete for the same lines of the cache.
+static int64_t point_of(const job *j) { return block_of(j) * j->at->c + 2 * LANES; }
+
+int64_t keel_quantised_winograd_scratch(const keel_window *at) {
+    const job j = plan(at);
+    return picture_bytes(&j) + POINTS * point_of(&j) * 2;
+}
+
+int64_t keel_quantised_winograd_filter_bytes(const keel_window *at) { return POINTS * at->c * at->k * 2; }
+
+/// 2 G, 4 from 3.
+static void spread_three(const int *g, int step, int *o, int to) {
+    o[0] = 2 * g[0];
+    o[to] = g[0] + g[step] + g[2 * step];
+    o[2 * to] = g[0] - g[step] + g[2 * step];
+    o[3 * to] = 2 * g[2 * step];
+}
+
+/// Filters of panels begin..<end, each [point][in / 2][16][2].
+static void spread_filters(void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const int64_t in = j->at->c;
+    for (int64_t output = begin * LANES; output < end * LANES; output++)
+        for (int64_t c = 0; c < in; c++) {
+            int g[9], half[12], u[POINTS];
+            for (int i = 0; i < 9; i++) g[i] = j->weight[(output * in + c) * 9 + i] - 128;
+            for (int i = 0; i < 3; i++) spread_three(g + i, 3, half + i, 3);
+            for (int i = 0; i < 4; i++) spread_three(half + 3 * i, 1, u + 4 * i, 1);
+            int16_t *to = (int16_t *)j->filters + (output / LANES * POINTS * in + c / 2 * 2) * LANES + output % LANES * 2 + c % 2;
+            for (int i = 0; i < POINTS; i++) to[i * in * LANES] = (int16_t)u[i];
+        }
+}
+
+void keel_quantised_winograd_filters(const keel_window *at, int16_t *filters, const uint8_t *weight) {
+    job j = {.at = at, .filters = filters, .weight = weight};
+    keel_parallel(at->k / LANES, 1, spread_filters, &j);
+}
+
+/// B', 4 from 4.
+KEEL_INLINE void spread_four(const shorts *d, int step, shorts *o, int to) {
+    o[0] = d[0] - d[2 * step];
+    o[to] = d[step] + d[2 * step];
+    o[2 * to] = d[2 * step] - d[step];
+    o[3 * to] = d[step] - d[3 * step];
+}
+
+/// Transforms tiles of the block: [point][tile][in].
+KEEL_CLONES static void spread(void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const int64_t in = j->at->c, line = j->picture.width * in;
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t tile = j->first + t, image = tile / j->area, row = tile % j->area / j->across * 2, column = tile % j->area % j->across * 2;
+        const uint8_t *from = j->q + (image * j->picture.height + row) * line + column * in;
+        int16_t *to = j->v + t * in;
+        for (int64_t c = 0; c < in; c += LANES) {
+            shorts d[POINTS], half[POINTS], o[POINTS];
+            for (int y = 0; y < 4; y++)
+                for (int x = 0; x < 4; x++)
+                    d[4 * y + x] = __builtin_convertvector(*(const bytes *)(from + y * line + x * in + c), shorts) - (int16_t)j->columns.scale.zero;
+            for (int i = 0; i < 4; i++) spread_four(d + i, 4, half + i, 4);
+            for (int i = 0; i < 4; i++) spread_four(half + 4 * i, 1, o + 4 * i, 1);
+            for (int i = 0; i < POINTS; i++) *(shorts *)(to + i * j->point + c) = o[i];
+        }
+    }
+}
+
+#ifdef __x86_64__
+#define AVX2 __attribute__((target("arch=x86-64-v3")))
+
+/// m[tile][16] = Σ v[tile][in] u[in / 2][16][2] for a few tiles and one panel.
+AVX2 KEEL_INLINE void multiply_tile(int rows, int64_t in, int32_t *m, const int16_t *v, const int16_t *u) {
+    __m256i s0[TILE_ROWS], s1[TILE_ROWS];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) s0[r] = s1[r] = _mm256_setzero_si256();
+    for (int64_t c = 0; c < in; c += 2, u += 2 * LANES) {
+        const __m256i right0 = _mm256_loadu_si256((const __m256i *)u), right1 = _mm256_loadu_si256((const __m256i *)(u + LANES));
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; r++) {
+            int32_t pair;
+            memcpy(&pair, v + r * in + c, sizeof pair);
+            const __m256i left = _mm256_set1_epi32(pair);
+            s0[r] = _mm256_add_epi32(s0[r], _mm256_madd_epi16(left, right0));
+            s1[r] = _mm256_add_epi32(s1[r], _mm256_madd_epi16(left, right1));
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) {
+        _mm256_storeu_si256((__m256i *)(m + r * LANES), s0[r]);
+        _mm256_storeu_si256((__m256i *)(m + r * LANES + 8), s1[r]);
+    }
+}
+
+/// A', 2 from 4.
+KEEL_INLINE void gather_two(const whole *m, int step, whole *o, int to) {
+    o[0] = m[0] + m[step] + m[2 * step];
+    o[to] = m[step] - m[2 * step] - m[3 * step];
+}
+
+/// Tiles first..<first + count of the block times one panel.
+AVX2 static void few_tiles(const job *j, int64_t panel, int64_t first, int64_t count) {
+    int32_t m[POINTS][FEW][LANES] __attribute__((aligned(64)));
+    const int64_t in = j->at->c, channel = panel * LANES;
+    const int16_t *u = j->filters + panel * POINTS * in * LANES;
+    for (int point = 0; point < POINTS; point++, u += in * LANES) {
+        const int16_t *v = j->v + point * j->point + first * in;
+        for (int64_t t = 0; t < count; t += TILE_ROWS)
+            switch (least(TILE_ROWS, count - t)) {
+#define CASE(n) case n: multiply_tile(n, in, m[point][t], v + t * in, u); break;
+                KEEL_TILE_CASES
+#undef CASE
+            }
+    }
+    const keel_byte_columns *b = &j->columns;
+    const lanes scale = *(const lanes *)(b->end.scales + channel) * b->scale.scale;
+    const lanes bias = b->end.bias ? *(const lanes *)(b->end.bias + channel) : (lanes){0};
+    for (int64_t t = 0; t < count; t++) {
+        const int64_t tile = j->first + first + t, image = tile / j->area, row = tile % j->area / j->across * 2, column = tile % j->area % j->across * 2;
+        whole d[POINTS], half[8], o[4];
+        for (int i = 0; i < POINTS; i++) d[i] = *(const whole *)m[i][t];
+        for (int i = 0; i < 4; i++) gather_two(d + i, 4, half + i, 4);
+        for (int i = 0; i < 2; i++) gather_two(half + 4 * i, 1, o + 2 * i, 1);
+        for (int i = 0; i < 4; i++) {
+            const int64_t y = row + i / 2, x = column + i % 2;
+            if (y >= j->at->oh || x >= j->at->ow) continue;
+            lanes result = __builtin_convertvector(o[i] >> 2, lanes) * scale;
+            result = result + bias;
+            float results[LANES];
+            *(lanes *)results = result;
+            keel_finish_bytes(b, results, image, y * j->at->ow + x, channel, LANES);
+        }
+    }
+}
+
+/// Pieces are numbered by panels, and in each by tiles.
+static void multiply(void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const int64_t count = j->last - j->first;
+    for (int64_t piece = begin; piece < end; piece++) {
+        const int64_t first = piece % j->pieces * FEW;
+        few_tiles(j, piece / j->pieces, first, least(FEW, count - first));
+    }
+}
+#else
+static void multiply(void *context, int64_t begin, int64_t end) {}
+#endif
+
+void keel_quantised_winograd(const keel_window *at, float *y, int64_t y_lanes, const float *x, int64_t x_lanes, keel_byte_scale scale, const int16_t *filters, const keel_quantised_end *end, uint8_t *scratch) {
+    job j = plan(at);
+    const int64_t block = block_of(&j), area = at->oh * at->ow;
+    j.columns = (keel_byte_columns){
+        .scale = scale, .end = *end, .y = y, .lanes = y_lanes, .area = area, .image = (at->k + y_lanes - 1) / y_lanes * y_lanes * area};
+    j.q = scratch;
+    j.v = (int16_t *)(scratch + picture_bytes(&j));
+    j.filters = filters;
+    j.point = point_of(&j);
+    keel_quantise_picture(at, j.picture, scratch, x, x_lanes, scale);
+    for (j.first = 0; j.first < j.tiles; j.first = j.last) {
+        j.last = least(j.first + block, j.tiles);
+        j.pieces = (j.last - j.first + FEW - 1) / FEW;
+        keel_parallel(j.last - j.first, FEW, spread, &j);
+        keel_parallel(at->k / LANES * j.pieces, 1, multiply, &j);
+    }
+}
