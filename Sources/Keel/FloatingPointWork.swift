@@ -38,7 +38,7 @@ private func floatingPointWork(_ name: String, _ inputs: [TensorSpec], _ outputs
     case "Conv", "RectifiedConv2D", "TemporalConv": return 2 * made * (count(1) / max(size(1, 0), 1)) + (inputs.count > 2 ? made : 0)
     case "QuantisedConv2D": return 2 * made * (count(1) / max(size(1, 0), 1)) + (inputs.count > 3 ? made : 0)
     case "Conv2DInputGradient": return 2 * given * (count(1) / max(size(1, 0), 1))
-    case "LSTM", "GRU":
+    case "LSTM", "GRU", "QuantisedRecurrent":
         let weights = inputs.indices.dropFirst().filter { inputs[$0].shape.rank == 2 }.reduce(0) { $0 + count($1) }
         return 2 * size(0, 0) * size(0, 1) * weights
     case "Attention": return 4 * made * (inputs.count > 2 ? size(1, 1) : size(0, 1))

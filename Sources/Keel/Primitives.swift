@@ -28,7 +28,7 @@ package let primitives: [any Primitive.Type] = [
     GroupNorm.self, GroupNormGradient.self, RMSNorm.self, RMSNormGradient.self,
     Softmax.self, SoftmaxGradient.self, LogSoftmax.self, LogSoftmaxGradient.self,
     // Sequences
-    LSTM.self, LSTMGradient.self, GRU.self, GRUGradient.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
+    LSTM.self, LSTMGradient.self, GRU.self, GRUGradient.self, QuantisedRecurrent.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
     // Indexing
     Gather.self, ScatterAdd.self, OneHot.self, TakeAlong.self, Scatter.self, NonZero.self,
     // Orders and running sums

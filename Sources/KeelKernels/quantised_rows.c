@@ -123,6 +123,7 @@ VNNI KEEL_INLINE void vnni_tile(int rows, int width, whole sum[TILE_ROWS][TILE_W
 typedef struct {
     float scale[PANEL], bias[PANEL];
     whole correction[TILE_WIDTH];
+    keel_byte_place place[TILE_WIDTH];
 } column_end;
 
 static column_end column_end_of(const keel_byte_columns *b, int64_t from, int width, const int8_t *panels, int64_t depth) {
@@ -131,38 +132,58 @@ static column_end column_end_of(const keel_byte_columns *b, int64_t from, int wi
         e.scale[i] = b->scale.scale * b->end.scales[from + i];
         e.bias[i] = b->end.bias ? b->end.bias[from + i] : 0;
     }
-    for (int v = 0; v < width; v++) e.correction[v] = *(const whole *)(panels + v * keel_byte_panel(depth) + depth * 4 * LANES) * b->scale.zero;
+    for (int v = 0; v < width; v++) {
+        e.correction[v] = *(const whole *)(panels + v * keel_byte_panel(depth) + depth * 4 * LANES) * b->scale.zero;
+        e.place[v] = keel_byte_place_of(b, from + v * LANES);
+    }
     return e;
 }
 
-/// `rows` rows from row `first` on times `width` panels, whose first output is `from`.
+/// A row's image, its position in it, and where its bytes begin.
+typedef struct {
+    int64_t image[TILE_ROWS], position[TILE_ROWS];
+    const uint8_t *bytes[TILE_ROWS];
+} tile_rows;
+
+/// Rows from `first` on.
+KEEL_INLINE void find_rows(int rows, tile_rows *t, const keel_byte_rows *a, int64_t first) {
+    int64_t image = first / a->area, position = first % a->area, line = position / a->across, column = position % a->across;
+    for (int r = 0; r < rows; r++) {
+        t->image[r] = image;
+        t->position[r] = position;
+        t->bytes[r] = a->bytes + image * a->image + line * a->line + column * a->column;
+        position++;
+        if (++column < a->across) continue;
+        column = 0;
+        line++;
+        if (position < a->area) continue;
+        position = line = 0;
+        image++;
+    }
+}
+
+/// `rows` rows from row `first` on times `width` panels.
 #define ROWS_FUNCTION(path, attribute)                                                                                 \
-    attribute KEEL_INLINE void path##_rows(int rows, int width, const keel_byte_rows *a, const keel_byte_columns *b, const int8_t *panels, const column_end *e, int64_t first, int64_t from) { \
-        const uint8_t *row[TILE_ROWS];                                                                                 \
-        int64_t image[TILE_ROWS], place[TILE_ROWS];                                                                    \
-        for (int r = 0; r < rows; r++) {                                                                               \
-            image[r] = (first + r) / a->area;                                                                          \
-            place[r] = (first + r) % a->area;                                                                          \
-            row[r] = a->bytes + image[r] * a->image + place[r] / a->across * a->line + place[r] % a->across * a->column; \
-        }                                                                                                              \
+    attribute KEEL_INLINE void path##_rows(int rows, int width, const keel_byte_rows *a, const keel_byte_columns *b, const int8_t *panels, const column_end *e, int64_t first) { \
+        tile_rows t;                                                                                                   \
+        find_rows(rows, &t, a, first);                                                                                 \
         whole sum[TILE_ROWS][TILE_WIDTH];                                                                              \
-        path##_tile(rows, width, sum, a, row, panels, keel_byte_panel(keel_byte_depth(a)));                       \
+        path##_tile(rows, width, sum, a, t.bytes, panels, keel_byte_panel(keel_byte_depth(a)));                        \
         for (int r = 0; r < rows; r++)                                                                                 \
             for (int v = 0; v < width; v++) {                                                                          \
                 lanes y = __builtin_convertvector(sum[r][v] - e->correction[v], lanes) * *(const lanes *)(e->scale + v * LANES); \
                 y = y + *(const lanes *)(e->bias + v * LANES);                                                         \
                 float results[LANES];                                                                                  \
                 *(lanes *)results = y;                                                                                 \
-                const int64_t output = from + v * LANES;                                                               \
-                keel_finish_bytes(b, results, image[r], place[r], b->channel + output, least(LANES, b->written - output)); \
+                keel_finish_bytes(b, e->place + v, results, t.image[r], t.position[r]);                                \
             }                                                                                                          \
     }
 
-/// Rows first..<last times `wide` panels.
+/// Rows first..<last times `wide` panels of outputs from `from` on.
 #define ALL_ROWS_FUNCTION(name, attribute, wide, high)                                                                 \
     attribute static void name(const keel_byte_rows *a, const keel_byte_columns *b, const int8_t *panels, int64_t first, int64_t last, int64_t from) { \
         enum { WIDE = wide };                                                                                          \
-        const column_end e = column_end_of(b, from, wide, panels, keel_byte_depth(a));                            \
+        const column_end e = column_end_of(b, from, wide, panels, keel_byte_depth(a));                                 \
         for (int64_t rows; first < last; first += rows) {                                                              \
             const int64_t left = last - first;                                                                         \
             /* A pair of like tiles at the end. */                                                                     \
@@ -172,18 +193,18 @@ static column_end column_end_of(const keel_byte_columns *b, int64_t from, int wi
     }
 
 ROWS_FUNCTION(plain, )
-#define CASE(n) case n: plain_rows(n, WIDE, a, b, panels, &e, first, from); break;
+#define CASE(n) case n: plain_rows(n, WIDE, a, b, panels, &e, first); break;
 ALL_ROWS_FUNCTION(plain, , 1, 4)
 #undef CASE
 
 #ifdef __x86_64__
 ROWS_FUNCTION(avx2, AVX2)
-#define CASE(n) case n: avx2_rows(n, WIDE, a, b, panels, &e, first, from); break;
+#define CASE(n) case n: avx2_rows(n, WIDE, a, b, panels, &e, first); break;
 ALL_ROWS_FUNCTION(avx2, AVX2, 1, AVX2_ROWS)
 #undef CASE
 
 ROWS_FUNCTION(vnni, VNNI)
-#define CASE(n) case n: vnni_rows(n, WIDE, a, b, panels, &e, first, from); break;
+#define CASE(n) case n: vnni_rows(n, WIDE, a, b, panels, &e, first); break;
 ALL_ROWS_FUNCTION(vnni_1, VNNI, 1, TILE_ROWS)
 ALL_ROWS_FUNCTION(vnni_2, VNNI, 2, TILE_ROWS)
 ALL_ROWS_FUNCTION(vnni_3, VNNI, 3, TILE_ROWS)

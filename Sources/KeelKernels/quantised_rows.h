@@ -46,22 +46,40 @@ KEEL_INLINE void keel_finish_eight(const keel_quantised_end *end, const float *s
     *(eight *)to = CHOSEN(y > high, high, y);
 }
 
-/// Sixteen results of row `p` of an image, from `channel` on, of which `count` are written.
-KEEL_INLINE void keel_finish_bytes(const keel_byte_columns *b, const float *y, int64_t image, int64_t p, int64_t channel, int64_t count) {
-    const int64_t side = b->lanes, lane = channel % side, next = (b->area - 1) * side;
-    float *const to = b->y + image * b->image + (channel / side * b->area + p) * side + lane;
-    const float *const addend = b->end.addend ? b->end.addend + (to - b->y) : 0;
-    int64_t i = 0;
-    for (; i + 8 <= count && (lane + i) % side + 8 <= side; i += 8) {
-        const int64_t place = i + (lane + i) / side * next;
-        keel_finish_eight(&b->end, y + i, to + place, addend ? addend + place : 0);
+/// Where sixteen channels of a position lie, counted from where its first channel does.
+typedef struct {
+    int64_t channel, count;
+    /// That of either half, where both are whole and lie in one run each.
+    bool is_whole;
+    int64_t half[2];
+} keel_byte_place;
+
+/// Of outputs from `output` on.
+KEEL_INLINE keel_byte_place keel_byte_place_of(const keel_byte_columns *b, int64_t output) {
+    keel_byte_place p = {.channel = b->channel + output, .count = least(LANES, b->written - output)};
+    p.is_whole = p.count == LANES;
+    for (int i = 0; i < 2; i++) {
+        const int64_t channel = p.channel + 8 * i, lane = channel % b->lanes;
+        p.half[i] = channel / b->lanes * b->area * b->lanes + lane;
+        p.is_whole = p.is_whole && lane + 8 <= b->lanes;
     }
-    for (; i < count; i++) {
-        const int64_t place = i + (lane + i) / side * next;
+    return p;
+}
+
+/// Sixteen results of position `position` of an image.
+KEEL_INLINE void keel_finish_bytes(const keel_byte_columns *b, const keel_byte_place *place, const float *y, int64_t image, int64_t position) {
+    float *const to = b->y + image * b->image + position * b->lanes;
+    const float *const addend = b->end.addend ? b->end.addend + (to - b->y) : 0;
+    if (place->is_whole) {
+        for (int i = 0; i < 2; i++) keel_finish_eight(&b->end, y + 8 * i, to + place->half[i], addend ? addend + place->half[i] : 0);
+        return;
+    }
+    for (int64_t i = 0; i < place->count; i++) {
+        const int64_t channel = place->channel + i, at = channel / b->lanes * b->area * b->lanes + channel % b->lanes;
         float value = y[i];
-        if (addend) value += addend[place];
+        if (addend) value += addend[at];
         value = value < b->end.least ? b->end.least : value;
-        to[place] = value > b->end.most ? b->end.most : value;
+        to[at] = value > b->end.most ? b->end.most : value;
     }
 }
 

@@ -172,6 +172,7 @@ AVX2 static void few_tiles(const job *j, int64_t panel, int64_t first, int64_t c
     }
     const keel_byte_columns *b = &j->columns;
     const lanes scale = *(const lanes *)(b->end.scales + channel) * b->scale.scale;
+    const keel_byte_place place = keel_byte_place_of(b, channel);
     const lanes bias = b->end.bias ? *(const lanes *)(b->end.bias + channel) : (lanes){0};
     for (int64_t t = 0; t < count; t++) {
         const int64_t tile = j->first + first + t, image = tile / j->area, row = tile % j->area / j->across * 2, column = tile % j->area % j->across * 2;
@@ -186,7 +187,7 @@ AVX2 static void few_tiles(const job *j, int64_t panel, int64_t first, int64_t c
             result = result + bias;
             float results[LANES];
             *(lanes *)results = result;
-            keel_finish_bytes(b, results, image, y * j->at->ow + x, channel, LANES);
+            keel_finish_bytes(b, &place, results, image, y * j->at->ow + x);
         }
     }
 }
@@ -208,7 +209,7 @@ void keel_quantised_winograd(const keel_window *at, float *y, int64_t y_lanes, c
     job j = plan(at);
     const int64_t block = block_of(&j), area = at->oh * at->ow;
     j.columns = (keel_byte_columns){
-        .scale = scale, .end = *end, .y = y, .lanes = y_lanes, .area = area, .image = (at->k + y_lanes - 1) / y_lanes * y_lanes * area};
+        .outputs = at->k, .written = at->k, .scale = scale, .end = *end, .y = y, .lanes = y_lanes, .area = area, .image = (at->k + y_lanes - 1) / y_lanes * y_lanes * area};
     j.q = scratch;
     j.v = (int16_t *)(scratch + picture_bytes(&j));
     j.filters = filters;

@@ -3,6 +3,27 @@ import Keel
 /// What the rows' random numbers of -2...2 become bytes by.
 private let scale = ByteScale(covering: -2...2)
 
+/// Inputs of a recurrent layer of so many gates: x, for each direction two matrices and some biases, then some states.
+private func recurrentShapes(_ gates: Int, _ directions: Int, _ batch: Int, _ time: Int, _ features: Int, _ hidden: Int) -> [Shape] {
+    let biases = gates == 4 ? 1 : 2, states = gates == 4 ? 2 : 1
+    let direction: [Shape] = [[gates * hidden, features], [gates * hidden, hidden]] + Array(repeating: [gates * hidden], count: biases)
+    return [[batch, time, features]] + (0..<directions).flatMap { _ in direction } + Array(repeating: [directions, batch, hidden], count: states)
+}
+
+private func lstm(_ inputs: [Tensor], _ directions: Int, hasState: Bool = true, lengths: [Int64]? = nil, _ scale: ByteScale?) throws -> Tensor {
+    let parts = (0..<directions).map { (input: inputs[1 + 3 * $0], recurrent: inputs[2 + 3 * $0], bias: inputs[3 + 3 * $0]) }
+    let state = (h: inputs[1 + 3 * directions], c: inputs[2 + 3 * directions]), ends = try lengths.map { try Tensor($0).moved(to: inputs[0].device) }
+    return try .concatenated(inputs[0].quantisedLSTM(parts, state: hasState ? state : nil, lengths: ends, input: scale).map { try $0.flattened() })
+}
+
+private func gru(_ inputs: [Tensor], _ directions: Int, hasState: Bool = true, lengths: [Int64]? = nil, _ scale: ByteScale?) throws -> Tensor {
+    let parts = (0..<directions).map {
+        (input: inputs[1 + 4 * $0], recurrent: inputs[2 + 4 * $0], inputBias: inputs[3 + 4 * $0], recurrentBias: inputs[4 + 4 * $0])
+    }
+    let state = inputs[1 + 4 * directions], ends = try lengths.map { try Tensor($0).moved(to: inputs[0].device) }
+    return try .concatenated(inputs[0].quantisedGRU(parts, state: hasState ? state : nil, lengths: ends, input: scale).map { try $0.flattened() })
+}
+
 /// Both devices round x and the weights alike and their sums are exact, so that the results differ by the rounding of functions that follow alone.
 let quantisedCases: [PrimitiveCase] = [
     // One row and many, of odd lengths, and more outputs than a panel or two have.
@@ -60,4 +81,21 @@ let quantisedCases: [PrimitiveCase] = [
         let (weight, scales) = try $0[1].quantisedWeights(bits: 7)
         return try $0[0].quantisedConv2D(weight, scales: scales, input: scale, sliding: Sliding(dilation: 2))
     },
+    // A state next to the border of two bytes could become the other one on one device; among these few numbers none is.
+    PrimitiveCase(
+        names: ["QuantisedRecurrent"],
+        shapes: [recurrentShapes(4, 1, 3, 4, 2, 5), recurrentShapes(4, 1, 1, 1, 1, 1), recurrentShapes(4, 1, 0, 2, 3, 4), recurrentShapes(4, 1, 2, 3, 0, 2)],
+        range: -0.6...0.6, isDifferentiable: false, rejects: [([[2, 0, 3], [4, 3], [4, 1], [4], [1, 2, 1], [1, 2, 1]], "a step")]
+    ) { try lstm($0, 1, ByteScale(covering: -0.6...0.6)) },
+    PrimitiveCase(
+        names: ["QuantisedRecurrent"], shapes: [recurrentShapes(4, 2, 4, 5, 3, 6), recurrentShapes(4, 2, 4, 2, 17, 20)], range: -0.6...0.6, isDifferentiable: false
+    ) { try lstm($0, 2, hasState: false, lengths: [2, 0, 1, 1], nil) },
+    PrimitiveCase(
+        names: ["QuantisedRecurrent"],
+        shapes: [recurrentShapes(3, 1, 3, 4, 2, 5), recurrentShapes(3, 1, 1, 1, 1, 1), recurrentShapes(3, 1, 0, 2, 3, 4), recurrentShapes(3, 1, 2, 3, 0, 2)],
+        range: -0.6...0.6, isDifferentiable: false, rejects: [([[2, 2, 3], [3, 2], [3, 1], [3], [3], [1, 2, 1]], "input weights [3, 3]")]
+    ) { try gru($0, 1, ByteScale(covering: -0.6...0.6)) },
+    PrimitiveCase(
+        names: ["QuantisedRecurrent"], shapes: [recurrentShapes(3, 2, 4, 5, 3, 6), recurrentShapes(3, 2, 4, 2, 17, 20)], range: -0.6...0.6, isDifferentiable: false
+    ) { try gru($0, 2, hasState: false, lengths: [2, 0, 1, 1], nil) },
 ]

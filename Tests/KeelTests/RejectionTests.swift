@@ -86,6 +86,10 @@ let rejections: [Rejection] = [
     Rejection("ByteWeightAffine: needs scales of float32, was given int64") {
         _ = try zeros(1, 2).byteWeightAffine(zeros(1, 2, dtype: .uint8), scales: zeros(1, dtype: .int64))
     },
+    Rejection("QuantisedRecurrent: needs float32, was given float64") {
+        let weights = try (input: zeros(4, 2), recurrent: zeros(4, 1), bias: zeros(4, dtype: .float64))
+        _ = try zeros(1, 1, 2, dtype: .float64).quantisedLSTM([weights], input: nil)
+    },
     Rejection("QuantisedConv2D: needs weights of uint8, was given float32") {
         _ = try zeros(1, 1, 2, 2).quantisedConv2D(zeros(1, 1, 1, 1), scales: zeros(1), input: ByteScale(covering: 0...1))
     },

@@ -52,3 +52,22 @@ extension QuantisedConv2D: Exportable {
         return try plain.export(call.floats(x, weight), to: &graph)
     }
 }
+
+/// The state isn't rounded there, which no operator of a whole sequence does.
+extension QuantisedRecurrent: Exportable {
+    package func export(_ call: ExportCall, to graph: inout OperatorGraph) throws(TensorError) -> [String] {
+        try call.checkKind(self)
+        var inputs = [try graph.rounded(call.inputs[0], input)], specs = [call.specs[0]], i = 1
+        while i < call.inputs.count {
+            let isMatrix = call.specs[i].dtype == .uint8
+            inputs.append(isMatrix ? try graph.weights(call.inputs[i], call.inputs[i + 1], outputs: call.specs[i].shape[0]) : call.inputs[i])
+            specs.append(TensorSpec(call.specs[i].shape, isMatrix ? .float32 : call.specs[i].dtype))
+            i += isMatrix ? 2 : 1
+        }
+        let plain = ExportCall(inputs: inputs, specs: specs, outputs: call.outputs)
+        return switch cell {
+        case .lstm: try LSTM(directions: directions, hasState: hasState, hasLengths: hasLengths).export(plain, to: &graph)
+        case .gru: try GRU(directions: directions, hasState: hasState, hasLengths: hasLengths).export(plain, to: &graph)
+        }
+    }
+}

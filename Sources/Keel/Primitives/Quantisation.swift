@@ -53,8 +53,8 @@ extension Tensor {
 }
 
 extension Primitive {
-    /// This fully connected layer or convolution with weights of 7 bits and activations of 8. Its inputs are x, the weights' bytes, their scales, and what
-    /// followed the weights. Nil for other primitives, and for convolutions without a scale.
+    /// This fully connected layer, convolution, LSTM or GRU with weights of 7 bits and activations of 8. Its inputs are this one's, but that each of
+    /// `weightInputs` is bytes, followed by their scales. Nil for other primitives, and for convolutions without a scale.
     ///
     /// - Parameter input: x's scale, nil for one that is found anew in every run.
     package func quantised(input: ByteScale?) -> (any Primitive)? {
@@ -65,7 +65,18 @@ extension Primitive {
             input.map { QuantisedConv2D(convolution: convolution, input: $0, hasAddend: false, rectifier: .none) }
         case let fused as RectifiedConv2D:
             input.map { QuantisedConv2D(convolution: fused.convolution, input: $0, hasAddend: fused.hasAddend, rectifier: fused.rectifier) }
+        case let lstm as LSTM: QuantisedRecurrent(lstm, input: input)
+        case let gru as GRU: QuantisedRecurrent(gru, input: input)
         default: nil
+        }
+    }
+
+    /// Which inputs are the weights, in their order, of a primitive that `quantised` knows.
+    package var weightInputs: [Int] {
+        switch self {
+        case let lstm as LSTM: (0..<lstm.directions).flatMap { [1 + 3 * $0, 2 + 3 * $0] }
+        case let gru as GRU: (0..<gru.directions).flatMap { [1 + 4 * $0, 2 + 4 * $0] }
+        default: [1]
         }
     }
 

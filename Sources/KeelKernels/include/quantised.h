@@ -77,4 +77,32 @@ void keel_reference_quantised_conv(const keel_window *at, float *y, const float 
 /// x stays as it is: y = x · (weight - 128)ᵀ * scales + bias.
 void keel_reference_byte_weight_product(int64_t m, int64_t n, int64_t k, float *y, const float *x, const uint8_t *weight, const float *scales, const float *bias);
 
+/// A matrix of weights: as it is, packed unless it is for the plain loops, and with what belongs to its products; a null bias is none.
+typedef struct {
+    const uint8_t *bytes;
+    const int8_t *packed;
+    const float *scales, *bias;
+} keel_quantised_matrix;
+
+/// An LSTM (4 gates: input, forget, cell, output) or a GRU (3: reset, update, candidate) of bytes over sequences x [batch, time, features]. Each direction has a
+/// matrix [gates * hidden, features] and one [gates * hidden, hidden]. Before each step the state is rounded to bytes.
+typedef struct {
+    int64_t gates, directions, batch, time, features, hidden;
+    keel_byte_scale scale, state_scale;
+    const float *x;
+    const keel_quantised_matrix *input, *recurrent;
+    /// [directions, batch, hidden] each; null for zeros, and c for a GRU.
+    const float *first_h, *first_c;
+    /// How many numbers of each sequence there are; null where all are whole. Past a sequence's end its state stays and y is 0.
+    const int64_t *lengths;
+    /// [batch, time, directions * hidden], and the last states.
+    float *y, *last_h, *last_c;
+    /// 64-byte aligned.
+    uint8_t *scratch;
+} keel_quantised_recurrent;
+
+int64_t keel_quantised_recurrent_scratch(const keel_quantised_recurrent *job);
+void keel_quantised_recurrent_f32(keel_quantised_path path, const keel_quantised_recurrent *job);
+void keel_reference_quantised_recurrent_f32(const keel_quantised_recurrent *job);
+
 #endif
