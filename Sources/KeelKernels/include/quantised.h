@@ -52,7 +52,7 @@ void keel_quantised_product(keel_quantised_path path, int64_t m, int64_t n, int6
 int64_t keel_quantised_conv_scratch(const keel_window *at);
 void keel_quantised_conv(keel_quantised_path path, const keel_window *at, float *y, int64_t y_lanes, const float *x, int64_t x_lanes, keel_byte_scale scale, const int8_t *packed, const keel_quantised_end *end, uint8_t *scratch);
 
-/// Whether `keel_quantised_winograd` takes a convolution on this path and was measured to be faster. (The tests ask whether it takes it at all.)
+/// Whether `keel_quantised_winograd` takes a convolution in place of this path's direct sum, and whether it is the faster of the two.
 int32_t keel_quantised_winograd_takes(keel_quantised_path path, const keel_window *at);
 int32_t keel_quantised_winograd_is_faster(keel_quantised_path path, const keel_window *at);
 
