@@ -42,7 +42,7 @@ private func floatingPointWork(_ name: String, _ inputs: [TensorSpec], _ outputs
         let weights = inputs.indices.dropFirst().filter { inputs[$0].shape.rank == 2 }.reduce(0) { $0 + count($1) }
         return 2 * size(0, 0) * size(0, 1) * weights
     case "Attention": return 4 * made * (inputs.count > 2 ? size(1, 1) : size(0, 1))
-    case "Contiguous", "Cast", "Concat", "Gather", "Slice", "Pad", "Unslice", "Assign", "OneHot", "GatherElements", "ScatterElements": return 0
+    case "Contiguous", "Cast", "Concat", "Gather", "ByteTable", "Slice", "Pad", "Unslice", "Assign", "OneHot", "GatherElements", "ScatterElements": return 0
     default: return max(made, given)
     }
 }

@@ -11,7 +11,7 @@ package let primitives: [any Primitive.Type] = [
     // Activations
     Relu.self, ReluGradient.self, LeakyRelu.self, LeakyReluGradient.self, Tanh.self, TanhGradient.self, Sigmoid.self,
     SigmoidGradient.self, Silu.self, SiluGradient.self, Gelu.self, GeluGradient.self, GeluTanh.self,
-    ElementwiseChain.self,
+    ElementwiseChain.self, FakeQuantised.self,
     // Comparisons
     Compare.self, Select.self,
     // Views and moves
@@ -30,7 +30,7 @@ package let primitives: [any Primitive.Type] = [
     // Sequences
     LSTM.self, LSTMGradient.self, GRU.self, GRUGradient.self, QuantisedRecurrent.self, Attention.self, AttentionGradient.self, TemporalConv.self, TemporalConvWeightGradient.self,
     // Indexing
-    Gather.self, ScatterAdd.self, OneHot.self, TakeAlong.self, Scatter.self, NonZero.self,
+    Gather.self, ByteTable.self, ScatterAdd.self, OneHot.self, TakeAlong.self, Scatter.self, NonZero.self,
     // Orders and running sums
     TopK.self, CumulativeSum.self, CumulativeExtreme.self, LinearRecurrence.self,
     // Linear algebra

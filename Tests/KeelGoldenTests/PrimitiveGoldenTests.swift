@@ -139,7 +139,7 @@ func valuesAndGradientsAreThoseOfTorch(_ golden: GoldenCase) throws {
 /// and the approximated GELU, which `LayerGoldenTests` covers.
 private let others: Set<String> = [
     "Identity", "Move", "Cast", "RectifiedConv2D", "ActivatedAffine", "QuantisedAffine", "ByteWeightAffine", "QuantisedConv2D", "QuantisedRecurrent", "ElementwiseChain", "GeluTanh", "ArgMax", "OneHot", "MaxPool2DPick", "NonMaximumSuppression", "NonZero", "Viterbi", "Eigenvalues", "Accumulate", "Assign",
-    "ScaleInPlace", "SGDStep", "AdamStep", "LazyAdamStep", "AdagradStep", "RMSpropStep", "LAMBStep", "RunningStatistic",
+    "ScaleInPlace", "SGDStep", "AdamStep", "LazyAdamStep", "AdagradStep", "RMSpropStep", "LAMBStep", "RunningStatistic", "FakeQuantised", "ByteTable",
 ]
 
 @Test func everyFloatPrimitiveHasGoldenValues() throws {

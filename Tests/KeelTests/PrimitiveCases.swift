@@ -264,3 +264,4 @@ let primitiveCases: [PrimitiveCase] = [
         try $0[0].dropout(0.4, random: Tensor([Int64(3), 9]).moved(to: $0[0].device), draw: 2)
     },
 ] + sequenceCases + visionCases + indexingCases + recurrentCases + functionCases + linearAlgebraCases + signalCases + quantisedCases
+    + roundingCases

@@ -2,14 +2,14 @@
 
 extension OperatorGraph {
     /// A float tensor through bytes and back: by a scale that is known, or by the one that covers it.
-    fileprivate mutating func rounded(_ x: String, _ scale: ByteScale?) throws(TensorError) -> String {
+    mutating func rounded(_ x: String, _ scale: ByteScale?) throws(TensorError) -> String {
         guard let scale else { return node("DequantizeLinear", node("DynamicQuantizeLinear", [x], outputs: 3)) }
         let how = [try constant(Tensor(scale.scale)), try constant(Tensor(scale.zero))]
         return node("DequantizeLinear", [node("QuantizeLinear", [x] + how)] + how)
     }
 
     /// Weights of bytes as floats.
-    fileprivate mutating func weights(_ bytes: String, _ scales: String, outputs: Dimension) throws(TensorError) -> String {
+    mutating func weights(_ bytes: String, _ scales: String, outputs: Dimension) throws(TensorError) -> String {
         let zeros = try constant(.full(128, [try outputs.value()], .uint8))
         return node("DequantizeLinear", [bytes, scales, zeros], ["axis": .int(0)])
     }

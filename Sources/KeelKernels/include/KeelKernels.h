@@ -16,6 +16,7 @@
 #include "dropout.h"
 #include "elementwise.h"
 #include "extremes.h"
+#include "fake_quantised.h"
 #include "fft.h"
 #include "group_norm.h"
 #include "gru.h"
