@@ -37,6 +37,8 @@ public struct ImportedModel: Sendable {
         inputNames = Set(model.inputs.map(\.name))
         do {
             let (program, kinds) = try Program.traced(model, openAxes: openAxes)
+            var passes = passes
+            if model.hasByteWeights, passes.contains(where: { $0.name == Pass.quantisationRecognition.name }) { passes.append(.byteWeightRecognition) }
             (form, self.kinds) = (.program(try program.optimised(passes)), kinds)
         } catch {
             (form, kinds) = (.interpreted(model, why: (error as? TensorError)?.facts ?? "\(error)"), [])
@@ -78,6 +80,11 @@ public struct ImportedModel: Sendable {
             throw ONNXError.graph(error.facts)
         }
     }
+}
+
+extension ONNXModel {
+    /// Whether weights lie in the file as whole numbers with scales.
+    fileprivate var hasByteWeights: Bool { graph.nodes.contains { $0.type == "DequantizeLinear" && initializers[$0.inputs[0]] != nil } }
 }
 
 extension Program {

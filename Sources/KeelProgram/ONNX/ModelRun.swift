@@ -32,6 +32,15 @@ final class ModelRun {
         let depth: Int
         /// What a function's attributes were given.
         let attributes: [String: ONNX.Attribute]
+        /// While a model is traced: what was rounded to bytes, by the names of the bytes.
+        var rounded: [String: Rounded] = [:]
+
+        struct Rounded {
+            let x: Tensor
+            /// Nil where it was that of the numbers' own range; then scale and zero have these names.
+            let scale: ByteScale?
+            let names: [String]
+        }
 
         init(_ values: [String: ONNXValue], outer: Scope?, _ opsets: [String: Int], depth: Int, attributes: [String: ONNX.Attribute]) {
             (self.values, self.outer, self.opsets, self.depth, self.attributes) = (values, outer, opsets, depth, attributes)

@@ -17,7 +17,8 @@ public struct Pass: Sendable {
     /// All of them, in their order.
     public static let all: [Pass] = [
         .algebra, .constantFolding, .commonSubexpressions, .normalisationFolding, .convolutionFusion, .geluRecognition, .layerNormRecognition,
-        .attentionRecognition, .linearFusion, .deadCode, .elementwiseFusion,
+        .attentionRecognition, .linearFusion, .deadCode, .quantisationRecognition,
+        .elementwiseFusion,
     ]
 }
 

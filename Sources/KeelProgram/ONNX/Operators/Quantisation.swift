@@ -34,6 +34,39 @@ extension OperatorCall {
     }
 }
 
+extension OperatorCall {
+    /// The scale with which the first input becomes bytes or was such; nil unless it is one for all numbers, known while a model is traced.
+    private func byteScale(_ kind: ElementKind) throws -> ByteScale? {
+        guard execution.isTracing, kind == .uint8 || kind == .int8, int("precision", 0) == 0 else { return nil }
+        let scale = try tensor(1), zero = try optional(2)
+        guard scale.dtype == .float32, scale.count == 1, !scale.isTraced, zero?.count ?? 1 == 1, !(zero?.isTraced ?? false) else { return nil }
+        let step = try scale.reshaped([]).item(), place = try zero?.cast(to: .int64).reshaped([]).item(Int.self) ?? 0
+        // Signed bytes are the others less 128.
+        return step > 0 && step.isFinite ? ByteScale(scale: step, zero: UInt8(place + (kind == .int8 ? 128 : 0))) : nil
+    }
+
+    /// Notes that the first input became bytes, the first output.
+    fileprivate func noteRounding(to kind: ElementKind) throws {
+        let x = try tensor(0)
+        guard x.isTraced, x.dtype == .float32, let scale = try byteScale(kind) else { return }
+        scope.rounded[node.outputs[0]] = ModelRun.Scope.Rounded(x: x, scale: scale, names: [])
+    }
+
+    /// The same for bytes of the input's own range.
+    fileprivate func noteRounding() throws {
+        let x = try tensor(0)
+        guard execution.isTracing, x.isTraced, x.dtype == .float32, node.outputs.count == 3 else { return }
+        scope.rounded[node.outputs[0]] = ModelRun.Scope.Rounded(x: x, scale: nil, names: node.outputs)
+    }
+
+    /// What was rounded to bytes and is made floats again, in one step.
+    fileprivate func roundedBack() throws -> Tensor? {
+        guard let rounded = scope.rounded[node.inputs[0]] else { return nil }
+        if let scale = rounded.scale { return try byteScale(kind(0)) == scale ? rounded.x.fakeQuantised(scale) : nil }
+        return node.inputs == rounded.names ? try rounded.x.fakeQuantised(nil) : nil
+    }
+}
+
 extension Operators {
     static let quantisation: [Operator] = [
         Operator("QuantizeLinear", 10) { call in
@@ -44,10 +77,12 @@ extension Operators {
             var scaled = try real / call.spread(scale, over: x)
             if call.int("precision", 0) != 0 { scaled = try call.kind(named: "precision", or: .float32).settled(scaled).cast(to: real.dtype) }
             let zero = try call.optional(2).map { try call.spread($0.cast(to: real.dtype), over: x) }
+            try call.noteRounding(to: kind)
             return [.tensor(try call.whole(scaled, zero, kind), kind)]
         },
         Operator("DequantizeLinear", 10) { call in
             let x = try call.tensor(0), scale = try call.tensor(1), kind = try call.kind(named: "output_dtype", or: call.kind(1))
+            if kind == .float32, let rounded = try call.roundedBack() { return [.tensor(rounded, kind)] }
             let wide = scale.dtype
             var y = try x.dtype.isFloat ? x.cast(to: wide) : x.cast(to: .float64)
             if let zero = try call.optional(2) { y = try y - call.spread(zero.cast(to: y.dtype), over: x) }
@@ -55,12 +90,13 @@ extension Operators {
         },
         Operator("DynamicQuantizeLinear", 11) { call in
             let x = try call.tensor(0), zero = try Tensor(Float(0))
-            guard x.count > 0 else { throw call.wrong("takes one number at least") }
+            guard x.isTraced || x.count > 0 else { throw call.wrong("takes one number at least") }
             let least = try x.min().minimum(zero), most = try x.max().maximum(zero)
             var scale = try (most - least) / 255
             scale = try scale.equals(zero).select(Tensor(Float(1)), scale)
             let point = try (least / scale).negated().rounded().clipped(from: 0, to: 255)
             let y = try ((x / scale).rounded() + point).clipped(from: 0, to: 255)
+            try call.noteRounding()
             return [.tensor(try y.cast(to: .uint8), .uint8), .tensor(scale, .float32), .tensor(try point.cast(to: .uint8), .uint8)]
         },
         Operator("QLinearMatMul", 10) { call in
