@@ -156,7 +156,7 @@ EXPORT_PARAMETERS ?= 100000000
 
 onnx-export-check: build $(bench_python) ## runs what Keel exports to ONNX in ONNX Runtime, and compares
 	rm -rf $(EXPORTS)
-	KEEL_EXPORTS=$(CURDIR)/$(EXPORTS) KEEL_EXPORTS_PARAMETERS=$(EXPORT_PARAMETERS) $(tests) --filter 'exportsAreWritten|typesAreWritten|namedNetworksAreWritten'
+	KEEL_EXPORTS=$(CURDIR)/$(EXPORTS) KEEL_EXPORTS_PARAMETERS=$(EXPORT_PARAMETERS) $(tests) --filter 'exportsAreWritten|quantisedNetworksAreWritten|typesAreWritten|namedNetworksAreWritten'
 	$(bench_python) Tests/KeelProgramTests/ONNX/check_exports.py $(EXPORTS)
 	rm -rf $(EXPORTS)
 

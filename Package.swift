@@ -120,7 +120,7 @@ let package = Package(
         .testTarget(
             name: "KeelProgramTests",
             dependencies: ["Keel", "KeelNN", "KeelProgram", "KeelProgramTestSupport", "KeelTestSupport", "KeelBenchNetworks", "BadInputs"],
-            exclude: ["ONNX/Cases", "ONNX/Networks", "ONNX/networks.py", "ONNX/check_exports.py", "ModelFolder/Golden"]),
+            exclude: ["ONNX/Cases", "ONNX/Networks", "ONNX/networks.py", "ONNX/check_exports.py", "ModelFolder/Golden", "Quantisation/Models", "Quantisation/models.py"]),
         .testTarget(name: "KeelModelsTests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelModels", "KeelProgram", "KeelProgramTestSupport"]),
         .testTarget(
             name: "KeelAPITests", dependencies: ["Keel", "KeelNN", "KeelData", "KeelProgram", "KeelModels", "KeelTests", "KeelNNTests", "KeelDataTests"], exclude: ["Golden"]),

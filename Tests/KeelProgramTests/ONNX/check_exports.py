@@ -2,6 +2,9 @@
 
 The folder has one of `<network>/<opset>/` for each, laid out as the ONNX project's test directories. A model passes if the checker, with shape
 inference, finds nothing, and each output differs by at most 1e-4 of its largest number. One JSON line says how many did.
+
+Of networks that multiply bytes (`int8...`) that is 1e-2: a number halfway between two bytes may become either, and the layers after it carry on what is
+a 255th of what it may be. Their weights have 7 bits, so that no kernel of ONNX Runtime saturates.
 """
 import json
 import pathlib
@@ -12,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-TOLERANCE = 1e-4
+TOLERANCE, TOLERANCE_OF_BYTES = 1e-4, 1e-2
 
 
 def tensor(path):
@@ -38,22 +41,27 @@ def check(folder):
             difference = numpy.abs(found.astype(numpy.float64) - expected).max()
             assert not numpy.isnan(difference), "a number that isn't one"
             worst = max(worst, float(difference / max(numpy.abs(expected).max(), 1e-3)))
-    assert worst <= TOLERANCE, f"differs by {worst:.1e}"
+    tolerance = TOLERANCE_OF_BYTES if folder.parent.name.startswith("int8") else TOLERANCE
+    assert worst <= tolerance, f"differs by {worst:.1e}"
     return worst
 
 
 def main():
     folders = sorted(path.parent for path in pathlib.Path(sys.argv[1]).glob("*/*/model.onnx"))
-    passed, failed, worst = 0, 0, 0.0
+    passed, failed, worst, worst_of_bytes = 0, 0, 0.0, 0.0
     for folder in folders:
         try:
-            worst = max(worst, check(folder))
+            difference = check(folder)
+            if folder.parent.name.startswith("int8"):
+                worst_of_bytes = max(worst_of_bytes, difference)
+            else:
+                worst = max(worst, difference)
             passed += 1
         except Exception as error:  # whatever the checker or the runtime says
             failed += 1
             print(f"{folder.parent.name} at opset {folder.name}: {error}")
     networks = len({folder.parent for folder in folders})
-    print(json.dumps({"networks": networks, "passed": passed, "failed": failed, "largest_difference": worst, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}))
+    print(json.dumps({"networks": networks, "passed": passed, "failed": failed, "largest_difference": worst, "largest_difference_of_bytes": worst_of_bytes, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}))
     sys.exit(failed > 0 or passed == 0)
 
 
