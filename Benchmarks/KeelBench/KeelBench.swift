@@ -2,8 +2,8 @@
 // keel-bench --workload NAME [--threads N] [--mode eager|program] --weights FILE --data FILE --steps N
 // keel-bench --cold-load FOLDER [--threads N]
 //
-// Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, micro,
-// own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
+// Times Keel on fixed workloads and prints one JSON line for each. NAMES are workloads or groups (train, infer, latency, int8,
+// micro, own, all), separated by commas. Times are milliseconds an iteration; `cpu_ms` is the CPU time of all threads together, and
 // `other_cores` how many cores others kept busy meanwhile: above about 0.2, distrust the wall times.
 // `tensors_mb` is the most that tensors took at a time since the start, in MiB.
 // `memory_mb` is the most memory that was resident minus what was before data and network were made, in MiB; only the first workload has it,
@@ -36,7 +36,7 @@ enum KeelBench {
             line.add("skipped", "keel-bench has no such workload")
             return line.text
         }
-        line.add("mode", workload.group == .infer || workload.group == .latency || options.makesPrograms ? "program" : "eager")
+        line.add("mode", [.infer, .latency, .int8].contains(workload.group) || options.makesPrograms ? "program" : "eager")
         do {
             if let start = options.start {
                 line.add("losses", try losses(of: workload, from: start, options))
@@ -52,7 +52,7 @@ enum KeelBench {
     private static func measure(_ workload: Workload, watchingMemory: Bool, _ options: Options, into line: inout JSONLine) throws {
         let start = Clock.wall(), memory = watchingMemory ? Memory() : nil
         let step = try options.made(workload)
-        let measured = try workload.group == .latency
+        let measured = try workload.group == .latency || workload.group == .int8
             ? Measurement(ofCallsOf: step.run, repeats: options.repeats) : Measurement(of: step.run, repeats: options.repeats)
         measured.add(to: &line)
         if let growth = memory?.growth { line.add("memory_mb", growth) }

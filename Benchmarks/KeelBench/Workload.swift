@@ -5,7 +5,7 @@ import KeelProgram
 
 /// One thing that is timed.
 struct Workload: Sendable {
-    enum Group: String, Sendable { case train, infer, latency, micro, own }
+    enum Group: String, Sendable { case train, infer, latency, int8, micro, own }
 
     let name: String
     let group: Group
@@ -38,11 +38,15 @@ private func predictionStep(_ network: some Layer, _ x: Tensor) -> Step {
     Step { _ = try noGrad { () throws(TensorError) in try network(x, in: .prediction) } }
 }
 
-/// The same by an optimised program, which takes any batch.
-private func programStep(_ network: some Layer, _ x: Tensor) throws -> Step {
+/// A network as an optimised program, which takes any batch of inputs like `x`.
+func batchProgram(_ network: some Layer, _ x: Tensor) throws -> Program {
     var shape = x.shape
     shape[0] = .symbol("batch")
-    let program = try Program.trace({ try network($0, in: .prediction) }, input: "x", TensorSpec(shape, x.dtype)).optimised()
+    return try Program.trace({ try network($0, in: .prediction) }, input: "x", TensorSpec(shape, x.dtype)).optimised()
+}
+
+private func programStep(_ network: some Layer, _ x: Tensor) throws -> Step {
+    let program = try batchProgram(network, x)
     return Step { _ = try program(x) }
 }
 
@@ -207,4 +211,4 @@ let workloads: [Workload] = [
             try x.backward(seed: seed)
         }
     },
-] + sequenceWorkloads + recommendationWorkloads
+] + int8Workloads + sequenceWorkloads + recommendationWorkloads
