@@ -6,7 +6,19 @@ import SlipwayDomain
 
 struct ProgramCommands: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "program", abstract: "Models as programs: what runs, in which order, and what it takes.", subcommands: [Show.self])
+        commandName: "program", abstract: "Models as programs: what runs, in which order, and what it takes.", subcommands: [Show.self, Quantise.self])
+
+    /// Of a model's ONNX file, or its folder, which has metadata.
+    static func program(of path: String, _ passes: [Pass] = Pass.all) throws -> (program: Program, limits: ONNXLimits, metadata: ModelMetadata?) {
+        var isFolder: ObjCBool = false
+        FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        let folder = isFolder.boolValue ? try ModelFolder(reading: path) : nil
+        let model = try ImportedModel(folder?.graph ?? ONNXModel(reading: path), passes: passes)
+        switch model.form {
+        case .program(let program): return (program, model.limits, folder?.metadata)
+        case .interpreted(_, let why): throw Failure.message("the model is interpreted, not a program: \(why)")
+        }
+    }
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -53,19 +65,13 @@ struct ProgramCommands: AsyncParsableCommand {
         }
 
         private static func plan(_ path: String, _ numbers: [String: Int], _ passes: [Pass]) throws -> (Program, PlannedRun) {
-            var isFolder: ObjCBool = false
-            FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-            let graph = isFolder.boolValue ? try ModelFolder(reading: path).graph : try ONNXModel(reading: path), model = try ImportedModel(graph, passes: passes)
-            guard case .program(let program) = model.form else {
-                guard case .interpreted(_, let why) = model.form else { throw Failure.message("the model is no program") }
-                throw Failure.message("the model is interpreted, not a program: \(why)")
-            }
+            let (program, limits, _) = try ProgramCommands.program(of: path, passes)
             if let name = numbers.keys.sorted().first(where: { !program.symbols.contains($0) }) {
                 let known = program.symbols.isEmpty ? "none" : program.symbols.joined(separator: ", ")
                 throw Failure.message("--size names '\(name)', which the model doesn't leave open; it leaves open: \(known)")
             }
             let all = Dictionary(uniqueKeysWithValues: program.symbols.map { ($0, numbers[$0] ?? 1) })
-            return (program, try program.plannedRun(program.inputSpecs(all), mostBytes: model.limits.bytes, until: .now + model.limits.time))
+            return (program, try program.plannedRun(program.inputSpecs(all), mostBytes: limits.bytes, until: .now + limits.time))
         }
 
         private static func view(_ step: PlannedRun.Step) -> JSON {
