@@ -2,7 +2,8 @@
 import Glibc
 #endif
 
-/// A learning rate for each step, counted from 0. It has no state: what a checkpoint keeps is the step.
+/// A learning rate for each step, counted from 0, or another number that changes as training goes on, as the share that a `Pruning` takes out. It has
+/// no state: what a checkpoint keeps is the step.
 ///
 /// `Plateau` is the schedule that follows a measure instead.
 public struct Schedule: Sendable {

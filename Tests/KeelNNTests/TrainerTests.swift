@@ -56,7 +56,9 @@ private struct Kill: TrainerCallback {
     func afterStep(_ network: Net, _ progress: inout TrainingProgress) throws { if progress.step == step { throw Killed() } }
 }
 
-private func trainer(_ path: String?, accumulation: Int = 1, schedule: Schedule? = .oneCycle(peak: 0.05, steps: 20)) throws -> Trainer<Net, Rows> {
+private func trainer(
+    _ path: String?, accumulation: Int = 1, schedule: Schedule? = .oneCycle(peak: 0.05, steps: 20), pruning: Pruning.Choice? = nil
+) throws -> Trainer<Net, Rows> {
     let trainer = try Trainer(Net(), seed: 7, averageDecay: 0.9, optimizer: { try AdamW($0, learningRate: 0.05) }) { (net: Net, rows: Rows, context) in
         try net(rows.inputs, in: context).softmaxCrossEntropy(rows.labels)
     }
@@ -72,6 +74,9 @@ private func trainer(_ path: String?, accumulation: Int = 1, schedule: Schedule?
         return ["accuracy": accuracy.value, "loss": Double(try logits.softmaxCrossEntropy(rows.labels).item())]
     }
     trainer.callbacks = [EarlyStopping(on: "loss", patience: 100)]
+    if let pruning {
+        trainer.pruning = try Pruning(pruning, of: trainer.optimizer.parameters, sparsity: .polynomial(from: 0, to: 0.8, power: 3, steps: 15), everySteps: 3)
+    }
     if let path { trainer.checkpoint = (path, 2) }
     return trainer
 }
@@ -106,6 +111,41 @@ func aResumedRunEndsWithTheSameBytes(kills: [Int], accumulation: Int) throws {
         #expect(try bytes(whole) == bytes(parts))
         #expect(resumed.progress.epoch == 4 && resumed.progress.step == (accumulation == 1 ? 20 : 12))
     }
+}
+
+/// Killed between two choices of weights, and right after one: what is out, and stays so, comes back with the checkpoint.
+@Test(arguments: [Pruning.Choice.weights, .weightsOfAll, .channels(power: 2)], [5, 10])
+func aResumedRunIsPrunedAsIfItHadNeverStopped(choice: Pruning.Choice, kill: Int) throws {
+    try withFolder { folder in
+        let whole = folder + "/whole", parts = folder + "/parts"
+        let straight = try trainer(whole, pruning: choice)
+        var source = ShuffledRows()
+        try straight.train(on: &source, epochs: 4)
+        let killed = try trainer(parts, pruning: choice)
+        killed.callbacks.append(Kill(step: kill))
+        var first = ShuffledRows()
+        #expect(throws: Killed.self) { try killed.train(on: &first, epochs: 4) }
+        let resumed = try trainer(parts, pruning: choice)
+        try resumed.restore(from: parts)
+        #expect(try resumed.pruning?.report() != straight.pruning?.report())
+        var rest = ShuffledRows()
+        try resumed.train(on: &rest, epochs: 4)
+        #expect(try bytes(whole) == bytes(parts))
+        #expect(try resumed.pruning?.report() == straight.pruning?.report())
+        let weight = try #require(resumed.pruning?.report().first { $0.name == "first.weight" })
+        #expect(weight.pruned > weight.count / 2)
+        #expect(try resumed.network.first.weight.elements().count { $0 == 0 } == weight.pruned)
+    }
+}
+
+@Test func aPruningOfOtherParametersIsRefused() throws {
+    let trainer = try trainer(nil), other = try Trainer(Net(), seed: 1, optimizer: { try SGD($0, learningRate: 0.1) }) { (net: Net, rows: Rows, context) in
+        try net(rows.inputs, in: context).softmaxCrossEntropy(rows.labels)
+    }
+    trainer.pruning = try Pruning(.weights, of: other.optimizer.parameters, sparsity: .constant(0.5))
+    var source = ShuffledRows()
+    let refused = TensorError(.argument(primitive: "Trainer", name: "pruning", given: "one of another store", allowed: "one of the optimiser's parameters"))
+    #expect(throws: refused) { try trainer.train(on: &source, epochs: 1) }
 }
 
 @Test func aSourceThatEndsBeforeTheRestoredPositionIsRefused() throws {

@@ -43,6 +43,9 @@ public struct ExponentialMovingAverage {
         for (mean, table) in zip(tables, parameters.tables) { try mean.updateRunning(towards: table.parameter.detached(), momentum: 1 - kept) }
     }
 
+    /// Sets the mean of what was taken out to zero, so that it is as sparse as the network.
+    public func mask(_ pruning: Pruning) throws(TensorError) { try values.assign(pruning.kept(values)) }
+
     /// A copy of the store's layer with the mean instead of the parameters; what isn't in the store, as buffers, is as the layer has it.
     public func applied<M: Module>(to layer: M) throws(TensorError) -> M {
         var means: [String: Tensor] = [:]

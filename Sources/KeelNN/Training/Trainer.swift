@@ -3,7 +3,7 @@ public import Keel
 /// The training loop: batches, loss, gradients, optimiser, schedule; and all its state in one file.
 ///
 /// A run that was interrupted and goes on from its checkpoint ends with the same bytes as one that never was: a checkpoint has weights, buffers,
-/// optimiser, running mean, the batches' position, the randomness' seed and position, and what callbacks note.
+/// optimiser, running mean, what was pruned, the batches' position, the randomness' seed and position, and what callbacks note.
 ///
 /// ```swift
 /// let trainer = try Trainer(Net(using: &generator), seed: 1, optimizer: { try AdamW($0, learningRate: 1e-3) }) { (net: Net, batch: Examples, context) in
@@ -33,6 +33,8 @@ public final class Trainer<Network: Module, Batch> {
     public var accumulation = 1
     /// What is done to the gradients before each step.
     public var clipping: ((ParameterStore) throws -> Void)?
+    /// Takes weights out as it goes: they and their gradients are zero at each step, and so is their running mean. It is of the optimiser's store.
+    public var pruning: Pruning?
     /// Measures the network at each epoch's end, by name.
     public var evaluation: ((Network) throws -> [String: Double])?
     public var callbacks: [any TrainerCallback<Network>] = []
@@ -68,6 +70,9 @@ public final class Trainer<Network: Module, Batch> {
         try check("accumulation", accumulation, 1...)
         if let checkpoint { try check("checkpoint.everySteps", checkpoint.everySteps, 1...) }
         try check("batchesPerEpoch", source.batchesPerEpoch, (progress.batch + 1)...)
+        guard pruning.map({ $0.parameters === optimizer.parameters }) ?? true else {
+            throw TensorError(.argument(primitive: "Trainer", name: "pruning", given: "one of another store", allowed: "one of the optimiser's parameters"))
+        }
         try source.seek(epoch: progress.epoch, batch: progress.batch)
         while progress.epoch < epochs, !progress.isStopped {
             try step(on: &source)
@@ -96,12 +101,15 @@ public final class Trainer<Network: Module, Batch> {
             sum += try loss.detached().cast(to: .float64).item(Double.self)
             progress.batch += 1
         }
+        try pruning?.maskGradients()
         try clipping?(optimizer.parameters)
         if let schedule { progress.learningRate = schedule(progress.step) }
         try optimizer.setLearningRate(progress.learningRate)
         try optimizer.step()
+        try pruning?.update(step: progress.step)
         try optimizer.parameters.clearGradients()
         try average?.update()
+        if let pruning { try average?.mask(pruning) }
         progress.add(loss: sum / Double(count), batches: count)
     }
 
@@ -113,7 +121,7 @@ public final class Trainer<Network: Module, Batch> {
 
     /// Writes the whole state, whole or not at all.
     public func save(to path: String) throws {
-        try Safetensors.write(Checkpoint.tensors(network, optimizer, average: average), metadata: notes, to: path)
+        try Safetensors.write(Checkpoint.tensors(network, optimizer, average: average, pruning: pruning), metadata: notes, to: path)
     }
 
     /// What a checkpoint has beside tensors: seed and progress, and what callbacks note.
@@ -126,14 +134,14 @@ public final class Trainer<Network: Module, Batch> {
         return notes
     }
 
-    /// Takes the whole state from a file. The trainer has to be made like the one that wrote it.
+    /// Takes the whole state from a file. The trainer has to be made like the one that wrote it, its pruning included.
     ///
     /// - Throws: as `Checkpoint.load`; `TensorError.stateMismatch` for another seed, or notes that aren't a trainer's.
     public func restore(from path: String) throws { try restore(from: Safetensors(reading: path)) }
 
     /// The same of a file that is open, such as a model folder's weights.
     public func restore(from file: Safetensors) throws {
-        let notes = try Checkpoint.load(&network, optimizer, average: average, from: file)
+        let notes = try Checkpoint.load(&network, optimizer, average: average, pruning: pruning, from: file)
         guard notes["seed"] == "\(seed)", let progress = TrainingProgress(notes) else {
             throw TensorError(.stateMismatch(name: "seed and progress", expected: "seed \(seed)", given: "\(notes)"))
         }
