@@ -121,6 +121,135 @@ private func expect(
     }
 }
 
+/// Numbers of which some rows are zero.
+private func weights(_ shape: Shape, without rows: [Int], seed: UInt64) throws -> Tensor {
+    var generator = Philox(seed: seed)
+    let places = try Tensor(rows.map(Int64.init)), parts = try Tensor.normal(shape, using: &generator)
+    return try parts.scattered(parts: parts.gathered(places) * 0, at: places)
+}
+
+/// The shapes of weights and biases before and after; and the same numbers, up to the order of sums: 1e-5 of the largest.
+private func expectNarrowed(
+    _ spec: TensorSpec, before: [Shape], after: [Shape], sourceLocation: SourceLocation = #_sourceLocation, _ function: (Tensor) throws -> some TensorGroup
+) throws {
+    let program = try Program.trace(function, input: "x", spec), narrow = try program.optimised([.deadChannels])
+    func shapes(_ program: Program) -> [Shape] {
+        program.graph.nodes.flatMap { node in node.inputs.dropFirst().compactMap { program.graph.constants[$0]?.shape }.filter { $0.rank > 0 } }
+    }
+    #expect(shapes(program) == before, sourceLocation: sourceLocation)
+    #expect(shapes(narrow) == after, sourceLocation: sourceLocation)
+    #expect(program.primitives == narrow.primitives, sourceLocation: sourceLocation)
+    var generator = Philox(seed: 3)
+    let given = try Tensor.normal(spec.shape.resolved(SymbolSizes(["batch": 2])), using: &generator)
+    try expectClose(narrow.run([given]), program.run([given]), 1e-5, sourceLocation: sourceLocation)
+    try expectClose(program.optimised().run([given]), program.run([given]), 1e-5, sourceLocation: sourceLocation)
+}
+
+@Test func channelsThatAreAlwaysZeroAreLeftOut() throws {
+    let first = try weights([4, 3], without: [1, 3], seed: 1), bias = try weights([4], without: [1, 3], seed: 2)
+    let second = try weights([5, 4], without: [0], seed: 3), third = try weights([2, 5], without: [], seed: 4)
+    try expectNarrowed(x, before: [[4, 3], [4], [5, 4], [2, 5]], after: [[2, 3], [2], [4, 2], [2, 4]]) { x in
+        try x.affine(first, bias: bias).relu().affine(second).tanh().affine(third)
+    }
+    // Functions that come together again, with numbers beside them; and readers of more than one kind.
+    try expectNarrowed(x, before: [[4, 3], [5, 4], [5, 4]], after: [[2, 3], [5, 2], [5, 2]]) { x in
+        let y = try x.affine(first)
+        let z = try y * ((y + 3).relu6() / 6)
+        return [try z.affine(second), try y.gelu().affine(second)]
+    }
+    // Of layers whose sum is read, what is zero in all.
+    let other = try weights([4, 3], without: [0, 3], seed: 5)
+    try expectNarrowed(x, before: [[4, 3], [4, 3], [4], [5, 4]], after: [[3, 3], [3, 3], [3], [5, 3]]) { x in
+        try (x.affine(other) + x.affine(first, bias: bias)).relu().affine(second)
+    }
+    // One stays.
+    let none = try Tensor.zeros([4, 3])
+    try expectNarrowed(x, before: [[4, 3], [5, 4]], after: [[1, 3], [5, 1]]) { x in try x.affine(none).relu().affine(second) }
+}
+
+@Test func channelsOfPicturesAreLeftOut() throws {
+    let pictures = TensorSpec(Shape(.symbol("batch"), Dimension(3), Dimension(8), Dimension(8)), .float32)
+    let first = try weights([6, 3, 3, 3], without: [0, 5], seed: 1), second = try weights([4, 6, 3, 3], without: [2], seed: 2)
+    let same = try weights([4, 4, 1, 1], without: [2], seed: 3), head = try weights([2, 4], without: [], seed: 4)
+    let padded = Sliding(padding: 1)
+    try expectNarrowed(pictures, before: [[6, 3, 3, 3], [4, 6, 3, 3], [2, 4]], after: [[4, 3, 3, 3], [3, 4, 3, 3], [2, 3]]) { x in
+        try x.conv2D(first, sliding: padded).relu().maxPool2D(2).conv2D(second, sliding: padded).relu6().mean([2, 3]).affine(head)
+    }
+    // A shortcut: the middle layer has the same channels on both of its sides.
+    try expectNarrowed(pictures, before: [[6, 3, 3, 3], [4, 6, 3, 3], [4, 4, 1, 1], [2, 4]], after: [[4, 3, 3, 3], [3, 4, 3, 3], [3, 3, 1, 1], [2, 3]]) { x in
+        let y = try x.conv2D(first, sliding: padded).relu().conv2D(second, sliding: padded).relu()
+        return try (y + y.conv2D(same)).relu().mean([2, 3]).affine(head)
+    }
+}
+
+@Test func channelsThatSomethingElseSeesStay() throws {
+    let first = try weights([4, 3], without: [1, 3], seed: 1), bias = try weights([4], without: [], seed: 2), second = try weights([5, 4], without: [], seed: 3)
+    func expectKept(_ shapes: [Shape], _ function: (Tensor) throws -> some TensorGroup) throws { try expectNarrowed(x, before: shapes, after: shapes, function) }
+    try expectKept([[4, 3], [4], [5, 4]]) { x in try x.affine(first, bias: bias).relu().affine(second) }
+    // A function that makes something of zero.
+    try expectKept([[4, 3], [5, 4]]) { x in try x.affine(first).sigmoid().affine(second) }
+    // One that looks at all channels.
+    try expectKept([[4, 3], [5, 4]]) { x in try x.affine(first).softmax().affine(second) }
+    // What is given away, what is added to other numbers, and what nothing reads.
+    try expectKept([[4, 3], [5, 4]]) { x in
+        let y = try x.affine(first).relu()
+        return [y, try y.affine(second)]
+    }
+    try expectKept([[4, 3], [4], [5, 4]]) { x in try (x.affine(first) + bias).affine(second) }
+    try expectKept([[4, 3]]) { x in try x.affine(first).relu() }
+    let grouped = TensorSpec(Shape(.symbol("batch"), Dimension(4), Dimension(5), Dimension(5)), .float32)
+    let filters = try weights([4, 2, 1, 1], without: [0], seed: 6), whole = try weights([4, 4, 1, 1], without: [], seed: 7)
+    try expectNarrowed(grouped, before: [[4, 2, 1, 1], [4, 4, 1, 1]], after: [[4, 2, 1, 1], [4, 4, 1, 1]]) { x in
+        try x.conv2D(filters, groups: 2).relu().conv2D(whole)
+    }
+    // Along another axis they are no channels.
+    let rows = try weights([3, 5], without: [], seed: 8)
+    try expectNarrowed(grouped, before: [[4, 4, 1, 1], [3, 5]], after: [[4, 4, 1, 1], [3, 5]]) { x in
+        try x.conv2D(weights([4, 4, 1, 1], without: [0], seed: 9)).relu().affine(rows)
+    }
+}
+
+/// Half of the hidden channels go while it trains, and then from the program.
+@Test func whatWasPrunedAsChannelsIsASmallerProgram() throws {
+    struct Net: Layer {
+        var conv: Conv2D
+        var norm: BatchNorm
+        var head: Linear
+
+        init() throws(TensorError) {
+            var generator = Philox(seed: 1)
+            conv = try Conv2D(1, 8, kernel: 3, padding: 1, using: &generator)
+            norm = try BatchNorm(8)
+            head = try Linear(8, 3, using: &generator)
+        }
+
+        func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
+            try head(norm(conv(x, in: context), in: context).relu().mean([2, 3]), in: context)
+        }
+
+        mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
+            try conv.forEachState(body, under: "conv")
+            try norm.forEachState(body, under: "norm")
+            try head.forEachState(body, under: "head")
+        }
+    }
+    var generator = Philox(seed: 4)
+    let pictures = try Tensor.normal([32, 1, 6, 6], using: &generator), labels = try Tensor((0..<32).map { Int64($0 % 3) })
+    var batches = try TensorBatches(pictures, labels, batchSize: 8, shuffledBy: 1)
+    let trainer = try Trainer(Net(), seed: 1, optimizer: { try AdamW($0, learningRate: 0.01) }) { (net: Net, batch: [Tensor], context) in
+        try net(batch[0], in: context).softmaxCrossEntropy(batch[1])
+    }
+    trainer.pruning = try Pruning(
+        .channels(power: 1), of: trainer.optimizer.parameters, sparsity: .constant(0.5), everySteps: 4, where: { name, _ in name == "conv.weight" },
+        followers: ["conv.weight": ["norm.scale", "norm.bias"]])
+    try trainer.train(on: &batches, epochs: 3)
+    let network = trainer.network
+    let program = try Program.trace({ try network($0, in: .prediction) }, input: "x", TensorSpec(Shape(.symbol("batch"), Dimension(1), Dimension(6), Dimension(6)), .float32))
+    let ready = try program.optimised()
+    #expect(ready.graph.constants.values.map(\.shape).filter { $0.rank > 1 }.sorted { $0.rank > $1.rank } == [[4, 1, 3, 3], [3, 4]])
+    try expectClose(ready.run([pictures]), program.run([pictures]), 1e-5)
+}
+
 @Test func whatFollowsAConvolutionIsDoneWithIt() throws {
     var generator = Philox(seed: 6)
     let pictures = TensorSpec(Shape(.symbol("batch"), Dimension(3), Dimension(6), Dimension(6)), .float32)

@@ -181,3 +181,41 @@ extension Primitive {
         return .relu6
     }
 }
+
+extension Primitive {
+    /// Of a layer whose weights have all its output channels along axis 0 and all its input channels along axis 1: where the channels lie in what it
+    /// reads and makes, from the end where it is negative.
+    package var channelAxis: Int? {
+        switch self {
+        case let convolution as Conv2D where convolution.groups == 1: 1
+        case is Affine: -1
+        default: nil
+        }
+    }
+
+    /// Whether it works number by number on inputs of any one shape, or on scalars beside them.
+    package var isNumberByNumber: Bool { ElementwiseFunction(self) != nil }
+
+    /// Where axis `axis` of the input [rank axes] comes out, of a primitive that treats each place along it alike and by itself, so that places may be left
+    /// out; nil for others. Zeros stay zeros, or it is number by number.
+    package func axis(after axis: Int, of rank: Int) -> Int? {
+        switch self {
+        case is MaxPool2D, is AveragePool2D, is AdaptiveMaxPool2D:
+            return axis <= 1 ? axis : nil
+        case is Sum, is Mean, is Max, is Min:
+            guard let reduction = self as? any Reduction, !reduction.axes.contains(axis) else { return nil }
+            return reduction.keepsAxes ? axis : axis - (0..<axis).count { reduction.axes.contains($0) }
+        default: return isNumberByNumber ? axis : nil
+        }
+    }
+}
+
+extension Tensor {
+    /// For each place along the first axis, whether all numbers there are 0. No number but float32 is looked at, and then none is said to be.
+    package func zeroRows() throws(TensorError) -> [Bool] {
+        guard rank >= 1, size(0) > 0 else { return [] }
+        guard dtype == .float32 else { return Array(repeating: false, count: size(0)) }
+        let plain = try contiguous(), width = count / size(0), numbers = plain.pointer(Float.self)
+        return withExtendedLifetime(plain) { (0..<size(0)).map { row in (0..<width).allSatisfy { numbers[row * width + $0] == 0 } } }
+    }
+}
