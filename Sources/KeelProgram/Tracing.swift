@@ -15,6 +15,7 @@ extension Program {
     ///   - state: tensors that the function updates in place, or that change between runs in another way, as a network's parameters, gradients and
     ///     running statistics and what an optimiser keeps (`Optimizer.state`). They aren't copied: each run reads and writes
     ///     the memory that they lie in, whole, as the function itself would. Meanwhile nothing else may: such a program runs on one thread at a time.
+    ///     A sparse table's rows of gradients are no such memory: a run begins without any, so the same function has to make and use them.
     /// - Returns: a program whose outputs are the function's, named as `TensorGroup` has it.
     /// - Throws: `TensorError.traced` where numbers are read that only a running program has (by `item`, `elements`, an `if` that depends on them), or where
     ///   something is updated that isn't state, even if the function caught that; `TensorError.symbolicDimension` where a symbol's number is

@@ -187,7 +187,7 @@ public struct LazyAdamStep: Primitive {
         for i in 1...2 where inputs[i] != value { throw .shape(primitive: Self.name, expected: "float32 \(value.shape)", inputs[i].shape) }
         guard inputs[3] == TensorSpec(Shape(value.shape[0]), .int32) else { throw .shape(primitive: Self.name, expected: "int32 marks [\(value.shape[0])]", inputs[3].shape) }
         try Keel.checkIndices(indices.dtype, Self.name)
-        guard indices.shape.rank == 1, try indices.shape.size(0) <= Int(Int32.max) else { throw .rank(primitive: Self.name, expected: "indices [m]", indices.shape) }
+        guard indices.shape.rank == 1, indices.shape[0].number ?? 0 <= Int(Int32.max) else { throw .rank(primitive: Self.name, expected: "indices [m]", indices.shape) }
         let rows = TensorSpec(indices.shape + value.shape.axes(1..<value.shape.rank), .float32)
         guard inputs[5] == rows else { throw .shape(primitive: Self.name, expected: "\(rows)", inputs[5].shape) }
         guard inputs[6] == TensorSpec(Shape(), .float32), inputs[7] == TensorSpec(Shape(), .int64) else {

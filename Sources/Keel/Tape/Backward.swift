@@ -163,7 +163,10 @@ extension Tensor {
     public var gradient: Tensor? { (node as? Leaf)?.total }
 
     /// The rows that `backward` has found for this table; see `table`.
-    public var rowGradients: [RowGradient] { (node as? Leaf)?.rows ?? [] }
+    public internal(set) var rowGradients: [RowGradient] {
+        get { (node as? Leaf)?.rows ?? [] }
+        nonmutating set { (node as? Leaf)?.rows = newValue }
+    }
 
     /// Forgets what `backward` has added up.
     public func clearGradient() {

@@ -7,6 +7,8 @@
 /// State is memory that the program reads and writes in place. Tensors that lie there count as traced meanwhile, wherever they come from. Each update
 /// gives the memory a new number, so that a step which reads it depends on those that wrote it before.
 ///
+/// The rows of gradients that arrive at a table lie in no memory that could be state: a trace begins without any, and leaves those that were there before.
+///
 /// A trace belongs to the thread that began it, until its function returns.
 package final class Trace {
     package struct Step: Sendable {
@@ -60,9 +62,12 @@ package final class Trace {
         self.isDescription = isDescription
         let thread = ThreadState.current, outer = thread.trace
         thread.trace = self
+        let rowsBefore = state.map(\.rowGradients)
+        for tensor in state { tensor.rowGradients = [] }
         defer {
             thread.trace = outer
             for state in states { state.memory.storage.place = .cpu }
+            for (tensor, rows) in zip(state, rowsBefore) { tensor.rowGradients = rows }
             // Nothing that the program doesn't need is kept.
             knownConstants = [:]
         }

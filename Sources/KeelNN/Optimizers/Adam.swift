@@ -9,6 +9,7 @@ public struct Adam: Optimizer {
 
     public var parameters: ParameterStore { adam.parameters }
     public var learningRate: Tensor { adam.learningRate }
+    public var scratch: [Tensor] { adam.scratch }
 
     public init(
         _ parameters: ParameterStore, learningRate: Double, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8,
@@ -41,6 +42,7 @@ public struct AdamW: Optimizer {
     private let tables: [(first: Tensor, second: Tensor, marks: Tensor, step: LazyAdamStep)]
 
     public var parameters: ParameterStore { moments.parameters }
+    public var scratch: [Tensor] { tables.map(\.marks) }
 
     public init(
         _ parameters: ParameterStore, learningRate: Double, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8,

@@ -16,6 +16,9 @@ public protocol Optimizer {
     /// Visits the optimiser's own state: learning rate, step number, and a tensor of each parameter's shape for each moment,
     /// named `<moment>.<parameter>`. The tensors are views: to change them, `assign` to them.
     func forEachState(_ body: (_ name: String, _ tensor: Tensor) throws(TensorError) -> Void) throws(TensorError)
+
+    /// Memory that a step writes to and leaves as it was: state of a program, but nothing that a checkpoint keeps.
+    var scratch: [Tensor] { get }
 }
 
 extension Optimizer {
@@ -25,10 +28,12 @@ extension Optimizer {
     /// - Throws: as `Tensor.backward`.
     public func minimise(_ loss: Tensor) throws(TensorError) { try [self].minimise(loss) }
 
+    public var scratch: [Tensor] { [] }
+
     /// All that a step reads and writes: parameters, their gradients, and what the optimiser keeps. With the network's buffers, it is the state of
     /// a training program (`Program.trace`).
     public func state() throws(TensorError) -> [Tensor] {
-        var state = [parameters.values, parameters.gradients] + parameters.tables.map(\.parameter)
+        var state = [parameters.values, parameters.gradients] + parameters.tables.map(\.parameter) + scratch
         try forEachState { (_, tensor) throws(TensorError) in state.append(tensor) }
         return state
     }
