@@ -164,7 +164,7 @@ let package = Package(
                 "SlipwayJobs", "SlipwayBlobs", "SlipwayStore", "SlipwayDomain", "SlipwaySystem", "SlipwayTestSupport",
             ]),
         .testTarget(
-            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "Keel", "KeelNN", "KeelData", "KeelModels", "KeelDecoders", "BadInputs"],
+            name: "SlipwayTasksTests", dependencies: ["SlipwayTasks", "SlipwayDomain", "Keel", "KeelProgram", "KeelNN", "KeelData", "KeelModels", "KeelDecoders", "BadInputs"],
             exclude: ["Learning/Golden"]),
         .testTarget(name: "SlipwayStoreTests", dependencies: ["SlipwayStore", "SlipwayTestSupport"]),
         .testTarget(name: "ExamplesTests", dependencies: ["SlipwaySystem"]),

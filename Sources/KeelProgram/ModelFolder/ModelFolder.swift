@@ -79,13 +79,14 @@ public struct ModelFolder: Sendable {
 
     // Reading.
 
-    /// Opens a model. Each file is mapped once, its size and SHA-256 are compared with what `model.json` says, and only then is it read.
+    /// Opens a model. Both files are mapped once, their sizes and SHA-256 are compared with what `model.json` says, and only then are they read. What else
+    /// it lists is for others: a trained model of Slipway's platform is such a folder, too.
     ///
     /// - Throws: `ModelFolderError`; `ONNXError` and `TensorError` for a graph or weights that aren't sound.
     public init(reading path: String, limits: ONNXLimits = ONNXLimits()) throws {
         let manifest = try Self.manifest(in: path)
         var files: [String: MappedFile] = [:]
-        for (name, expected) in manifest.files {
+        for (name, expected) in manifest.files where [ModelManifest.graph, ModelManifest.weights].contains(name) {
             let file = try Self.open(name, in: path)
             guard file.bytes.count == expected.bytes else {
                 throw ModelFolderError.changed(name: name, expected: "\(expected.bytes) bytes", found: "\(file.bytes.count) bytes")
@@ -139,7 +140,7 @@ public struct ModelFolder: Sendable {
             throw ModelFolderError.manifest("\(error)")
         }
         let expected = [ModelManifest.graph, ModelManifest.weights]
-        guard manifest.files.keys.sorted() == expected else { throw ModelFolderError.files(given: manifest.files.keys.sorted(), expected: expected) }
+        guard expected.allSatisfy({ manifest.files[$0] != nil }) else { throw ModelFolderError.files(given: manifest.files.keys.sorted(), expected: expected) }
         return manifest
     }
 }

@@ -6,7 +6,7 @@ public enum ModelFolderError: Error, Equatable, Sendable, CustomStringConvertibl
     case manifest(String)
     /// It was written by a newer program.
     case format(Int, newest: Int)
-    /// The folder's files aren't those of a model.
+    /// The folder lacks a file that a model has.
     case files(given: [String], expected: [String])
     /// A file isn't what was written.
     case changed(name: String, expected: String, found: String)

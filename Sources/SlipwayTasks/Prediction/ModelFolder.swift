@@ -3,11 +3,13 @@ internal import Keel
 internal import KeelData
 internal import KeelModels
 internal import KeelNN
+internal import KeelProgram
 internal import SlipwayDomain
 internal import SlipwaySystem
 
 /// `model.json`: all that prediction needs beside the weights. Its format number rises when a reader of the old one
-/// would go wrong; a reader of this one goes on reading every older format.
+/// would go wrong; a reader of this one goes on reading every older format. With `metadata`, the folder of a model that has a `model.onnx` is a
+/// `ModelFolder` of Keel's, too.
 struct ModelManifest: Codable, Sendable {
     struct Column: Codable, Sendable, Hashable {
         var name: String
@@ -45,6 +47,8 @@ struct ModelManifest: Codable, Sendable {
     var parts: [Part]
     /// The files beside this one.
     var files: [String: File]
+    /// Nil in what was written before 2026-12.
+    var metadata: ModelMetadata?
 
     static let name = "model.json", weights = "model.safetensors"
     /// The same model in the ONNX format, for other runtimes; there where it can be said in it.
@@ -80,7 +84,9 @@ struct TrainedModel: Sendable {
 
     var manifest: ModelManifest {
         ModelManifest(
-            task: task, classes: classes, columns: columns, target: target, parts: parts.map(\.description), files: [:])
+            task: task, classes: classes, columns: columns, target: target, parts: parts.map(\.description), files: [:],
+            metadata: ModelMetadata(
+                name: task.rawValue, labels: classes, lineage: ["templates": Set(parts.map(\.description.template)).sorted().joined(separator: ", ")]))
     }
 
     // MARK: Writing and reading

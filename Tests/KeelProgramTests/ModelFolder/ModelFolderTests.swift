@@ -212,7 +212,7 @@ private let metadata = ModelMetadata(
 // What a folder from elsewhere may be.
 
 private enum Damage: String, CaseIterable {
-    case aByteOfTheGraph, aByteOfTheWeights, shortWeights, noWeights, noGraph, noManifest, linkedWeights, linkedManifest, weightsAreAFolder, anotherFile
+    case aByteOfTheGraph, aByteOfTheWeights, shortWeights, noWeights, noGraph, noManifest, linkedWeights, linkedManifest, weightsAreAFolder
     case aPathOutside, notJSON, deepJSON, hugeManifest, newFormat, formatOfText, negativeBytes, wrongHash, noFiles
 
     var document: ((inout [String: Any]) -> Void)? {
@@ -224,7 +224,6 @@ private enum Damage: String, CaseIterable {
             }
         }
         switch self {
-        case .anotherFile: return files { $0["more.bin"] = ["bytes": 1, "sha256": ""] }
         case .aPathOutside: return files { files in
             files["../model/model.safetensors"] = files["model.safetensors"]
             files["model.safetensors"] = nil

@@ -1,5 +1,6 @@
 import Foundation
 import KeelData
+import KeelProgram
 import SlipwayDomain
 import SlipwayTasks
 import Testing
@@ -20,6 +21,8 @@ private func plainTable(rows: Int, classes: Int) -> [UInt8] {
 /// The answers of a model to rows, as it was trained and as `model.onnx`, read back and run as any model from elsewhere.
 private func answers(of folder: URL, rows: [JSON], tensors: [JSON]) throws -> (wanted: [JSON], found: [JSON]) {
     let trained = try Predictor(folder: folder), exported = try TensorPredictor(files: ["model.onnx": folder.appending(path: "model.onnx").path])
+    // A folder of Keel's, too.
+    #expect(try ModelFolder(reading: folder.path).model.outputs == ImportedModel(ONNXModel(reading: folder.appending(path: "model.onnx").path)).outputs)
     func predictions(_ answer: Data) throws -> [JSON] { try JSONReader.read([UInt8](answer))["predictions"]?.elements ?? [] }
     var wanted: [JSON] = [], found: [JSON] = []
     // As many at once as a call may bring of either kind.
