@@ -214,6 +214,16 @@ private func reason(_ body: () throws -> Void) -> TensorError.Reason? {
     }
 }
 
+/// The gradient of a mean begins with a constant over a size that only a run knows.
+@Test func aMeanOfOpenSizesHasAGradient() throws {
+    let program = try Program.trace(
+        { x in
+            let variable = x.requiringGradient()
+            return try variable.mean().gradients(of: [variable])[0]
+        }, input: "x", rows)
+    for size in [1, 4] { #expect(try program(Tensor.ones([size, 3])).elements() == Array(repeating: 1 / Float(3 * size), count: 3 * size)) }
+}
+
 @Test func errorsOfARunNameTheLineThatWasTraced() throws {
     let table = try Tensor((0..<8).map { Float($0) }, [4, 2])
     let line = #line + 1

@@ -121,7 +121,10 @@ struct Mean: Reduction {
         let shape = g.shape(0)
         var n = Dimension(1)
         for axis in 0..<shape.rank where axes.contains(axis) { n = n * shape[axis] }
-        try g.set(0, try apply(DivideBySize(size: n), lifted(g.outputGradient, to: shape)).expanded(to: shape))
+        let dy = try lifted(g.outputGradient, to: shape), division = DivideBySize(size: n)
+        // A traced function's constant is stretched first: then dividing by a symbol is a step of the program.
+        let isStretched = n.isSymbolic && !dy.isTraced
+        try g.set(0, isStretched ? try apply(division, dy.expanded(to: shape)) : try apply(division, dy).expanded(to: shape))
     }
 }
 
