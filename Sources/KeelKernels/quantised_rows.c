@@ -6,12 +6,10 @@
 
 typedef int32_t whole __attribute__((vector_size(64), aligned(4), may_alias));
 
-/// Rows that are multiplied by one panel after the other: as many as leave their bytes in the second-level cache. Whole tiles of any path.
-#define BLOCK_ROWS 192
+/// The most rows that are multiplied by one panel after the other: as many as leave their bytes in the second-level cache.
+#define BLOCK_ROWS 256
 /// Rows of a tile that AVX2 has registers for.
-#ifndef AVX2_ROWS
 #define AVX2_ROWS 4
-#endif
 /// Products that are worth a thread.
 #define GRAIN (1 << 20)
 
@@ -228,7 +226,7 @@ typedef struct {
     keel_quantised_path path;
     const keel_byte_rows *a;
     const keel_byte_columns *b;
-    int64_t rows, panels, groups, width;
+    int64_t rows, block, panels, groups, width;
 } job;
 
 /// Pieces are numbered by blocks of rows, and in each by groups of panels, as many as the widest tile has.
@@ -236,7 +234,7 @@ static void multiply(void *context, int64_t begin, int64_t end) {
     const job *j = context;
     for (int64_t piece = begin; piece < end; piece++) {
         const keel_byte_columns *b = j->b;
-        const int64_t first = piece / j->groups * BLOCK_ROWS, last = least(first + BLOCK_ROWS, j->rows), panel_bytes = keel_byte_panel(keel_byte_depth(j->a));
+        const int64_t first = piece / j->groups * j->block, last = least(first + j->block, j->rows), panel_bytes = keel_byte_panel(keel_byte_depth(j->a));
         const int64_t begin_panel = piece % j->groups * TILE_WIDTH, end_panel = least(begin_panel + TILE_WIDTH, j->panels);
         for (int64_t panel = begin_panel; panel < end_panel; panel += j->width)
             function_of(j->path, end_panel - panel)(j->a, b, b->panels + panel * panel_bytes, first, last, panel * LANES);
@@ -248,10 +246,16 @@ static void multiply(void *context, int64_t begin, int64_t end) {
 }
 
 void keel_multiply_bytes(keel_quantised_path path, const keel_byte_rows *a, int64_t rows, const keel_byte_columns *b) {
-    job j = {path, a, b, rows, (b->outputs + LANES - 1) / LANES, 0, path == KEEL_QUANTISED_VNNI ? TILE_WIDTH : 1};
+    job j = {path, a, b, rows, 0, (b->outputs + LANES - 1) / LANES, 0, path == KEEL_QUANTISED_VNNI ? TILE_WIDTH : 1};
     j.groups = (j.panels + TILE_WIDTH - 1) / TILE_WIDTH;
-    const int64_t products = least(rows, BLOCK_ROWS) * PANEL * keel_byte_depth(a) * 4;
-    keel_parallel((rows + BLOCK_ROWS - 1) / BLOCK_ROWS * j.groups, GRAIN / (products + 1) + 1, multiply, &j);
+    // Blocks of one size, and as many pieces for each thread.
+    const int64_t threads = keel_thread_count();
+    int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    if (j.groups % threads != 0) blocks = (blocks + threads - 1) / threads * threads;
+    if (blocks == 0) return;
+    j.block = ((rows + blocks - 1) / blocks + AVX2_ROWS - 1) / AVX2_ROWS * AVX2_ROWS;
+    const int64_t products = least(rows, j.block) * PANEL * keel_byte_depth(a) * 4;
+    keel_parallel((rows + j.block - 1) / j.block * j.groups, GRAIN / (products + 1) + 1, multiply, &j);
 }
 
 int64_t keel_quantised_packed_bytes(int64_t n, int64_t c, int64_t taps, int64_t groups) {

@@ -10,10 +10,11 @@
 #define POINTS 16
 /// Most inputs.
 #define DEPTH 2048
-/// Tiles that are multiplied and transformed back at a time, on the stack; whole tiles of the product.
+/// The most tiles that are multiplied and transformed back at a time, on the stack.
 #define FEW 24
-/// Transformed tiles of a block, in bytes: they stay in the second-level cache.
-#define BLOCK_BYTES (320 << 10)
+/// Transformed tiles of a block, in bytes: they stay in the second-level cache. Each block reads all filters, so that few tiles don't make one.
+#define BLOCK_BYTES (400 << 10)
+#define LEAST_BLOCK 32
 
 /// Sixteen channels.
 typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
@@ -46,8 +47,10 @@ typedef struct {
     keel_byte_columns columns;
     /// Tiles of a line, of an image, of all; first..<last are the block at hand, of which a point's begin so many numbers apart.
     int64_t across, area, tiles, first, last, point;
-    /// Pieces of a block: `few` tiles each.
+    /// Pieces of a block: few tiles each.
     int64_t pieces;
+    /// Tiles of a block, blocks, and slices of them, each with v of its own.
+    int64_t block, blocks, slices;
 } job;
 
 static job plan(const keel_window *at) {
@@ -58,21 +61,22 @@ static job plan(const keel_window *at) {
     // Every tile is whole.
     j.picture.height = 2 * down + 2;
     j.picture.width = 2 * j.across + 2;
+    const int64_t fitting = BLOCK_BYTES / (POINTS * at->c * 2), most = fitting > LEAST_BLOCK ? fitting : LEAST_BLOCK, threads = keel_thread_count();
+    j.blocks = (j.tiles + most - 1) / most;
+    // Where there are many blocks a thread does whole ones; where there are few, the threads share each. Blocks of one size, as many for each slice.
+    j.slices = j.blocks >= threads ? threads : 1;
+    j.blocks = (j.blocks + j.slices - 1) / j.slices * j.slices;
+    j.block = j.blocks > 0 ? (j.tiles + j.blocks - 1) / j.blocks : 0;
+    // Points lie no power of two apart, or all would compete for the same lines of the cache.
+    j.point = j.block * at->c + 2 * LANES;
     return j;
 }
 
-static int64_t block_of(const job *j) {
-    const int64_t most = BLOCK_BYTES / (POINTS * j->at->c * 2) / FEW * FEW;
-    return least(j->tiles, most > 2 * FEW ? most : 2 * FEW);
-}
-
 static int64_t picture_bytes(const job *j) { return (j->at->n * j->picture.height * j->picture.width * j->picture.channels + 63) / 64 * 64; }
-/// Points lie no power of two apart, or all would compete for the same lines of the cache.
-static int64_t point_of(const job *j) { return block_of(j) * j->at->c + 2 * LANES; }
 
 int64_t keel_quantised_winograd_scratch(const keel_window *at) {
     const job j = plan(at);
-    return picture_bytes(&j) + POINTS * point_of(&j) * 2;
+    return picture_bytes(&j) + j.slices * POINTS * j.point * 2;
 }
 
 int64_t keel_quantised_winograd_filter_bytes(const keel_window *at) { return POINTS * at->c * at->k * 2; }
@@ -206,28 +210,36 @@ static void multiply(void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const int64_t count = j->last - j->first;
     for (int64_t piece = begin; piece < end; piece++) {
-        const int64_t first = piece % j->pieces * FEW;
-        few_tiles(j, piece / j->pieces, first, least(FEW, count - first));
+        const int64_t part = piece % j->pieces, first = count * part / j->pieces;
+        few_tiles(j, piece / j->pieces, first, count * (part + 1) / j->pieces - first);
     }
 }
 #else
 static void multiply(void *context, int64_t begin, int64_t end) {}
 #endif
 
+static void slice(void *context, int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; s++) {
+        job j = *(const job *)context;
+        j.v += s * POINTS * j.point;
+        for (int64_t b = j.blocks * s / j.slices; b < j.blocks * (s + 1) / j.slices; b++) {
+            j.first = b * j.block;
+            j.last = least(j.first + j.block, j.tiles);
+            j.pieces = (j.last - j.first + FEW - 1) / FEW;
+            keel_parallel(j.last - j.first, FEW, spread, &j);
+            keel_parallel(j.at->k / LANES * j.pieces, 1, multiply, &j);
+        }
+    }
+}
+
 void keel_quantised_winograd(const keel_window *at, float *y, int64_t y_lanes, const float *x, int64_t x_lanes, keel_byte_scale scale, const int16_t *filters, const keel_quantised_end *end, uint8_t *scratch) {
     job j = plan(at);
-    const int64_t block = block_of(&j), area = at->oh * at->ow;
+    const int64_t area = at->oh * at->ow;
     j.columns = (keel_byte_columns){
         .outputs = at->k, .written = at->k, .scale = scale, .end = *end, .y = y, .lanes = y_lanes, .area = area, .image = (at->k + y_lanes - 1) / y_lanes * y_lanes * area};
     j.q = scratch;
     j.v = (int16_t *)(scratch + picture_bytes(&j));
     j.filters = filters;
-    j.point = point_of(&j);
     keel_quantise_picture(at, j.picture, scratch, x, x_lanes, scale);
-    for (j.first = 0; j.first < j.tiles; j.first = j.last) {
-        j.last = least(j.first + block, j.tiles);
-        j.pieces = (j.last - j.first + FEW - 1) / FEW;
-        keel_parallel(j.last - j.first, FEW, spread, &j);
-        keel_parallel(at->k / LANES * j.pieces, 1, multiply, &j);
-    }
+    keel_parallel(j.slices, 1, slice, &j);
 }

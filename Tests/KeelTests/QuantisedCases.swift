@@ -5,23 +5,35 @@ private let scale = ByteScale(covering: -2...2)
 
 /// Inputs of a recurrent layer of so many gates: x, for each direction two matrices and some biases, then some states.
 private func recurrentShapes(_ gates: Int, _ directions: Int, _ batch: Int, _ time: Int, _ features: Int, _ hidden: Int) -> [Shape] {
-    let biases = gates == 4 ? 1 : 2, states = gates == 4 ? 2 : 1
-    let direction: [Shape] = [[gates * hidden, features], [gates * hidden, hidden]] + Array(repeating: [gates * hidden], count: biases)
-    return [[batch, time, features]] + (0..<directions).flatMap { _ in direction } + Array(repeating: [directions, batch, hidden], count: states)
+    var shapes: [Shape] = [[batch, time, features]]
+    for _ in 0..<directions {
+        shapes += [[gates * hidden, features], [gates * hidden, hidden], [gates * hidden]]
+        if gates == 3 { shapes.append([gates * hidden]) }
+    }
+    shapes.append([directions, batch, hidden])
+    if gates == 4 { shapes.append([directions, batch, hidden]) }
+    return shapes
+}
+
+/// The outputs of some kind as one row of numbers.
+private func joined(_ outputs: [Tensor]) throws -> Tensor {
+    var parts: [Tensor] = []
+    for output in outputs { parts.append(try output.flattened()) }
+    return try .concatenated(parts)
 }
 
 private func lstm(_ inputs: [Tensor], _ directions: Int, hasState: Bool = true, lengths: [Int64]? = nil, _ scale: ByteScale?) throws -> Tensor {
-    let parts = (0..<directions).map { (input: inputs[1 + 3 * $0], recurrent: inputs[2 + 3 * $0], bias: inputs[3 + 3 * $0]) }
-    let state = (h: inputs[1 + 3 * directions], c: inputs[2 + 3 * directions]), ends = try lengths.map { try Tensor($0).moved(to: inputs[0].device) }
-    return try .concatenated(inputs[0].quantisedLSTM(parts, state: hasState ? state : nil, lengths: ends, input: scale).map { try $0.flattened() })
+    var parts: [(input: Tensor, recurrent: Tensor, bias: Tensor)] = []
+    for first in stride(from: 1, to: 3 * directions, by: 3) { parts.append((inputs[first], inputs[first + 1], inputs[first + 2])) }
+    let h = inputs[inputs.count - 2], c = inputs[inputs.count - 1], ends = try lengths.map { try Tensor($0).moved(to: inputs[0].device) }
+    return try joined(inputs[0].quantisedLSTM(parts, state: hasState ? (h: h, c: c) : nil, lengths: ends, input: scale))
 }
 
 private func gru(_ inputs: [Tensor], _ directions: Int, hasState: Bool = true, lengths: [Int64]? = nil, _ scale: ByteScale?) throws -> Tensor {
-    let parts = (0..<directions).map {
-        (input: inputs[1 + 4 * $0], recurrent: inputs[2 + 4 * $0], inputBias: inputs[3 + 4 * $0], recurrentBias: inputs[4 + 4 * $0])
-    }
-    let state = inputs[1 + 4 * directions], ends = try lengths.map { try Tensor($0).moved(to: inputs[0].device) }
-    return try .concatenated(inputs[0].quantisedGRU(parts, state: hasState ? state : nil, lengths: ends, input: scale).map { try $0.flattened() })
+    var parts: [(input: Tensor, recurrent: Tensor, inputBias: Tensor, recurrentBias: Tensor)] = []
+    for first in stride(from: 1, to: 4 * directions, by: 4) { parts.append((inputs[first], inputs[first + 1], inputs[first + 2], inputs[first + 3])) }
+    let state = inputs[inputs.count - 1], ends = try lengths.map { try Tensor($0).moved(to: inputs[0].device) }
+    return try joined(inputs[0].quantisedGRU(parts, state: hasState ? state : nil, lengths: ends, input: scale))
 }
 
 /// Both devices round x and the weights alike and their sums are exact, so that the results differ by the rounding of functions that follow alone.
