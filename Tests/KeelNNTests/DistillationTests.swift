@@ -50,10 +50,10 @@ private func trained(
     return trainer.network
 }
 
-/// Of 96 points every fourth has a wrong label. Alone, a student learns them by heart; with a teacher that saw many right ones, it doesn't.
+/// Of 96 points every second has a wrong label, which a student alone can't tell from a right one; a teacher that saw many right ones can.
 @Test func aStudentLearnsMoreWithATeacherThanWithout() throws {
     let teacher = try trained(Net(32, seed: 1), points(1024, seed: 10), epochs: 15) { logits, _, labels in try logits.softmaxCrossEntropy(labels) }
-    let before = try bits(teacher), few = try points(96, seed: 11, wrong: 4), unseen = try points(512, seed: 12)
+    let before = try bits(teacher), few = try points(96, seed: 11, wrong: 2), unseen = try points(512, seed: 12)
     let alone = try trained(Net(16, seed: 2), few, epochs: 120) { logits, _, labels in try logits.softmaxCrossEntropy(labels) }
     let distillation = Distillation(from: teacher, temperature: 2, share: 0.9)
     let student = try trained(Net(16, seed: 2), few, epochs: 120) { logits, x, labels in try distillation.loss(logits, of: x, labels: labels) }
@@ -65,11 +65,11 @@ private func trained(
         return (try Accuracy().value(of: logits, unseen.labels), distance)
     }
     let without = try judged(alone), with = try judged(student)
-    #expect(with.accuracy > without.accuracy + 0.05, "\(with) \(without)")
+    #expect(with.accuracy > without.accuracy + 0.15, "\(with) \(without)")
     #expect(with.distance < 0.5 * without.distance, "\(with) \(without)")
 }
 
-/// A teacher in training mode, inside and outside of a student's tape: nothing of it moves, and no gradient reaches it.
+/// Its parameters could be trained, too, and its running statistics would move in training: neither happens.
 @Test func theTeacherStaysAsItIsAndTakesNoGradient() throws {
     var teacher = try Net(8, seed: 1), student = try Net(4, seed: 2)
     let theirs = try ParameterStore(&teacher), own = try ParameterStore(&student), before = try bits(teacher)
