@@ -4,7 +4,8 @@ The folder has one of `<network>/<opset>/` for each, laid out as the ONNX projec
 inference, finds nothing, and each output differs by at most 1e-4 of its largest number. One JSON line says how many did.
 
 Of networks that multiply bytes (`int8...`) that is 1e-2: a number halfway between two bytes may become either, and the layers after it carry on what is
-a 255th of what it may be. Their weights have 7 bits, so that no kernel of ONNX Runtime saturates.
+a 255th of what it may be; and recurrent layers round their state here, which no operator does. Their weights have 7 bits, so that no kernel of ONNX
+Runtime saturates.
 """
 import json
 import pathlib
