@@ -8,7 +8,7 @@
 /// The byte that a number becomes. Its steps are statements of their own, so that no compiler fuses two of them into one rounding.
 KEEL_INLINE uint8_t keel_quantised(float x, keel_byte_scale s) {
     const float least = (float)-s.zero, most = (float)(255 - s.zero);
-    float v = x * s.inverse;
+    float v = x / s.scale;
     v = v > least ? v : least;
     v = v < most ? v : most;
     // What is added to 1.5 * 2^23 is rounded to a whole number, which the low bits then hold.

@@ -54,6 +54,19 @@ private func pruned(
         #expect(try pruned(.weightsOfAll, 0.3).report.map(\.pruned) == [4, 2])
     }
 
+    /// A schedule that falls takes nothing back.
+    @Test(arguments: [Pruning.Choice.weights, .weightsOfAll, .channels(power: 2)])
+    func whatWasTakenOutStaysOutOfAFallingShare(_ choice: Pruning.Choice) throws {
+        var net = try Net()
+        let store = try ParameterStore(&net), pruning = try Pruning(choice, of: store, sparsity: .polynomial(from: 0.5, to: 0, power: 1, steps: 4), everySteps: 1)
+        try pruning.update(step: 0)
+        let first = try pruning.report()
+        #expect(first.contains { $0.pruned > 0 })
+        try store.values.assign(store.values + 1)
+        for step in 1...4 { try pruning.update(step: step) }
+        #expect(try pruning.report() == first)
+    }
+
     /// Sums of magnitudes 1.2, 6, 0.9, 0.3; the bias beside them goes too, and so does what is named.
     @Test func channelsGoWithTheirBias() throws {
         let found = try pruned(.channels(power: 1), 0.5, where: { name, _ in name == "first.weight" })

@@ -119,6 +119,7 @@ private let exact: Set<String> = [
 /// have rows of their own, or `orderingsOfHalfFloatsAreThoseOfFloat32`.
 private func jumps(_ row: PrimitiveCase) -> Bool {
     let isRectified = row.names.first == "Conv" && (row.names.contains("BatchNorm") || row.names.contains("GroupNormalization"))
+    if row.names.count > 1, row.names.contains(where: { $0.hasPrefix("Quantised") }) { return true }
     return isRectified || row.names.contains("TopK") || row.names.contains("NonMaximumSuppression")
 }
 

@@ -69,6 +69,13 @@ private func slopesOfLossesAreThoseOfDifferences(_ loss: Loss) throws {
     #expect(abs(found - expected) <= 1e-6 * max(1, abs(expected)), "\(found), by differences \(expected)")
 }
 
+/// A class that the target rules out.
+@Test func aTargetOfZeroAddsNothing() throws {
+    let estimates = try Tensor([Float(0.2), 0.8], [1, 2]).log(), target = try Tensor([-Float.infinity, 0], [1, 2])
+    #expect(abs(try estimates.klDivergence(target, isLogarithm: true).item() + log(0.8)) < 1e-6)
+    #expect(abs(try estimates.klDivergence(target.exp()).item() + log(0.8)) < 1e-6)
+}
+
 @Test func rowsThatAreIgnoredCostNothing() throws {
     let x = try numbers([4, 3], seed: 1).requiringGradient(), labels = try Tensor([Int32(1), 9, 2, 9])
     let each = try x.softmaxCrossEntropy(labels, ignoring: 9, reduction: .none)

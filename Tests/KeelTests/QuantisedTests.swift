@@ -2,6 +2,8 @@ import Keel
 import KeelKernels
 import Testing
 
+private let devices: [any Device] = [CPU.shared, Reference.shared]
+
 /// Numbers that every path of the kernels and the plain loops are given.
 private struct Numbers {
     private var state: UInt64
@@ -27,7 +29,7 @@ private func withBytes<T>(_ count: Int, _ body: (UnsafeMutableRawPointer) -> T) 
 }
 
 private let paths = (0...keel_quantised_best_path().rawValue).map(keel_quantised_path.init(rawValue:))
-private let scale = keel_byte_scale(scale: 1 / 64, inverse: 64, zero: 77)
+private let scale = keel_byte_scale(scale: 1 / 64, zero: 77)
 
 private func withThreads(_ count: Int32, _ body: () -> Void) {
     let before = keel_thread_count()
@@ -238,4 +240,23 @@ func productsOfBytesAreWithinHalfAStepOfThoseOfFloats(_ input: ByteScale?) throw
     let (a, b, c, d) = try weights(3), gru = (input: a, recurrent: b, inputBias: c, recurrentBias: d)
     let other = try (x.quantisedGRU([gru], input: ByteScale(covering: -1...1))[0] - x.gru([gru]).y).magnitude().max().item(Float.self)
     #expect(other < 0.03 && other > 1e-5)
+}
+
+/// Numbers half-way between two steps, too, become the bytes that rounding alone makes of them: the product with one is exact.
+@Test func aLayerRoundsAsRoundingAlone() throws {
+    let one = try Tensor([UInt8(192)], [1, 1]), unit = try Tensor([Float(1) / 64])
+    for device in devices {
+        for step: Float in [0.02, 0.04, 0.3, 1e-3] {
+            let scale = ByteScale(scale: step, zero: 100), x = try Tensor((-300..<300).map { Float($0) * step / 2 }, [600, 1]).moved(to: device)
+            let y = try x.quantisedAffine(one.moved(to: device), scales: unit.moved(to: device), input: scale)
+            #expect(try y.elements() == x.fakeQuantised(scale).elements(), "\(step)")
+        }
+    }
+}
+
+/// Rows of the smallest numbers there are have no exact scale.
+@Test func weightsThatAreNextToNothingStayFloats() throws {
+    let tiny = try Tensor([Float(10200), 5863].map { $0 * .leastNonzeroMagnitude }, [1, 2])
+    #expect(try QuantisedWeights(exactly: tiny, most: 127) == nil)
+    #expect(try QuantisedWeights(exactly: Tensor([Float(3), -1.5], [1, 2]), most: 64)?.bytes.elements(UInt8.self) == [130, 127])
 }

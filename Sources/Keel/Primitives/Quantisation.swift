@@ -30,7 +30,7 @@ package struct ByteScale: Hashable, Sendable {
         self.init(covering: least...most)
     }
 
-    var kernel: keel_byte_scale { keel_byte_scale(scale: scale, inverse: 1 / scale, zero: Int32(zero)) }
+    var kernel: keel_byte_scale { keel_byte_scale(scale: scale, zero: Int32(zero)) }
 }
 
 extension Tensor {

@@ -104,7 +104,8 @@ extension Tensor {
     public func klDivergence(_ targets: Tensor, isLogarithm: Bool = false, reduction: LossReduction = .mean) throws(TensorError) -> Tensor {
         guard rank >= 1 else { throw .rank(primitive: "klDivergence", expected: "log-probabilities [..., classes]", shape) }
         try checkAlike(targets, "klDivergence")
-        let logarithm = try isLogarithm ? targets : targets.clipped(from: 1e-38, to: .infinity).log()
+        // The logarithm of 0 is infinite, and nothing times that isn't 0.
+        let logarithm = try isLogarithm ? targets.clipped(from: -1e4, to: .infinity) : targets.clipped(from: 1e-38, to: .infinity).log()
         return try reduction.of(((isLogarithm ? targets.exp() : targets) * (logarithm - self)).sum([-1]))
     }
 }

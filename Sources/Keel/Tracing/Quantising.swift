@@ -67,6 +67,8 @@ package struct QuantisedWeights: Sendable {
             func isWhole(_ quotient: Float) -> Bool { (quotient - quotient.rounded()).magnitude <= 1e-4 }
             guard let steps = (1...most).first(where: { steps in own.allSatisfy { isWhole(numbers[$0] / largest * Float(steps)) } }) else { return nil }
             scales[row] = largest / Float(steps)
+            // Smaller ones are rounded too coarsely for what was found whole to stay so.
+            guard scales[row] >= .leastNormalMagnitude else { return nil }
             for place in own { bytes[place] = UInt8(128 + Int((numbers[place] / scales[row]).rounded())) }
         }
         self.bytes = try Tensor(bytes, weights.shape)

@@ -12,9 +12,9 @@
 /// The most products of one sum: 131072 * 255 * 64 is just below 2^31.
 #define KEEL_QUANTISED_DEPTH 131072
 
-/// How numbers become bytes: x / scale, rounded to even, plus zero, limited to 0...255; a NaN becomes 0. What is multiplied by is `1 / scale`.
+/// How numbers become bytes: x / scale, rounded to even, plus zero, limited to 0...255; a NaN becomes 0.
 typedef struct {
-    float scale, inverse;
+    float scale;
     int32_t zero;
 } keel_byte_scale;
 

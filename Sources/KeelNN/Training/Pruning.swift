@@ -168,9 +168,10 @@ public final class Pruning {
         return try isThere.select(parameters.view(of: parameters.values, part).magnitude(), Tensor(Float(-1))).reshaped([part.count])
     }
 
-    /// For each of the numbers, whether it isn't among the `count` smallest, of which those count that stand first.
+    /// For each of the numbers, whether it isn't among the `count` smallest, of which those count that stand first; all that are out stay so.
     private func left(_ numbers: Tensor, without count: Int) throws(TensorError) -> Tensor {
-        let places = try numbers.topK(count, largest: false).indices
+        let gone = Int(try numbers.isLess(than: 0).cast(to: .float64).sum().item(Double.self))
+        let places = try numbers.topK(max(count, gone), largest: false).indices
         return try Tensor.full(1, numbers.shape, .bool).scattered(Tensor.full(0, places.shape, .bool), along: 0, at: places)
     }
 }

@@ -84,7 +84,9 @@ public struct ImportedModel: Sendable {
 
 extension ONNXModel {
     /// Whether weights lie in the file as whole numbers with scales.
-    fileprivate var hasByteWeights: Bool { graph.nodes.contains { $0.type == "DequantizeLinear" && initializers[$0.inputs[0]] != nil } }
+    fileprivate var hasByteWeights: Bool {
+        graph.nodes.contains { node in node.type == "DequantizeLinear" && node.inputs.first.map { initializers[$0] != nil } ?? false }
+    }
 }
 
 extension Program {

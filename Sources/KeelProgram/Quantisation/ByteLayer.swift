@@ -1,7 +1,7 @@
 #if canImport(Glibc)
 import Glibc
 #endif
-internal import Keel
+package import Keel
 
 /// A node of a program whose weights can be bytes.
 struct ByteLayer {
@@ -124,17 +124,20 @@ extension Program {
 }
 
 /// Sums of squares of what is right and of what is wrong with it.
-struct Noise {
+package struct Noise {
     private var signal = 0.0, noise = 0.0
 
-    mutating func add(_ found: Tensor, expected: Tensor) throws(TensorError) {
+    package init() {}
+
+    package mutating func add(_ found: Tensor, expected: Tensor) throws(TensorError) {
         signal += Double(try expected.squared().sum().item())
         noise += Double(try (found - expected).squared().sum().item())
     }
 
-    /// At most 200, of what has no noise.
-    var decibels: Double {
-        guard noise > 0 else { return 200 }
+    /// At most 200, of what has no noise; -200 where results aren't finite.
+    package var decibels: Double {
+        if noise == 0 { return 200 }
+        guard noise.isFinite, signal.isFinite else { return -200 }
         return min(200, 10 * log10(max(signal, .leastNormalMagnitude) / noise))
     }
 }

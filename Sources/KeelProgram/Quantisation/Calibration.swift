@@ -49,8 +49,9 @@ package struct MagnitudeHistogram {
     package init(over range: ClosedRange<Float>) { self.range = range }
 
     package mutating func add(_ tensor: Tensor) throws(TensorError) {
-        guard largest > 0 else { return }
         let factor = Float(Self.bins) / largest
+        // Of next to nothing the whole range is kept.
+        guard factor.isFinite else { return }
         try tensor.contiguous().withBytes { bytes in
             for number in bytes.bindMemory(to: Float.self) where number != 0 { counts[min(Int(number.magnitude * factor), Self.bins - 1)] += 1 }
         }

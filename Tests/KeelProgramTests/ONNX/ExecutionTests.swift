@@ -263,7 +263,7 @@ private let hostileNodes: [(String, Message, String)] = [
     #expect(text.contains(message + ", the limit is 131072"), "\(type): \(text)")
 }
 
-/// One node each, of more than a millisecond.
+/// One node each, of many milliseconds.
 @Test func timeIsLookedAtWithinTreesAndSupportVectors() {
     let leaf = [
         Message.attribute("nodes_treeids", ints: [0]), .attribute("nodes_nodeids", ints: [0]), .attribute("nodes_featureids", ints: [0]),
@@ -277,7 +277,7 @@ private let hostileNodes: [(String, Message, String)] = [
     ]
     var limits = ONNXLimits()
     limits.time = .milliseconds(1)
-    for (type, rows, attributes) in [("TreeEnsembleRegressor", 300_000, leaf), ("SVMRegressor", 5_000, vectors)] {
+    for (type, rows, attributes) in [("TreeEnsembleRegressor", 3_000_000, leaf), ("SVMRegressor", 200_000, vectors)] {
         let model = single(type, [.zeros("a", [rows, 1])], attributes, ml: 3)
         #expect(error(model) == "[\(rows), 1]")
         #expect(error(model, limits: limits).contains("took longer than"), "\(type)")

@@ -33,6 +33,20 @@ import Testing
     #expect(clipped.lowerBound == least && clipped.upperBound < 10)
 }
 
+@Test func nextToNothingIsCalibratedToo() throws {
+    let program = try Program.trace({ try $0.affine(Tensor.ones([2, 4])) }, input: "x", TensorSpec([1, 4], .float32)).optimised()
+    let samples = [[try Tensor.full(1e-38, [1, 4])]], x = program.graph.inputs[0].value
+    #expect(try program.ranges(of: [x], .entropy, on: samples) == program.ranges(of: [x], .minMax, on: samples))
+}
+
+/// Of two layers one has results that aren't finite.
+@Test func noiseThatIsNoNumberIsTheWorst() throws {
+    var noise = Noise()
+    try noise.add(Tensor([Float.infinity]), expected: Tensor([Float.infinity]))
+    #expect(noise.decibels == -200)
+    #expect(Noise().decibels == 200)
+}
+
 @Test func aRangeHoldsZeroAndFiniteNumbers() throws {
     let program = try Program.trace({ try $0.affine(Tensor.ones([2, 4])) }, input: "x", TensorSpec([1, 4], .float32)).optimised()
     let x = program.graph.inputs[0].value

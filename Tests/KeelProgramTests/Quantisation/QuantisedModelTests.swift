@@ -145,3 +145,24 @@ func whatONNXRuntimeQuantisedAnswersAlike(name: String, convolutions: Int, produ
         #expect(try y.elements() == [0.5, -25, 38.75, 0] && q.elements(UInt8.self) == [102, 0, 255, 100])
     }
 }
+
+/// A zero point beyond the bytes that it moves, bytes that nobody takes, and a function with the name of an operator, as sound files have them too.
+@Test func oddRoundingIsComputedAsItStands() throws {
+    let x = Message.value("x", 1, [-1, 2]), y = Message.value("y"), half = Message.number("s", 0.5)
+    let far = Message.model(
+        .graph(
+            [.node("QuantizeLinear", ["x", "s"], ["q"]), .node("DequantizeLinear", ["q", "s", "z"], ["y"])], [x], [y],
+            initializers: [half, Message().int(2, 6).text(8, "z").int(5, 1000)]))
+    let untaken = Message.model(.graph([.node("QuantizeLinear", ["x", "s"], []), .node("Identity", ["x"], ["y"])], [x], [y], initializers: [half]))
+    let named = Message.model(
+        .graph([.node("DequantizeLinear", [], ["c"], domain: "own"), .node("Add", ["x", "c"], ["y"])], [x], [y]),
+        functions: [
+            Message().text(1, "DequantizeLinear").texts(5, ["y"]).messages(7, [.node("Constant", [], ["y"], [.attribute("value", tensor: half)])])
+                .messages(9, [Message().int(2, 17)]).text(10, "own")
+        ], more: [Message().text(1, "own").int(2, 1)])
+    for (model, expected) in [(far, Float(-499.5)), (untaken, 0.5), (named, 1)] {
+        let answer = try ImportedModel(ONNXModel(model.bytes)).run(["x": ONNXValue(Tensor.full(0.5, [1, 2]))])
+        guard case .tensor(let tensor, _)? = answer.first else { throw ONNXError.graph("no tensor") }
+        #expect(try tensor.elements() == [expected, expected])
+    }
+}

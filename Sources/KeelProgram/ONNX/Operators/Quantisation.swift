@@ -41,15 +41,16 @@ extension OperatorCall {
         let scale = try tensor(1), zero = try optional(2)
         guard scale.dtype == .float32, scale.count == 1, !scale.isTraced, zero?.count ?? 1 == 1, !(zero?.isTraced ?? false) else { return nil }
         let step = try scale.reshaped([]).item(), place = try zero?.cast(to: .int64).reshaped([]).item(Int.self) ?? 0
-        // Signed bytes are the others less 128.
-        return step > 0 && step.isFinite ? ByteScale(scale: step, zero: UInt8(place + (kind == .int8 ? 128 : 0))) : nil
+        // Signed bytes are the others less 128. A zero point of another kind than the bytes may be beyond them.
+        guard step > 0, step.isFinite, let byte = UInt8(exactly: place &+ (kind == .int8 ? 128 : 0)) else { return nil }
+        return ByteScale(scale: step, zero: byte)
     }
 
     /// Notes that the first input became bytes, the first output.
     fileprivate func noteRounding(to kind: ElementKind) throws {
         let x = try tensor(0)
-        guard x.isTraced, x.dtype == .float32, let scale = try byteScale(kind) else { return }
-        scope.rounded[node.outputs[0]] = ModelRun.Scope.Rounded(x: x, scale: scale, names: [])
+        guard x.isTraced, x.dtype == .float32, let name = node.outputs.first, let scale = try byteScale(kind) else { return }
+        scope.rounded[name] = ModelRun.Scope.Rounded(x: x, scale: scale, names: [])
     }
 
     /// The same for bytes of the input's own range.
