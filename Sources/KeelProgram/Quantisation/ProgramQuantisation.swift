@@ -44,6 +44,8 @@ extension Program {
     /// print(report)
     /// ```
     ///
+    /// ONNX has no recurrent layer of bytes: written to a file, its state is multiplied by floats, which rounds less than what the report measured.
+    ///
     /// - Parameters:
     ///   - samples: inputs of runs, as the program will be given; some hundred are enough. They are gone through a few times, one after another, and memory is
     ///     taken for one at a time.
