@@ -249,6 +249,7 @@ package enum TrainerEvent: Codable, Sendable {
     case imported(ImportSummary)
     case rung(RungResult)
     case evaluated(EvaluationResult)
+    /// The last one holds, and stays where the process ends after it.
     case importedModel(ModelImportResult)
     /// The work can't succeed, whoever repeats it: the user's data or choice is at fault.
     case problem(Problem)

@@ -262,6 +262,23 @@ import Testing
         }
     }
 
+    /// Whether it can be trained further is looked for after its result is told.
+    @Test func aModelWhoseTrainerDiesAfterItsResultIsImported() async throws {
+        try await withSite { site in
+            let (version, job, _) = try await modelUpload(site)
+            let text = """
+                echo '{"importedModel":{"_0":{"inputs":[],"outputs":[],"facts":{"why":"unknown"},"files":[{"name":"model.onnx"}]}}}'
+                sleep 0.2
+                kill -9 $$
+                """
+            try await running(try worker(site, try script(text, site))) {
+                try await require { try await state(job, site) == .succeeded }
+            }
+            #expect(try await failure(version, site) == "ready ")
+            #expect(try await site.value("SELECT count(*) AS value FROM model_file") == 1)
+        }
+    }
+
     /// The payload names the version in a member that all builds have.
     @Test func aVersionDoesNotWaitForAJobThatNobodyHereCanRead() async throws {
         try await withSite { site in

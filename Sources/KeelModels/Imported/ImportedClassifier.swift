@@ -31,29 +31,34 @@ package struct ImportedClassifier: Sendable {
         (self.model, self.channels, self.height, self.width) = (model, channels, height, width)
     }
 
-    /// Whether a new last layer can stand in the place of its own.
-    package var hasLastLayer: Bool { model.lastFeatures != nil }
-
-    /// How a network goes on from it, found by running it once on two empty pictures, forwards and backwards.
+    /// How a network goes on from it, found by running it once on two random pictures, forwards and backwards.
     ///
-    /// - Parameter classes: that a new last layer tells apart; nil where the model's own stays.
+    /// - Parameters:
+    ///   - classes: that a new last layer tells apart; nil where the model's own stays.
+    ///   - seconds: that the way forwards may take; nil: as the model's limits say.
     /// - Throws: `UntrainableModel`.
-    package func plan(newClasses classes: Int?) throws(UntrainableModel) -> ImportedNetwork.Plan {
+    package func plan(newClasses classes: Int?, within seconds: Int? = nil) throws(UntrainableModel) -> ImportedNetwork.Plan {
         guard let output = classes == nil ? model.logits : model.lastFeatures else { throw .noLastLayer }
+        var generator = Philox(seed: 0)
         let pictures: Tensor
         do {
-            pictures = try .zeros([2, channels, height, width])
+            pictures = try .normal([2, channels, height, width], using: &generator)
         } catch {
             throw .run(error.facts)
         }
-        let (graph, shape) = try TrainableGraph.probed(model, upTo: output, on: pictures)
-        guard let sizes = shape.sizes, sizes.first == 2 else { throw .run("of two pictures it makes \(shape)") }
-        let weights = graph.weights.map(\.name)
-        guard let classes else {
-            guard sizes.count == 2, sizes[1] > 0 else { throw .output("for two pictures it answers \(shape); [2, classes] is expected") }
-            return ImportedNetwork.Plan(output: output, weights: weights, channels: channels, features: nil, classes: sizes[1])
+        var size = 0
+        let graph = try TrainableGraph.probed(model, upTo: output, on: pictures, within: seconds) { shape throws(UntrainableModel) in
+            guard let sizes = shape.sizes, sizes.first == 2 else { throw .run("of two pictures it makes \(shape)") }
+            if classes == nil {
+                guard sizes.count == 2, sizes[1] > 0 else { throw .output("for two pictures it answers \(shape); [2, classes] is expected") }
+            } else {
+                guard sizes.count == 2 || sizes.count == 4, sizes[1] > 0 else { throw .noLastLayer }
+            }
+            size = sizes[1]
         }
-        guard sizes.count == 2 || sizes.count == 4, sizes[1] > 0 else { throw .noLastLayer }
-        return ImportedNetwork.Plan(output: output, weights: weights, channels: channels, features: sizes[1], classes: classes)
+        let weights = graph.weights.map(\.name)
+        // A new last layer has weights of its own.
+        guard classes != nil || !weights.isEmpty else { throw .noWeights }
+        return ImportedNetwork.Plan(output: output, weights: weights, channels: channels, features: classes == nil ? nil : size, classes: classes ?? size)
     }
 }

@@ -2,9 +2,11 @@
 
 extension ONNXModel {
     /// The value of which a last softmax over the classes makes the first output; that output where there is none.
-    package var logits: String {
+    package var logits: String { logits(GraphIndex(graph)) }
+
+    private func logits(_ index: GraphIndex) -> String {
         var name = graph.outputs[0].name
-        while let node = graph.producer(of: name), let input = node.inputs.first {
+        while let node = index.producer(of: name), let input = node.inputs.first {
             switch node.type {
             case "Identity", "Dropout": name = input
             case "Softmax", "LogSoftmax":
@@ -19,19 +21,20 @@ extension ONNXModel {
     /// What the last linear layer with weights of its own reads: a `Gemm`, a `MatMul`, or a `Conv` of single places. Behind it there may only be what a layer
     /// in its place can do without: a bias, a mean over places, a change of shape, a rectifier. Nil where the model ends otherwise.
     package var lastFeatures: String? {
-        var name = logits
-        while let node = graph.producer(of: name), node.domain.isEmpty, let input = node.inputs.first {
+        let index = GraphIndex(graph)
+        var name = logits(index)
+        while let node = index.producer(of: name), node.domain.isEmpty, let input = node.inputs.first {
             switch node.type {
             case "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Relu", "GlobalAveragePool", "AveragePool", "ReduceMean": name = input
             case "Add":
-                let others = node.inputs.filter { !graph.isWeight($0) }
+                let others = node.inputs.filter { !index.isWeight($0) }
                 guard node.inputs.count == 2, others.count == 1 else { return nil }
                 name = others[0]
             case "Gemm":
                 let isTurned = node.attributes.contains { $0.name == "transA" && $0.int != 0 }
-                return !isTurned && graph.hasWeight(node) ? input : nil
-            case "MatMul": return graph.hasWeight(node) ? input : nil
-            case "Conv": return graph.isOfSinglePlaces(node) ? input : nil
+                return !isTurned && index.hasWeight(node) ? input : nil
+            case "MatMul": return index.hasWeight(node) ? input : nil
+            case "Conv": return index.isOfSinglePlaces(node) ? input : nil
             default: return nil
             }
         }
@@ -39,21 +42,35 @@ extension ONNXModel {
     }
 }
 
-extension ONNX.Graph {
-    fileprivate func producer(of name: String) -> ONNX.Node? { nodes.first { $0.outputs.contains(name) } }
+/// Nodes and initialisers by the values' names, so that a way back through a graph takes as long as it has steps.
+private struct GraphIndex {
+    private let nodes: [ONNX.Node]
+    private let producers: [String: Int]
+    private let initializers: [String: ONNX.TensorData]
 
-    /// Whether a value is an initialiser, or one turned around.
-    fileprivate func isWeight(_ name: String) -> Bool {
-        if initializers.contains(where: { $0.name == name }) { return true }
-        guard let node = producer(of: name), ["Transpose", "Identity"].contains(node.type), let input = node.inputs.first else { return false }
-        return isWeight(input)
+    init(_ graph: ONNX.Graph) {
+        nodes = graph.nodes
+        producers = Dictionary(nodes.indices.flatMap { at in graph.nodes[at].outputs.map { ($0, at) } }, uniquingKeysWith: { first, _ in first })
+        initializers = Dictionary(graph.initializers.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    fileprivate func hasWeight(_ node: ONNX.Node) -> Bool { node.inputs.count > 1 && isWeight(node.inputs[1]) }
+    func producer(of name: String) -> ONNX.Node? { producers[name].map { nodes[$0] } }
+
+    /// Whether a value is an initialiser, or one turned around.
+    func isWeight(_ name: String) -> Bool {
+        var name = name
+        while initializers[name] == nil {
+            guard let node = producer(of: name), ["Transpose", "Identity"].contains(node.type), let input = node.inputs.first else { return false }
+            name = input
+        }
+        return true
+    }
+
+    func hasWeight(_ node: ONNX.Node) -> Bool { node.inputs.count > 1 && isWeight(node.inputs[1]) }
 
     /// Whether a convolution looks at one place at a time, at all of them, and at all channels.
-    fileprivate func isOfSinglePlaces(_ node: ONNX.Node) -> Bool {
-        guard node.inputs.count > 1, let weight = initializers.first(where: { $0.name == node.inputs[1] }), weight.dims.dropFirst(2).allSatisfy({ $0 == 1 }) else { return false }
+    func isOfSinglePlaces(_ node: ONNX.Node) -> Bool {
+        guard node.inputs.count > 1, let weight = initializers[node.inputs[1]], weight.dims.dropFirst(2).allSatisfy({ $0 == 1 }) else { return false }
         return node.attributes.allSatisfy { attribute in
             switch attribute.name {
             case "group": attribute.int == 1

@@ -14,8 +14,8 @@ final class ModelRun {
     /// Whether it is run once, on tensors without numbers, to make a program.
     let isTracing: Bool
     private let stepLimit: Int
-    /// Is told of each node once it is computed: what it read, what it made, and how deep its graph lies.
-    var computed: ((_ node: ONNX.Node, _ inputs: [ONNXValue], _ made: [ONNXValue], _ depth: Int) throws -> Void)?
+    /// Is told of each node once it is computed, those of inner graphs and functions too: what it read, and what it made.
+    var computed: ((_ node: ONNX.Node, _ inputs: [ONNXValue], _ made: [ONNXValue]) throws -> Void)?
 
     init(_ model: ONNXModel, isTracing: Bool = false) {
         self.model = model
@@ -115,7 +115,7 @@ final class ModelRun {
         for (place, node) in nodes.enumerated() {
             try step(at: node)
             let made = try run(node, scope)
-            if let computed { try computed(node, node.inputs.compactMap { scope[$0] }, made, scope.depth) }
+            if let computed { try computed(node, node.inputs.compactMap { scope[$0] }, made) }
             for value in made {
                 if let shape = value.shape, shape.dimensions.contains(where: { $0.number ?? 0 > ONNXLimits.axis }) {
                     throw ONNXError.limit(place: "node \(node.label)", "makes a value of the shape \(shape), the limit is \(ONNXLimits.axis) along an axis")

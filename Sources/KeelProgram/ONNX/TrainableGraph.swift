@@ -22,7 +22,7 @@ package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertib
         case .input(let what), .output(let what): what
         case .operators(let nodes): "no gradient goes through \(nodes.joined(separator: ", "))"
         case .noWeights: "no float32 initialiser reaches its output"
-        case .noLastLayer: "it doesn't end in a Gemm, MatMul or 1 x 1 Conv with weights of its own, in whose place a new last layer could stand"
+        case .noLastLayer: "it doesn't end in a Gemm or MatMul of [batch, features], or in a 1 x 1 Conv, with weights of its own, in whose place a new last layer could stand"
         case .weights(let bytes, let limit): "its weights take \(bytes) bytes; models of up to \(limit) are trained further"
         case .run(let what): "it can't be run as training does, with several examples at once and backwards: \(what)"
         }
@@ -31,8 +31,9 @@ package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertib
 
 /// A model's graph, up to one of its values, as a function of its one input and of weights that training changes.
 ///
-/// Weights are float32 initialisers of the outermost graph that gradients reach. All else is as the file has it: numbers of other kinds, scalars, the tensors
-/// of `Constant` nodes and of inner graphs, and the mean and variance of `BatchNormalization`, which is computed with those and not with a batch's own.
+/// Weights are float32 initialisers of the outermost graph that finite gradients reach. All else is as the file has it: numbers of other kinds, single numbers,
+/// exponents, the tensors of `Constant` nodes and of inner graphs, and the mean and variance of `BatchNormalization`, which is computed with those and not
+/// with a batch's own.
 package struct TrainableGraph: Sendable {
     private let model: ONNXModel
     /// The nodes that the output needs.
@@ -98,32 +99,40 @@ package struct TrainableGraph: Sendable {
 
     // MARK: What can be trained
 
-    /// Way forwards, when the weights are looked for.
-    private static let probeSeconds = 10
-
-    /// The graph with all weights that a gradient reaches, found by going forwards and backwards once, and the shape of what it gives.
+    /// The graph with all weights that a finite gradient reaches, found by going forwards and backwards once; none are no fault.
     ///
-    /// - Parameter x: an example of the input; its numbers don't matter.
-    /// - Throws: `UntrainableModel`; also where what is kept for the way back takes more than the model's limit of bytes, or the way forwards 10 seconds.
-    package static func probed(_ model: ONNXModel, upTo output: String, on x: Tensor) throws(UntrainableModel) -> (graph: TrainableGraph, output: Shape) {
+    /// - Parameters:
+    ///   - x: an example of the input, of numbers as they may come: where they are all 0, gradients are that elsewhere aren't.
+    ///   - seconds: that the way forwards may take; nil: as the model's limits say.
+    ///   - accept: is given the shape of the output before the way back, and throws where that is no use.
+    /// - Throws: `UntrainableModel`; also where what is kept for the way back takes more than the model's limit of bytes.
+    package static func probed(
+        _ model: ONNXModel, upTo output: String, on x: Tensor, within seconds: Int? = nil, accept: (Shape) throws(UntrainableModel) -> Void
+    ) throws(UntrainableModel) -> TrainableGraph {
         let all = try TrainableGraph(model, upTo: output, weights: [])
         let names = all.candidates, candidate = try TrainableGraph(model, upTo: output, weights: names)
         let leaves = candidate.weights.map { $0.tensor.requiringGradient(named: $0.name) }
-        let execution = ModelRun(model), end = ContinuousClock.now + .seconds(probeSeconds)
+        let execution = ModelRun(model), start = ContinuousClock.now
         var cuts: [ONNX.Node] = [], bytes = 0
-        execution.computed = { node, inputs, made, depth in
-            if depth == 0, node.cutsGradients(of: inputs, made) { cuts.append(node) }
+        execution.computed = { node, inputs, made in
+            if node.cutsGradients(of: inputs, made) { cuts.append(node) }
             bytes += made.reduce(0) { $1.requiresGradient ? $0 + $1.bytes : $0 }
             guard bytes <= model.limits.bytes else { throw UntrainableModel.run("two examples take more than \(model.limits.bytes) bytes") }
-            guard .now < end else { throw UntrainableModel.run("two examples take longer than \(probeSeconds) seconds") }
+            if let seconds, .now - start > .seconds(seconds) { throw UntrainableModel.run("two examples take longer than \(seconds) seconds") }
         }
         do {
             let y = try candidate.run(execution, x, leaves)
             guard cuts.isEmpty else { throw UntrainableModel.operators(Self.words(cuts)) }
-            guard y.requiresGradient else { throw UntrainableModel.noWeights }
+            try accept(y.shape)
+            guard y.requiresGradient else { return all }
             try y.sum().backward()
-            let reached = zip(names, leaves).filter { $1.gradient != nil }.map(\.0)
-            return (try TrainableGraph(model, upTo: output, weights: reached), y.shape)
+            let finite = try zip(names, leaves).filter { _, leaf in
+                guard let gradient = leaf.gradient else { return false }
+                let isFinite: Bool = try gradient.isFinite()
+                return isFinite
+            }
+            guard !finite.isEmpty else { throw UntrainableModel.run("no gradient of its weights is finite") }
+            return try TrainableGraph(model, upTo: output, weights: finite.map(\.0))
         } catch let error as UntrainableModel {
             throw error
         } catch let error as TensorError {
@@ -142,12 +151,20 @@ package struct TrainableGraph: Sendable {
     /// Initialisers that may be weights, in the file's order.
     private var candidates: [String] {
         let read = Set(graph.nodes.flatMap { $0.inputs + $0.innerReads })
-        var statistics = Set(graph.nodes.filter { $0.type == "BatchNormalization" }.flatMap { $0.inputs.dropFirst(3) })
+        var fixed = Set(graph.nodes.flatMap { node -> ArraySlice<String> in
+            switch node.type {
+            case "BatchNormalization": node.inputs.dropFirst(3)
+            // An exponent has no gradient where the base is negative.
+            case "Pow": node.inputs.dropFirst()
+            default: []
+            }
+        })
         // Exporters keep one of several equal initialisers, and hand it on.
-        for node in graph.nodes.reversed() where node.type == "Identity" && node.outputs.contains(where: statistics.contains) { statistics.formUnion(node.inputs) }
+        for node in graph.nodes.reversed() where node.type == "Identity" && node.outputs.contains(where: fixed.contains) { fixed.formUnion(node.inputs) }
         return graph.initializers.map(\.name).filter { name in
-            guard read.contains(name), !statistics.contains(name), case .tensor(let tensor, .float32)? = model.initializers[name] else { return false }
-            return tensor.rank > 0 && tensor.count > 0
+            guard read.contains(name), !fixed.contains(name), case .tensor(let tensor, .float32)? = model.initializers[name] else { return false }
+            // A number alone is one of the formula: an epsilon, a half, a root of two.
+            return tensor.count > 1
         }
     }
 }

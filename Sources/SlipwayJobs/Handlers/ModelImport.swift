@@ -27,8 +27,8 @@ struct ImportModel: Sendable {
                 }
             }
         }
-        if let failure = end.failure { throw LoggedFailure(final(failure), log: end.log) }
         let (result, problem) = said.withLock { $0 }
+        if let failure = end.failure, result == nil || !Self.isOfProcess(failure) { throw LoggedFailure(final(failure), log: end.log) }
         if let problem { throw LoggedFailure(.problem(problem), log: end.log) }
         guard let result else { throw LoggedFailure(.fault(TrainerProblem.output("it ended without a result")), log: end.log) }
 
@@ -44,6 +44,15 @@ struct ImportModel: Sendable {
             try transaction.finishModelImport(work, task, result, files: files, binary: binary) { try blobs.place(staged) }
         }
         await context.collect([task.upload])
+    }
+
+    /// Whether the trainer died or hung. What it had told by then is complete: a model that can be served isn't lost for what was found out beside.
+    private static func isOfProcess(_ failure: AttemptFailure) -> Bool {
+        switch failure {
+        case .outOfMemory: true
+        case .fault(let problem): problem.code == TrainerProblem.timeout || problem.code == TrainerProblem.crash
+        case .problem, .stopped: false
+        }
     }
 
     /// The time that a model takes is its own fault: another attempt would take it again.

@@ -74,8 +74,10 @@ enum TrainerProblem {
         Problem(500, "trainer-output", title: "The trainer process spoke nonsense", detail: detail)
     }
 
+    static let crash = "trainer-crashed"
+
     static func crashed(_ detail: String) -> Problem {
-        Problem(500, "trainer-crashed", title: "The trainer process crashed", detail: detail)
+        Problem(500, crash, title: "The trainer process crashed", detail: detail)
     }
 
     static let timeout = "trainer-timeout"

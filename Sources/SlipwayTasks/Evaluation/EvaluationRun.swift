@@ -167,7 +167,8 @@ struct EvaluationRun {
         }
         let batch = switch plan.task.items {
         case .rows: 1024
-        case .pictures: 64
+        // An imported graph has the limits of a call.
+        case .pictures: plan.base == nil ? 64 : Predictor.picturesAtOnce
         }
         var said: ContinuousClock.Instant?
         for start in stride(from: 0, to: items.count, by: batch) {

@@ -1,3 +1,4 @@
+internal import Keel
 internal import KeelModels
 package import KeelProgram
 package import SlipwayDomain
@@ -23,11 +24,20 @@ package struct FineTuning: Codable, Sendable {
         case hasLastLayer = "last_layer"
     }
 
+    /// What holds until it is found out, and ever after where the process ends over it.
+    static let unknown = FineTuning(why: "finding it out took more memory or time than an import has")
+
+    private init(why: String) { self.why = why }
+
+    /// Seconds for two pictures forwards.
+    private static let probeSeconds = 10
+
     package init(_ model: ONNXModel) {
         do {
-            let classifier = try ImportedClassifier(model), plan = try classifier.plan(newClasses: nil)
+            let classifier = try ImportedClassifier(model), plan = try classifier.plan(newClasses: nil, within: Self.probeSeconds)
             picture = [classifier.channels, classifier.height, classifier.width]
-            (classes, weights, hasLastLayer) = (plan.classes, plan.weights.count, classifier.hasLastLayer)
+            (classes, weights) = (plan.classes, plan.weights.count)
+            hasLastLayer = (try? classifier.plan(newClasses: 2, within: Self.probeSeconds)) != nil
         } catch {
             why = error.description
             if case .operators(let nodes) = error { operators = nodes.map(\.withoutControls) }
@@ -84,5 +94,20 @@ package struct FineTuning: Codable, Sendable {
         Problem(
             422, code, title: "The model can't be trained further", detail: error.description,
             errors: [.init(pointer: "/base/model_version", code: code, detail: error.description)])
+    }
+
+    /// Computes with a model that is trained further. What its graph can't do with a batch, or has too little memory for, it couldn't the next time either.
+    ///
+    /// - Errors: `Problem` 422 for those; what else `body` throws.
+    static func computing<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as TensorError {
+            switch error.reason {
+            case .custom: throw problem(.run(error.facts))
+            case .outOfMemory: throw problem(.run("\(error.facts); a smaller 'batch_size' takes less"))
+            default: throw error
+            }
+        }
     }
 }

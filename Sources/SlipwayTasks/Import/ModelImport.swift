@@ -6,7 +6,7 @@ internal import SlipwayDomain
 /// An ONNX model that was trained elsewhere, a zip with one and the external data that it names beside it, or weights of one of the library's networks.
 ///
 /// It is parsed, checked, made ready as a deployment would, and run once on zeros: what can bring a process down does so here. A model that tells pictures
-/// apart is run backwards, too, to see whether it can be trained further.
+/// apart is run backwards, too, to see whether it can be trained further; its result is told before that, and once more after it.
 struct ModelImport {
     let plan: ModelImportPlan
     /// The job's own.
@@ -37,11 +37,16 @@ struct ModelImport {
                 facts["runs_as"] = "interpreted"
                 facts["why"] = .string(why)
             }
-            facts[FineTuning.fact] = try JSONReader.read([UInt8](JSONEncoder().encode(FineTuning(model))))
             let files = ([(Self.file, path)] + external.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }).map { name, path in
                 ModelImportResult.File(name: name, path: path == plan.upload ? nil : "staged/\(name)")
             }
-            try emit(.importedModel(ModelImportResult(inputs: tensors.inputs, outputs: tensors.outputs, facts: facts, files: files)))
+            func tell(_ fineTuning: FineTuning) throws {
+                facts[FineTuning.fact] = try JSONReader.read([UInt8](JSONEncoder().encode(fineTuning)))
+                try emit(.importedModel(ModelImportResult(inputs: tensors.inputs, outputs: tensors.outputs, facts: facts, files: files)))
+            }
+            // The import holds whatever becomes of the process that finds out whether the model can be trained.
+            try tell(.unknown)
+            try tell(FineTuning(model))
         } catch let error as ArchiveError {
             if case .unreadable = error { throw error }
             throw error.problem

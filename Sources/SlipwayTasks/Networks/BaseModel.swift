@@ -18,7 +18,7 @@ struct BaseModel: Sendable {
     /// - Errors: `Problem` 422 where it can't be trained further.
     init(_ plan: BasePlan) throws {
         do {
-            try self.init(plan.files, plan.choice)
+            try self.init(plan.files, plan.choice, Self.trainingLimits)
         } catch let error as UntrainableModel {
             throw FineTuning.problem(error)
         }
@@ -33,17 +33,27 @@ struct BaseModel: Sendable {
         var files = [ModelImport.file: graph]
         for (name, path) in paths where name.hasPrefix(Self.data) { files[String(name.dropFirst(Self.data.count))] = path }
         do {
-            try self.init(files, nil)
+            try self.init(files, nil, ModelImport.limits)
         } catch {
             throw ModelFault("the model that it goes on from can't be read: \(error)")
         }
     }
 
-    private init(_ files: [String: String], _ choice: BaseChoice?) throws {
+    private init(_ files: [String: String], _ choice: BaseChoice?, _ limits: ONNXLimits) throws {
         guard let graph = files[ModelImport.file] else { throw ModelFault("it has no \(ModelImport.file)") }
-        let model = try ONNXModel(reading: graph, files: files.filter { $0.key != ModelImport.file }, limits: ModelImport.limits)
+        let model = try ONNXModel(reading: graph, files: files.filter { $0.key != ModelImport.file }, limits: limits)
         classifier = try ImportedClassifier(model)
         (self.files, self.choice) = (files, choice)
+    }
+
+    /// Batches aren't requests: the memory that the process may have bounds them, and no clock decides what becomes of a training.
+    private static var trainingLimits: ONNXLimits {
+        var limits = ONNXLimits(), space = rlimit()
+        let memory = ProcessInfo.processInfo.physicalMemory
+        let isKnown = getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &space) == 0
+        limits.bytes = Int(clamping: isKnown ? min(UInt64(space.rlim_cur), memory) : memory)
+        limits.time = .seconds(1 << 40)
+        return limits
     }
 
     static let missing = Problem(
@@ -77,7 +87,7 @@ struct BaseModel: Sendable {
             throw FineTuning.problem(error)
         }
         guard plan.classes == classes else { throw FineTuning.otherClasses(plan.classes, classes) }
-        var shape = NetworkShape(kind: .imported, inputs: 3, outputs: classes, side: classifier.height)
+        var shape = NetworkShape(kind: .imported, inputs: 3, outputs: classes)
         shape.imported = plan
         return shape
     }

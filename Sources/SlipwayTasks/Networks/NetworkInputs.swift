@@ -193,6 +193,17 @@ enum PictureFeatures {
     }
 }
 
+/// How many items go through a network at once where nothing is learned from them.
+package enum PredictionBatch {
+    /// Of input; what is computed of it takes a multiple. 64 pictures of 224 pixels square take a little less.
+    package static let mostBytes = 40 << 20
+
+    /// - Parameter numbers: of one item's input.
+    package static func count(of numbers: Int) -> Int {
+        max(min(numbers > 4096 ? 64 : 1024, mostBytes / (4 * max(numbers, 1))), 1)
+    }
+}
+
 /// A trained network, ready to predict.
 struct NetworkScorer: Scorer {
     let network: any Layer
@@ -210,7 +221,7 @@ struct NetworkScorer: Scorer {
         let one = input.sizes.reduce(1, *)
         let count = one > 0 ? values.count / one : 0
         var result: [Float] = []
-        let batch = one > 4096 ? 64 : 1024
+        let batch = PredictionBatch.count(of: one)
         for start in stride(from: 0, to: count, by: batch) {
             let end = min(start + batch, count)
             let x = try Tensor(Array(values[start * one..<end * one]), Shape([end - start] + input.sizes))

@@ -81,7 +81,8 @@ final class NetworkLearner: Learner {
     private func onLane<Result: Sendable>(
         _ count: Int, _ body: @escaping @Sendable (_ member: Int) throws -> Result
     ) throws -> [Result] {
-        try Lane.run((0..<count).map { member in (lane, { try body(member) }) })
+        func run() throws -> [Result] { try Lane.run((0..<count).map { member in (lane, { try body(member) }) }) }
+        return kind == .imported ? try FineTuning.computing(run) : try run()
     }
 
     func advance(_ rung: RungSpan) throws -> [Measurement] {
@@ -474,8 +475,9 @@ private final class Member: @unchecked Sendable {
     func judge() throws -> (margins: [Float], state: Data, trainingLoss: Double) {
         let scorer = NetworkScorer(network: network, input: source.input, link: Link.none)
         var margins: [Float] = []
-        for start in stride(from: 0, to: judged.count, by: 256) {
-            margins += try scorer.margins(of: source.values(judged[start..<min(start + 256, judged.count)]))
+        let atOnce = min(256, PredictionBatch.count(of: sizes.reduce(1, *)))
+        for start in stride(from: 0, to: judged.count, by: atOnce) {
+            margins += try scorer.margins(of: source.values(judged[start..<min(start + atOnce, judged.count)]))
         }
         return (margins, try network.stateBytes(), lossCount > 0 ? lossSum / lossCount : .nan)
     }

@@ -15,7 +15,7 @@ struct NetworkShape: Codable, Sendable, Hashable {
     /// Blocks, or blocks a stage.
     var depth = 0
     var dropout = 0.0
-    /// Of pictures.
+    /// Of the pictures of a residual network.
     var side = 0
     /// Of a model from elsewhere.
     var imported: ImportedNetwork.Plan?

@@ -10,7 +10,7 @@ package struct Predictor: Sendable {
     /// Of one call: what a call may take of a process that answers for everybody, in memory and in time.
     package static let mostRows = 1000, mostPictures = 32
     /// Inputs that are computed at once; between two such batches a call that nobody waits for any more ends.
-    private static let rowsAtOnce = 256, picturesAtOnce = 8
+    static let rowsAtOnce = 256, picturesAtOnce = 8
 
     private let model: TrainedModel
     private let columnIndex: [String: Int]

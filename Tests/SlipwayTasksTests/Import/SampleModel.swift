@@ -22,12 +22,24 @@ struct SampleModel {
     var outputs: [Port] = []
     private var nodes: [[UInt8]] = []
     private var constants: [[UInt8]] = []
+    private var functions: [[UInt8]] = []
 
     init(_ inputs: [Port], _ outputs: [Port]) { (self.inputs, self.outputs) = (inputs, outputs) }
 
-    /// An operator without attributes.
-    mutating func add(_ type: String, _ inputs: [String], _ output: String) {
-        nodes.append(inputs.flatMap { Self.field(1, Array($0.utf8)) } + Self.field(2, Array(output.utf8)) + Self.field(4, Array(type.utf8)))
+    /// An operator without attributes, or a call of a function of the domain `local`.
+    mutating func add(_ type: String, _ inputs: [String], _ output: String, domain: String = "") {
+        nodes.append(Self.node(type, inputs, output, domain))
+    }
+
+    /// A function of one operator, in the domain `local`.
+    mutating func addFunction(_ name: String, _ inputs: [String], of type: String) {
+        functions.append(
+            Self.field(1, Array(name.utf8)) + inputs.flatMap { Self.field(4, Array($0.utf8)) } + Self.field(5, Array("made".utf8))
+                + Self.field(7, Self.node(type, inputs, "made", "")) + Self.field(9, Self.field(2, 17)) + Self.field(10, Array("local".utf8)))
+    }
+
+    private static func node(_ type: String, _ inputs: [String], _ output: String, _ domain: String) -> [UInt8] {
+        inputs.flatMap { field(1, Array($0.utf8)) } + field(2, Array(output.utf8)) + field(4, Array(type.utf8)) + (domain.isEmpty ? [] : field(7, Array(domain.utf8)))
     }
 
     mutating func add(_ name: String, _ sizes: [Int], floats: [Float]) {
@@ -45,7 +57,8 @@ struct SampleModel {
     var bytes: [UInt8] {
         let graph = nodes.flatMap { Self.field(1, $0) } + Self.field(2, Array("sample".utf8)) + constants.flatMap { Self.field(5, $0) }
             + inputs.flatMap { Self.field(11, Self.bytes(of: $0)) } + outputs.flatMap { Self.field(12, Self.bytes(of: $0)) }
-        return Self.field(1, 8) + Self.field(7, graph) + Self.field(8, Self.field(2, 17))
+        let local = functions.isEmpty ? [] : Self.field(8, Self.field(1, Array("local".utf8)) + Self.field(2, 1)) + functions.flatMap { Self.field(25, $0) }
+        return Self.field(1, 8) + Self.field(7, graph) + Self.field(8, Self.field(2, 17)) + local
     }
 
     private static func bytes(of port: Port) -> [UInt8] {

@@ -1,6 +1,7 @@
 import Foundation
 import Keel
 import KeelData
+import KeelProgram
 import SlipwayDomain
 import SlipwayTasks
 import Testing
@@ -43,9 +44,13 @@ func baseChoice(head: BaseChoice.Head = .new, isFrozen: Bool = false) -> BaseCho
 extension Learning {
     /// With a network of torch's to go on from.
     static func from<R>(_ name: String, _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
+        try from(torch(name), choice, classes: classes, body)
+    }
+
+    static func from<R>(_ model: [UInt8], _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
         try with(.imageClassification, samplePictures(perClass: 12, classes: classes)) { learning in
             var learning = learning
-            learning.base = BasePlan(choice: choice, files: try imported(torch(name), in: learning.directory).files)
+            learning.base = BasePlan(choice: choice, files: try imported(model, in: learning.directory).files)
             return try body(learning)
         }
     }
@@ -153,12 +158,44 @@ private let template = "fine-tuned-import"
             #expect(problem?.code == "train-base-classes" && problem?.detail.contains("4 classes") == true)
         }
     }
+
+    /// All the weights of its graph are in its last layer, so the new one in its place has nothing but means of colours to learn from.
+    @Test func aModelOfLargePicturesWithoutWeightsButItsLastLayersIsTrainedAndRead() throws {
+        try Learning.from(sample(picture: ["batch", 3, 640, 8]), baseChoice(), classes: ["a", "b"]) { learning in
+            let folder = try learning.model(learning.recipe(template, ["epochs": 1, "batch_size": 8]))
+            #expect(Set(try weights(folder).keys.map { $0.split(separator: ".").suffix(2).joined(separator: ".") }) == ["head.weight", "head.bias"])
+            let answer = try JSONReader.read([UInt8](Predictor(folder: folder).predict(pictureBytes: samplePicture(lies: true, seed: 3)).json(modelVersion: "v")))
+            #expect(answer["predictions"]?[0]?["scores"]?.elements.count == 2)
+        }
+    }
+
+    /// One row of numbers for each of two pictures, which is how many the import tries.
+    @Test func whatAGraphCanNotDoWithABatchIsTheModelsFault() throws {
+        let model = sample { $0.add("rows", [2, 2], floats: [0, 1, 2, 3]) } last: { ("Add", [$0, "rows"], "") }
+        try Learning.from(model, baseChoice(head: .keep), classes: ["a", "b"]) { learning in
+            let problem = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template, ["batch_size": 8])) }
+            #expect(problem?.status == 422 && problem?.code == "train-base-unfit" && problem?.detail.contains("Add") == true, "\(String(describing: problem))")
+        }
+    }
+
+    @Test func largePicturesAreJudgedAFewAtATime() {
+        func count(_ side: Int) -> Int { PredictionBatch.count(of: 3 * side * side) }
+        #expect(count(224) == 64 && count(448) == 17 && count(1024) == 3)
+        #expect(PredictionBatch.count(of: 1) == 1024 && PredictionBatch.count(of: 1 << 40) == 1)
+    }
 }
 
 // MARK: - What can be trained further
 
 /// Pictures, a mean over places, and a product: operators before it and after it as given, each of one value.
-private func sample(before: [String] = [], after: [String] = [], picture: [SampleModel.Size] = ["batch", 3, 8, 8]) -> [UInt8] {
+///
+/// - Parameters:
+///   - adding: what else is in the model.
+///   - last: an operator on what the others make, its inputs, and its domain.
+private func sample(
+    before: [String] = [], after: [String] = [], picture: [SampleModel.Size] = ["batch", 3, 8, 8], adding: (inout SampleModel) -> Void = { _ in },
+    last: ((_ value: String) -> (type: String, inputs: [String], domain: String))? = nil
+) -> [UInt8] {
     var model = SampleModel([.init("picture", picture)], [.init("scores", ["batch", 2])]), value = "picture"
     func next(_ type: String, _ more: [String] = []) {
         model.add(type, [value] + more, "v\(value.count)\(type)")
@@ -174,7 +211,9 @@ private func sample(before: [String] = [], after: [String] = [], picture: [Sampl
     next("MatMul", ["weight"])
     place(after)
     next("Add", ["offset"])
-    model.add("Identity", [value], "scores")
+    adding(&model)
+    let (type, inputs, domain) = last?(value) ?? ("Identity", [value], "")
+    model.add(type, inputs, "scores", domain: domain)
     return model.bytes
 }
 
@@ -196,6 +235,85 @@ private func sample(before: [String] = [], after: [String] = [], picture: [Sampl
         #expect(try fact(sample(before: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
         // Behind the product and before it: a mean, and what it is asked for.
         #expect(try !fact(sample(after: ["Tanh"])).hasLastLayer &&  fact(sample()).hasLastLayer)
+    }
+
+    /// What a function's call makes has a gradient: one that is nothing but zeros.
+    @Test func whatCutsGradientsInAFunctionIsFound() throws {
+        let refused = try fact(sample { $0.addFunction("Stepped", ["x"], of: "Round") } last: { ("Stepped", [$0], "local") })
+        #expect(refused.operators.first?.contains("Round") == true, "\(refused)")
+        let fine = try fact(sample { $0.addFunction("Bent", ["x"], of: "Tanh") } last: { ("Bent", [$0], "local") })
+        #expect(fine.why == nil && fine.weights == 2)
+    }
+
+    @Test func numbersOfAFormulaAreNoWeights() throws {
+        #expect(try fact(sample { $0.add("two", [1], floats: [2]) } last: { ("Pow", [$0, "two"], "") }).weights == 2)
+        #expect(try fact(sample { $0.add("exponents", [2], floats: [2, 3]) } last: { ("Pow", [$0, "exponents"], "") }).weights == 2)
+        // Where it can't be seen what they are, a gradient that isn't finite tells.
+        let hidden = try fact(
+            sample {
+                $0.addFunction("Power", ["x", "y"], of: "Pow")
+                $0.add("exponents", [2], floats: [2, 3])
+            } last: { ("Power", [$0, "exponents"], "local") })
+        #expect(hidden.why == nil && hidden.weights == 2, "\(hidden)")
+        // Without a gradient that is finite there is nothing to go on with.
+        let none = try fact(sample { $0.add("nothing", [2], floats: [0, 0]) } last: { ("Div", [$0, "nothing"], "") })
+        #expect(none.why?.contains("no gradient of its weights is finite") == true, "\(none)")
+    }
+
+    /// A product of a table of places, and a convolution of the picture itself, end as if a new last layer could stand there.
+    @Test func aLastLayerIsOneThatWasTried() throws {
+        var places = SampleModel([.init("picture", ["batch", 3, 8, 8])], [.init("scores", ["batch", 3])])
+        places.add("rows", [3], integers: [0, 3, 64])
+        places.add("weight", [64, 2], floats: (0..<128).map { Float($0 % 7) - 3 })
+        places.add("Reshape", ["picture", "rows"], "table")
+        places.add("MatMul", ["table", "weight"], "product")
+        places.add("GlobalAveragePool", ["product"], "mean")
+        places.add("Flatten", ["mean"], "scores")
+        var direct = SampleModel([.init("picture", ["batch", 3, 8, 8])], [.init("scores", ["batch", 2])])
+        direct.add("weight", [2, 3, 1, 1], floats: [1, -1, 0.5, 2, -2, 1])
+        direct.add("Conv", ["picture", "weight"], "planes")
+        direct.add("GlobalAveragePool", ["planes"], "mean")
+        direct.add("Flatten", ["mean"], "scores")
+        for (model, classes) in [(places, 3), (direct, 2)] {
+            let found = try fact(model.bytes)
+            #expect(found.why == nil && found.classes == classes && found.weights == 1 && !found.hasLastLayer, "\(found)")
+            let problem = #expect(throws: Problem.self) {
+                try found.choice(ModelVersionID(UUID()), head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2)
+            }
+            #expect(problem?.errors.first?.pointer == "/base/head")
+        }
+    }
+
+    /// As long as the file likes, in time that grows with it, and on any stack.
+    @Test func theLastLayerIsFoundBehindLongChains() throws {
+        var model = SampleModel([.init("picture", ["batch", 3])], [.init("scores", ["batch", 2])]), weight = "weight", value = "product"
+        model.add("weight", [3, 2], floats: [1, -1, 0.5, 2, -2, 1])
+        func chain(_ type: String, _ value: inout String) {
+            for step in 0..<60_000 {
+                model.add(type, [value], "\(type)\(step)")
+                value = "\(type)\(step)"
+            }
+        }
+        chain("Transpose", &weight)
+        model.add("MatMul", ["picture", weight], "product")
+        chain("Dropout", &value)
+        model.add("Identity", [value], "scores")
+        #expect(try ONNXModel(model.bytes).lastFeatures == "picture")
+    }
+
+    @Test func anImportHasItsResultBeforeItLooksForGradients() throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "slipway-fine-\(UUID())")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let upload = directory.appending(path: "upload").path
+        try Data(sample()).write(to: URL(filePath: upload))
+        var told: [ModelImportResult] = []
+        try TrainerMain.run(TrainerPlan(work: .importModel(ModelImportPlan(upload: upload, limits: ImportLimits())), threads: 1), in: directory) { event in
+            if case .importedModel(let made) = event { told.append(made) }
+        }
+        let facts = try told.map { try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode($0.facts[FineTuning.fact])) }
+        #expect(facts.count == 2 && facts.first?.why?.contains("more memory or time") == true && facts.last?.why == nil)
+        #expect(told.first?.inputs == told.last?.inputs && told.first?.outputs == told.last?.outputs && told.first?.files.map(\.name) == ["model.onnx"])
     }
 
     @Test(arguments: [
