@@ -114,6 +114,16 @@ private func expect(
         let (factor, shift) = (try factor.sliced(0, to: 3), try shift.sliced(0, to: 3))
         return try x.channelAffine(factor: factor, shift: shift).channelAffine(factor: shift, shift: factor)
     }
+    // Written as a product and a sum, either way round.
+    try expect(.normalisationFolding, before: ["Reshape", "Reshape", "Conv", "Mul", "Add"], after: ["Reshape", "Reshape", "Conv"], tolerance: 1e-6) { x in
+        let y = try x.withAxis(1).withAxis(1).conv2D(weight.reshaped([4, 1, 1, 3]))
+        return try shift.reshaped([1, 4, 1, 1]) + y * factor.reshaped([4, 1, 1])
+    }
+    try expect(.normalisationFolding, before: ["Affine", "Mul"], after: ["Affine"], tolerance: 1e-6) { x in try factor * x.affine(weight, bias: bias) }
+    // Along another axis than the channels', and as large as the result.
+    try expect(.normalisationFolding, before: ["Reshape", "Reshape", "Conv", "Mul"], after: ["Reshape", "Reshape", "Conv", "Mul"]) { x in
+        try x.withAxis(1).withAxis(1).conv2D(Tensor.full(0.5, [4, 1, 1, 1])) * shift.sliced(0, to: 3)
+    }
     // What something else reads, too, stays.
     try expect(.normalisationFolding, before: ["Affine", "ChannelAffine"], after: ["Affine", "ChannelAffine"]) { x in
         let y = try x.affine(weight)
