@@ -7,11 +7,13 @@ private let scale = ByteScale(covering: -2...2)
 private func recurrentShapes(_ gates: Int, _ directions: Int, _ batch: Int, _ time: Int, _ features: Int, _ hidden: Int) -> [Shape] {
     var shapes: [Shape] = [[batch, time, features]]
     for _ in 0..<directions {
-        shapes += [[gates * hidden, features], [gates * hidden, hidden], [gates * hidden]]
-        if gates == 3 { shapes.append([gates * hidden]) }
+        let rows = gates * hidden
+        shapes.append([rows, features])
+        shapes.append([rows, hidden])
+        for _ in 0..<(gates == 3 ? 2 : 1) { shapes.append([rows]) }
     }
-    shapes.append([directions, batch, hidden])
-    if gates == 4 { shapes.append([directions, batch, hidden]) }
+    let state: Shape = [directions, batch, hidden]
+    for _ in 0..<(gates == 4 ? 2 : 1) { shapes.append(state) }
     return shapes
 }
 
