@@ -53,7 +53,8 @@ func onlyTheHarmfulLayerFallsBack(kind: Quantisation.Kind) throws {
     #expect(report.layers.map(\.isQuantised) == [true, false, true])
     #expect(quantised.graph.nodes.map { type(of: $0.primitive).name } == ["QuantisedAffine", "ActivatedAffine", "QuantisedAffine"])
     let scores = try #require(report.scores)
-    #expect(scores.before == 1 && scores.after > 0.95 && scores.evaluations == 3)
+    // What the passes made adds up in another order.
+    #expect(abs(scores.before - 1) < 1e-5 && scores.after > 0.95 && scores.evaluations == 3)
     #expect(try score(quantised) == scores.after)
     // Without a guard nothing is asked, and all are bytes.
     let unguarded = try program.quantised(Quantisation(kind), calibratedBy: samples)
