@@ -41,17 +41,23 @@ typedef struct {
     const char *x;
 } gather_job;
 
+/// Rows lie far apart: they are asked for so many rows before.
+#define AHEAD 16
+
 static void gather_rows(void *context, int64_t begin, int64_t end) {
     const gather_job *j = context;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t o = item / j->count, i = item % j->count;
-        const int64_t index = wrapped(index_at(j->indices, j->is_64_bit, i), j->n);
-        char *to = j->out + item * j->row;
-        const char *from = j->x + (o * j->n + index) * j->row;
-        // Single elements are moved without a call.
-        if (j->row == 4) memcpy(to, from, 4);
-        else if (j->row == 8) memcpy(to, from, 8);
-        else memcpy(to, from, (size_t)j->row);
+    for (int64_t item = begin; item < end;) {
+        const int64_t o = item / j->count, first = o * j->count, stop = end < first + j->count ? end : first + j->count;
+        const char *x = j->x + o * j->n * j->row;
+        for (; item < stop; item++) {
+            if (item + AHEAD < stop) __builtin_prefetch(x + wrapped(index_at(j->indices, j->is_64_bit, item + AHEAD - first), j->n) * j->row);
+            const char *from = x + wrapped(index_at(j->indices, j->is_64_bit, item - first), j->n) * j->row;
+            char *to = j->out + item * j->row;
+            // Single elements are moved without a call.
+            if (j->row == 4) memcpy(to, from, 4);
+            else if (j->row == 8) memcpy(to, from, 8);
+            else memcpy(to, from, (size_t)j->row);
+        }
     }
 }
 

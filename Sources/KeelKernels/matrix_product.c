@@ -10,6 +10,8 @@
 #define ROWS 96
 #define COLUMNS 1024
 #define DEPTH 384
+/// A left side that is packed is asked for so many lines before, as it may come from memory.
+#define AHEAD 16
 
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float octet __attribute__((vector_size(32), aligned(4), may_alias));
@@ -40,7 +42,7 @@ KEEL_CLONES static void pack_rows(int64_t m, int64_t k, float *restrict packed, 
             const float *from = a + p * a_column;
             float *to = packed + p * TILE_ROWS;
             for (int64_t r = 0; r < row; r += TILE_ROWS, to += TILE_ROWS * k) {
-                __builtin_prefetch(from + r + 4 * a_column);
+                __builtin_prefetch(from + r + AHEAD * a_column);
                 *(quad *)to = *(const quad *)(from + r);
                 *(pair *)(to + 4) = *(const pair *)(from + r + 4);
             }
@@ -54,7 +56,10 @@ KEEL_CLONES static void pack_rows(int64_t m, int64_t k, float *restrict packed, 
         if (rows == TILE_ROWS && a_column == 1) {
             for (; p + 4 <= k; p += 4, to += 4 * TILE_ROWS) {
                 quad r[TILE_ROWS];
-                for (int i = 0; i < TILE_ROWS; i++) r[i] = *(const quad *)(from + i * a_row + p);
+                for (int i = 0; i < TILE_ROWS; i++) {
+                    r[i] = *(const quad *)(from + i * a_row + p);
+                    __builtin_prefetch(from + (TILE_ROWS + i) * a_row + p);
+                }
                 for (int i = 0; i < 4; i++) {
                     *(quad *)(to + i * TILE_ROWS) = (quad){r[0][i], r[1][i], r[2][i], r[3][i]};
                     *(pair *)(to + i * TILE_ROWS + 4) = (pair){r[4][i], r[5][i]};
@@ -127,15 +132,21 @@ static void wide_product(int64_t m, int64_t n, int64_t k, float *c, int64_t c_ro
     }
 }
 
+/// Into blocks of like size, none above `most`, which `step` divides.
+static int64_t evenly(int64_t count, int64_t most, int64_t step) {
+    const int64_t blocks = (count + most - 1) / most;
+    return ((count + blocks - 1) / blocks + step - 1) / step * step;
+}
+
 static void narrow_product(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, const float *bias, int32_t adds) {
     float *const right = blocks(), *const left = right + COLUMNS * DEPTH;
-    const int64_t pieces = (k + DEPTH - 1) / DEPTH;
-    for (int64_t column = 0; column < n; column += COLUMNS)
+    const int64_t pieces = (k + DEPTH - 1) / DEPTH, width = evenly(n, COLUMNS, LANES), height = evenly(m, ROWS, TILE_ROWS);
+    for (int64_t column = 0; column < n; column += width)
         for (int64_t piece = 0; piece < pieces; piece++) {
-            const int64_t columns = least(COLUMNS, n - column), from = k * piece / pieces, depth = k * (piece + 1) / pieces - from;
+            const int64_t columns = least(width, n - column), from = k * piece / pieces, depth = k * (piece + 1) / pieces - from;
             keel_pack_f32(depth, columns, right, b + from * b_row + column * b_column, b_row, b_column);
-            for (int64_t row = 0; row < m; row += ROWS) {
-                const int64_t rows = least(ROWS, m - row);
+            for (int64_t row = 0; row < m; row += height) {
+                const int64_t rows = least(height, m - row);
                 pack_rows(rows, depth, left, a + row * a_row + from * a_column, a_row, a_column);
                 multiply_blocks(rows, columns, depth, c + row * c_row + column, c_row, left, right, bias && from == 0 ? bias + column : 0, adds || from > 0);
             }

@@ -58,7 +58,7 @@ void keel_adam_f32(int64_t count, float *value, float *first, float *second, con
 }
 
 // Rows that are looked up lie far apart: they are asked for this many rows ahead.
-#define AHEAD 8
+#define AHEAD 16
 #define PIECE 64
 
 typedef struct {
@@ -107,6 +107,7 @@ static void lazy_adam(void *context, int64_t begin, int64_t end) {
         j->marks[row] = (int32_t)i;
     }
     for (int64_t i = 0; i < j->count; i++) {
+        if (i + 2 * AHEAD < j->count) __builtin_prefetch(j->marks + row_at(j, i + 2 * AHEAD), 1);
         if (i + AHEAD < j->count) {
             const int64_t next = row_at(j, i + AHEAD);
             if (next >= begin && next < end) {

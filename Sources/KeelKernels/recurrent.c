@@ -61,7 +61,7 @@ KEEL_CLONES static void narrow_gates(int64_t rows, const step *s) {
 }
 
 /// The gates' functions, and the new state of 16 units of some rows: one function after the other, so that its constants stay in registers.
-KEEL_CLONES static void cells(int64_t rows, int64_t gates_row, int64_t old_row, int64_t new_row, float *gates, const float *before_c, float *c, float *h) {
+KEEL_CLONES static void cells(int64_t rows, int64_t gates_row, int64_t old_row, int64_t c_row, int64_t h_row, float *gates, const float *before_c, float *c, float *h) {
     for (int64_t r = 0; r < rows; r++) {
         float *input_and_forget = gates + r * gates_row, *output = input_and_forget + 3 * LANES;
         for (int l = 0; l < 2 * LANES; l++) input_and_forget[l] = keel_sigmoid(input_and_forget[l]);
@@ -73,7 +73,7 @@ KEEL_CLONES static void cells(int64_t rows, int64_t gates_row, int64_t old_row, 
     }
     for (int64_t r = 0; r < rows; r++) {
         const float *restrict gate = gates + r * gates_row, *restrict old = before_c + r * old_row;
-        float *restrict state = c + r * new_row, *restrict y = h + r * new_row;
+        float *restrict state = c + r * c_row, *restrict y = h + r * h_row;
         for (int l = 0; l < LANES; l++) {
             state[l] = gate[LANES + l] * old[l] + gate[l] * gate[2 * LANES + l];
             y[l] = gate[3 * LANES + l] * keel_tanh(state[l]);
@@ -83,52 +83,49 @@ KEEL_CLONES static void cells(int64_t rows, int64_t gates_row, int64_t old_row, 
 
 static void forward_stretch(const keel_lstm_forward *j, int64_t direction, int64_t begin, int64_t end) {
     const keel_lstm *s = &j->s;
-    const int64_t state = s->batch * s->padded, steps = s->time, k = s->features + s->hidden;
+    const int64_t steps = s->time, k = s->features + s->hidden, row_length = keel_lstm_row(s->features, s->padded);
+    const int64_t step_of_rows = s->batch * row_length, step_of_c = s->batch * s->padded;
     const bool is_wide = keel_is_wide(), keeps = j->gates != 0;
-    // What the weights are multiplied by, side by side.
-    const int64_t spread = keel_lstm_row(s);
-    float *rows_of_step = j->rows + direction * s->batch * spread;
     float scratch[TILE_ROWS * BLOCK], last_h[TILE_ROWS * LANES], last_c[TILE_ROWS * LANES];
     const int64_t kept = keeps ? steps : 2;
-    float *before_h = j->before_h + direction * kept * state, *before_c = j->before_c + direction * kept * state;
+    float *all_rows = j->rows + direction * kept * step_of_rows, *before_c = j->before_c + direction * kept * step_of_c;
     for (int64_t i = 0; i < steps; i++) {
         const int64_t t = direction == 1 ? steps - 1 - i : i, next = direction == 1 ? t - 1 : t + 1;
         const int64_t at = keeps ? t : i & 1, to = keeps ? next : (i + 1) & 1;
-        float *h = before_h + at * state, *c = before_c + at * state;
-        if (i == 0)
-            for (int64_t row = begin; row < end; row++)
-                for (int64_t u = 0; u < s->padded; u++) {
-                    const int64_t from = (direction * s->batch + row) * s->hidden + u;
-                    h[row * s->padded + u] = j->first_h && u < s->hidden ? j->first_h[from] : 0;
-                    c[row * s->padded + u] = j->first_c && u < s->hidden ? j->first_c[from] : 0;
-                }
+        float *now = all_rows + at * step_of_rows, *c = before_c + at * step_of_c;
         for (int64_t row = begin; row < end; row++) {
-            memcpy(rows_of_step + row * spread, j->x + (t * s->batch + row) * s->features, (size_t)s->features * sizeof(float));
-            memcpy(rows_of_step + row * spread + s->features, h + row * s->padded, (size_t)s->hidden * sizeof(float));
+            float *of_x = now + row * row_length, *h = of_x + s->features;
+            memcpy(of_x, j->x + row * j->x_batch + t * j->x_time, (size_t)s->features * sizeof(float));
+            memset(h + s->padded, 0, (size_t)(row_length - s->features - s->padded) * sizeof(float));
+            for (int64_t u = 0; i == 0 && u < s->padded; u++) {
+                const int64_t from = (direction * s->batch + row) * s->hidden + u;
+                h[u] = j->first_h && u < s->hidden ? j->first_h[from] : 0;
+                c[row * s->padded + u] = j->first_c && u < s->hidden ? j->first_c[from] : 0;
+            }
         }
+        // The state after the last step goes nowhere but out.
         const bool is_last = i == steps - 1;
+        const int64_t h_row = is_last ? LANES : row_length, c_row = is_last ? LANES : s->padded;
         for (int64_t u = 0; u < s->padded; u += LANES) {
             const int64_t units = least(LANES, s->hidden - u);
             for (int64_t row = begin; row < end; row += TILE_ROWS) {
                 const int64_t rows = least(TILE_ROWS, end - row);
                 step g = {
-                    .k = k, .row = spread, .gates_row = keeps ? GATES * s->padded : BLOCK, .rows = rows_of_step + row * spread,
+                    .k = k, .row = row_length, .gates_row = keeps ? GATES * s->padded : BLOCK, .rows = now + row * row_length,
                     .weight = j->packed + (direction * GATES * s->padded + u * GATES) * k, .bias = j->bias + direction * GATES * s->padded + u * GATES,
                     .gates = keeps ? j->gates + ((direction * steps + t) * s->batch + row) * GATES * s->padded + u * GATES : scratch,
                 };
                 if (is_wide) wide_gates(rows, &g);
                 else narrow_gates(rows, &g);
-                // The state after the last step goes nowhere but out.
-                const int64_t row_length = is_last ? LANES : s->padded;
-                float *new_h = is_last ? last_h : before_h + to * state + row * s->padded + u;
-                float *new_c = is_last ? last_c : before_c + to * state + row * s->padded + u;
-                const float *old_h = h + row * s->padded + u, *old_c = c + row * s->padded + u;
-                cells(rows, g.gates_row, s->padded, row_length, g.gates, old_c, new_c, new_h);
+                float *new_h = is_last ? last_h : all_rows + to * step_of_rows + row * row_length + s->features + u;
+                float *new_c = is_last ? last_c : before_c + to * step_of_c + row * s->padded + u;
+                const float *old_h = now + row * row_length + s->features + u, *old_c = c + row * s->padded + u;
+                cells(rows, g.gates_row, s->padded, c_row, h_row, g.gates, old_c, new_c, new_h);
                 for (int64_t r = 0; r < rows; r++) {
                     float *y = j->y + ((row + r) * steps + t) * s->directions * s->hidden + direction * s->hidden + u;
-                    float *hr = new_h + r * row_length, *cr = new_c + r * row_length;
+                    float *hr = new_h + r * h_row, *cr = new_c + r * c_row;
                     if (is_past(s, row + r, t)) {
-                        memcpy(hr, old_h + r * s->padded, LANES * sizeof(float));
+                        memcpy(hr, old_h + r * row_length, LANES * sizeof(float));
                         memcpy(cr, old_c + r * s->padded, LANES * sizeof(float));
                         memset(y, 0, (size_t)units * sizeof(float));
                     } else {
@@ -144,7 +141,7 @@ static void forward_stretch(const keel_lstm_forward *j, int64_t direction, int64
     }
 }
 
-int64_t keel_lstm_row(const keel_lstm *s) { return keel_spread(s->features + s->hidden); }
+int64_t keel_lstm_row(int64_t features, int64_t padded) { return keel_spread(features + padded); }
 
 int64_t keel_lstm_slices(int64_t directions, int64_t batch) {
     const int64_t threads = keel_thread_count(), most = (batch + TILE_ROWS - 1) / TILE_ROWS;

@@ -6,8 +6,9 @@
 #define REFERENCE(type, suffix)                                                                                        \
     void keel_reference_lstm_forward_##suffix(const keel_lstm *s, const type *x, const type *const *input,             \
         const type *const *recurrent, const type *const *bias, const type *first_h, const type *first_c, type *y,      \
-        type *last_h, type *last_c, type *gates, type *before_h, type *before_c) {                                     \
+        type *last_h, type *last_c, type *gates, type *rows, type *before_c) {                                         \
         const int64_t hidden = s->hidden, padded = s->padded, features = s->features, width = 4 * padded;              \
+        const int64_t length = keel_lstm_row(features, padded);                                                        \
         for (int64_t d = 0; d < s->directions; d++)                                                                    \
             for (int64_t b = 0; b < s->batch; b++) {                                                                   \
                 type *h = last_h + (d * s->batch + b) * hidden, *c = last_c + (d * s->batch + b) * hidden;             \
@@ -17,21 +18,20 @@
                 }                                                                                                      \
                 for (int64_t i = 0; i < s->time; i++) {                                                                \
                     const int64_t t = d == 1 ? s->time - 1 - i : i, at = (d * s->time + t) * s->batch + b;             \
-                    const type *xt = x + (t * s->batch + b) * features;                                                \
-                    type *before = before_h + at * padded, *state = before_c + at * padded, *gate = gates + at * width;\
+                    const type *xt = x + (b * s->time + t) * features;                                                 \
+                    type *row = rows + at * length, *state = before_c + at * padded, *gate = gates + at * width;       \
                     type *yt = y + ((b * s->time + t) * s->directions + d) * hidden;                                   \
                     const int past = s->lengths && t >= s->lengths[b];                                                 \
-                    for (int64_t u = 0; u < padded; u++) {                                                             \
-                        before[u] = u < hidden ? h[u] : 0;                                                             \
-                        state[u] = u < hidden ? c[u] : 0;                                                              \
-                    }                                                                                                  \
+                    for (int64_t k = 0; k < length; k++)                                                               \
+                        row[k] = k < features ? xt[k] : k < features + hidden ? h[k - features] : 0;                   \
+                    for (int64_t u = 0; u < padded; u++) state[u] = u < hidden ? c[u] : 0;                             \
                     for (int64_t u = 0; u < padded; u++) {                                                             \
                         double sum[4] = {0, 0, 0, 0};                                                                  \
                         for (int g = 0; g < 4 && u < hidden; g++) {                                                    \
-                            const int64_t row = g * hidden + u;                                                        \
-                            sum[g] = bias[d][row];                                                                     \
-                            for (int64_t k = 0; k < features; k++) sum[g] += (double)input[d][row * features + k] * xt[k]; \
-                            for (int64_t k = 0; k < hidden; k++) sum[g] += (double)recurrent[d][row * hidden + k] * before[k]; \
+                            const int64_t unit = g * hidden + u;                                                       \
+                            sum[g] = bias[d][unit];                                                                    \
+                            for (int64_t k = 0; k < features; k++) sum[g] += (double)input[d][unit * features + k] * xt[k]; \
+                            for (int64_t k = 0; k < hidden; k++) sum[g] += (double)recurrent[d][unit * hidden + k] * row[features + k]; \
                         }                                                                                              \
                         const double in = 1 / (1 + exp(-sum[0])), forget = 1 / (1 + exp(-sum[1]));                     \
                         const double value = tanh(sum[2]), out = 1 / (1 + exp(-sum[3]));                               \

@@ -21,6 +21,9 @@ KEEL_INLINE void dots(int rows, int64_t k, float *y, const float *x, const float
 #pragma clang loop unroll(full)
         for (int v = 0; v < REGISTERS; v++) {
             const eight left = *(const eight *)(x + p + 8 * v);
+            if (v == 0)
+#pragma clang loop unroll(full)
+                for (int r = 0; r < rows; r++) __builtin_prefetch(w + (ROWS + r) * w_row + p);
 #pragma clang loop unroll(full)
             for (int r = 0; r < rows; r++) sum[r][v] += left * *(const eight *)(w + r * w_row + p + 8 * v);
         }

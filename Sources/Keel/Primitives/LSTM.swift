@@ -4,8 +4,8 @@ import KeelKernels
 ///
 /// - Shapes: `x [batch, time, features]`; for each direction `input [4 * hidden, features]`, `recurrent [4 * hidden, hidden]`,
 ///   `bias [4 * hidden]`; then, if `hasState`, `h` and `c [directions, batch, hidden]`; then, if `hasLengths`, `lengths [batch]` int64 →
-///   `y [batch, time, directions * hidden]`, last `h` and `c [directions, batch, hidden]`. Residuals: the gates after their functions, and
-///   the state before each step, laid out as `recurrent.h` has it.
+///   `y [batch, time, directions * hidden]`, last `h` and `c [directions, batch, hidden]`. Residuals: the gates after their functions, what
+///   the weights were multiplied by, and the state `c` before each step, laid out as `recurrent.h` has it.
 /// - Gradient: `LSTMGradient` for what goes back through the steps; then one product a direction over all steps at once.
 /// - Errors: `TensorError.rank`, `.shape`, `.dtype`, `.dtypesDiffer`; no step at all is a `.shape`.
 /// - Source: Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000; gates in the order input, forget, cell, output.
@@ -54,8 +54,9 @@ struct LSTM: Primitive {
 
     func residuals(_ inputs: SpecList) throws(TensorError) -> SpecList {
         let x = inputs[0], padded = try inputs[2].shape.size(1).roundedUp(to: 16)
+        let row = keel_lstm_row(Int64(try inputs[1].shape.size(1)), Int64(padded))
         func steps(_ width: Int) -> TensorSpec { TensorSpec(Shape(Dimension(directions), x.shape[1], x.shape[0], Dimension(width)), x.dtype) }
-        return SpecList([steps(4 * padded), steps(padded), steps(padded)])
+        return SpecList([steps(4 * padded), steps(Int(row)), steps(padded)])
     }
 
     static var kernels: Kernels<LSTM> {
@@ -81,8 +82,10 @@ struct LSTM: Primitive {
     ) -> Void
 
     private func compute<T: TensorElement>(_ inputs: Operands, _ outputs: Operands, _: T.Type, _ forward: Forward<T>) throws(TensorError) {
-        let parts = try dense(inputs), x = try parts[0].stepsFirst()
-        var sizes = LSTMSizes(directions: directions, x: inputs[0], hidden: outputs[1].size(2), lengths: hasLengths ? parts[lengthsAt] : nil).kernel
+        var parts: [Tensor] = []
+        for i in 0..<inputs.count { parts.append(try inputs[i].detached().contiguous()) }
+        let x = parts[0]
+        var sizes = LSTMSizes(directions: directions, x: x, hidden: outputs[1].size(2), lengths: hasLengths ? parts[lengthsAt] : nil).kernel
         var residuals: [Tensor] = []
         if outputs.count > 3 {
             residuals = [outputs[3], outputs[4], outputs[5]]
@@ -99,9 +102,9 @@ struct LSTM: Primitive {
     }
 
     private func compute(_ inputs: Operands, _ outputs: Operands) throws(TensorError) {
-        let parts = try dense(inputs), x = try parts[0].stepsFirst()
-        let sizes = LSTMSizes(directions: directions, x: inputs[0], hidden: outputs[1].size(2), lengths: hasLengths ? parts[lengthsAt] : nil)
-        let (features, hidden, padded) = (inputs[0].size(2), sizes.hidden, sizes.padded)
+        let parts = try dense(inputs), x = parts[0]
+        let sizes = LSTMSizes(directions: directions, x: x, hidden: outputs[1].size(2), lengths: hasLengths ? parts[lengthsAt] : nil)
+        let (features, hidden, padded) = (x.size(2), sizes.hidden, sizes.padded)
         let rows = features + hidden
         let packed = try Tensor(undefined: TensorSpec([directions, rows, 4 * padded], .float32), on: x.device)
         let bias = try Tensor(undefined: TensorSpec([directions, 4 * padded], .float32), on: x.device)
@@ -113,47 +116,48 @@ struct LSTM: Primitive {
                 1, 0, Int64(hidden), Int64(padded), bias.pointer(Float.self) + d * 4 * padded, parts[3 + 3 * d].pointer(Float.self), nil)
         }
         let keeps = outputs.count > 3
-        func states(_ i: Int) throws(TensorError) -> Tensor {
-            keeps ? outputs[i] : try Tensor(undefined: TensorSpec([directions, 2, inputs[0].size(0), padded], .float32), on: x.device)
+        func steps(_ i: Int, _ width: Int) throws(TensorError) -> Tensor {
+            keeps ? outputs[i] : try Tensor(undefined: TensorSpec([directions, 2, x.size(0), width], .float32), on: x.device)
         }
-        let (beforeH, beforeC) = (try states(4), try states(5))
-        var kernel = sizes.kernel
-        let scratch = try Tensor(undefined: TensorSpec([directions, inputs[0].size(0), Int(keel_lstm_row(&kernel))], .float32), on: x.device)
+        let leftSides = try steps(4, Int(keel_lstm_row(Int64(features), Int64(padded)))), beforeC = try steps(5, padded)
         var job = keel_lstm_forward(
-            s: kernel, x: x.pointer(Float.self), packed: packed.pointer(Float.self), bias: bias.pointer(Float.self),
-            first_h: hasState ? parts[stateAt].pointer(Float.self) : nil, first_c: hasState ? parts[stateAt + 1].pointer(Float.self) : nil,
-            y: outputs[0].pointer(Float.self), last_h: outputs[1].pointer(Float.self), last_c: outputs[2].pointer(Float.self),
-            gates: keeps ? outputs[3].pointer(Float.self) : nil, before_h: beforeH.pointer(Float.self), before_c: beforeC.pointer(Float.self),
-            rows: scratch.pointer(Float.self))
+            s: sizes.kernel, x: x.pointer(Float.self), x_batch: Int64(x.stride(0)), x_time: Int64(x.stride(1)), packed: packed.pointer(Float.self),
+            bias: bias.pointer(Float.self), first_h: hasState ? parts[stateAt].pointer(Float.self) : nil,
+            first_c: hasState ? parts[stateAt + 1].pointer(Float.self) : nil, y: outputs[0].pointer(Float.self), last_h: outputs[1].pointer(Float.self),
+            last_c: outputs[2].pointer(Float.self), gates: keeps ? outputs[3].pointer(Float.self) : nil, rows: leftSides.pointer(Float.self),
+            before_c: beforeC.pointer(Float.self))
         keel_lstm_forward_f32(&job)
-        withExtendedLifetime((parts, packed, bias, beforeH, beforeC, scratch)) {}
+        withExtendedLifetime((parts, packed, bias, leftSides, beforeC)) {}
     }
 
+    /// What the kernel reads: x by strides, all else dense.
     private func dense(_ inputs: Operands) throws(TensorError) -> [Tensor] {
         var parts: [Tensor] = []
-        for i in 0..<inputs.count { parts.append(try i == 0 ? inputs[i].detached() : inputs[i].detached().contiguous()) }
+        for i in 0..<inputs.count {
+            let input = inputs[i].detached()
+            parts.append(try i == 0 && input.stride(2) == 1 ? input : input.contiguous())
+        }
         return parts
     }
 
     func gradient(_ g: borrowing GradientContext) throws(TensorError) {
-        let x = g.input(0), hidden = try g.input(2).shape.size(1), state = Shape([directions, try x.shape.size(0), hidden])
-        let (gates, beforeH, beforeC) = (g.residual(0), g.residual(1), g.residual(2))
-        let dy = try g.gradientOfOutput(0, orZeros: [try x.shape.size(0), try x.shape.size(1), directions * hidden], like: x)
-        let dh = try g.gradientOfOutput(1, orZeros: state, like: x), dc = try g.gradientOfOutput(2, orZeros: state, like: x)
+        let (gates, leftSides, beforeC) = (g.residual(0), g.residual(1), g.residual(2)), weight = g.input(1)
+        let (hidden, features) = (try g.input(2).shape.size(1), try weight.shape.size(1))
+        let padded = hidden.roundedUp(to: 16), (time, batch) = (try gates.shape.size(1), try gates.shape.size(2)), rows = batch * time
+        let state = Shape([directions, batch, hidden])
+        let dy = try g.gradientOfOutput(0, orZeros: [batch, time, directions * hidden], like: weight)
+        let dh = try g.gradientOfOutput(1, orZeros: state, like: weight), dc = try g.gradientOfOutput(2, orZeros: state, like: weight)
         var inputs = [dy, dh, dc, gates, beforeC]
         for d in 0..<directions { inputs.append(g.input(2 + 3 * d)) }
         if hasLengths { inputs.append(g.input(lengthsAt)) }
         let found = try applyMany(LSTMGradient(directions: directions, hidden: hidden, hasLengths: hasLengths), inputs)
-        let padded = hidden.roundedUp(to: 16), (batch, time, features) = (try x.shape.size(0), try x.shape.size(1), try x.shape.size(2))
-        let rows = batch * time
-        let steps = try x.stepsFirst().reshaped([rows, features])
         var dx: Tensor?
         for d in 0..<directions {
             let slopes = try found[0].at(d).reshaped([rows, 4 * padded])
             if g.wants(1 + 3 * d) || g.wants(2 + 3 * d) {
                 // One product, which goes through the slopes once.
-                let before = try beforeH.at(d).reshaped([rows, padded]).sliced(1, to: hidden)
-                let both = try slopes.transposed().matmul(.concatenated([steps, before], axis: 1)).unfoldedGates(hidden)
+                let left = try leftSides.at(d).reshaped([rows, leftSides.shape.size(3)]).sliced(1, to: features + hidden)
+                let both = try slopes.transposed().matmul(left).unfoldedGates(hidden)
                 if g.wants(1 + 3 * d) { try g.set(1 + 3 * d, try both.sliced(1, to: features)) }
                 if g.wants(2 + 3 * d) { try g.set(2 + 3 * d, try both.sliced(1, from: features, to: features + hidden)) }
             }
@@ -303,9 +307,6 @@ extension Int {
 }
 
 extension Tensor {
-    /// `[batch, time, ...]` as `[time, batch, ...]`, dense.
-    fileprivate func stepsFirst() throws(TensorError) -> Tensor { try transposed(0, 1).contiguous() }
-
     /// Rows `[4 * hidden, ...]` in the kernels' order, `[4 * padded, ...]`: the four gates of 16 units lie together; rows of padding are zero.
     fileprivate func foldedGates(_ hidden: Int) throws(TensorError) -> Tensor {
         let padded = hidden.roundedUp(to: 16), columns = count / (4 * hidden)
