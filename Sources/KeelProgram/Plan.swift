@@ -56,8 +56,13 @@ package struct Plan: Sendable {
     /// Bytes that the value takes.
     func bytes(of value: Graph.Value) -> Int { values[value]?.memoryBytes ?? 0 }
 
-    /// - Parameter reusesMemory: whether steps write over what they are the last to read, where they can.
-    package init(_ graph: Graph, _ sizes: SymbolSizes, reusesMemory: Bool = true) throws(TensorError) {
+    /// How the value lies.
+    func layout(of value: Graph.Value) -> Layout { values[value]?.layout ?? .strided }
+
+    /// - Parameters:
+    ///   - assignsLayouts: whether steps read values as they lie, where they can; without it each value is read plain.
+    ///   - reusesMemory: whether steps write over what they are the last to read, where they can.
+    package init(_ graph: Graph, _ sizes: SymbolSizes, assignsLayouts: Bool = true, reusesMemory: Bool = true) throws(TensorError) {
         self.sizes = sizes
         values = graph.specs.indices.map { graph.constants[$0] }
         for constant in graph.constants.values { note(constant, .constant) }
@@ -72,9 +77,12 @@ package struct Plan: Sendable {
             values[port.value] = input
             note(input, .input(place))
         }
+        var layouts = LayoutAssignment(isOn: assignsLayouts)
         for var node in graph.nodes {
             node.primitive = try node.primitive.resolved(sizes)
-            do throws(TensorError) { try add(node) } catch { throw node.origin.map { error.calledFrom($0) } ?? error }
+            do throws(TensorError) {
+                for step in try layouts.steps(for: node, values) { try add(step) }
+            } catch { throw node.origin.map { error.calledFrom($0) } ?? error }
         }
         for port in graph.outputs {
             guard let memory = memory(of: port.value), case .arena(_, let bytes) = sources[memory] else { continue }
@@ -104,29 +112,18 @@ package struct Plan: Sendable {
             append(Step(primitive: node.primitive, inputs: node.inputs, outputs: written, origin: node.origin))
             return
         }
-        var inputs = node.inputs
-        if !type(of: node.primitive).takesBlocked { for place in inputs.indices { inputs[place] = try plain(inputs[place]) } }
-        let (made, areViews) = try node.primitive.places(inputs.map(tensor), outputs: node.outputs.count - node.residuals, residuals: node.residuals)
+        let inputs = node.inputs.map(tensor)
+        let (made, areViews) = try node.primitive.places(inputs, outputs: node.outputs.count - node.residuals, residuals: node.residuals)
         for (value, tensor) in zip(node.outputs, made) {
             largestValue = max(largestValue, tensor.memoryBytes, tensor.count * tensor.dtype.width)
             guard largestValue <= Self.valueLimit else { throw TensorError(.outOfMemory(bytes: largestValue)) }
-            values[value] = tensor
+            if value == values.count { values.append(tensor) } else { values[value] = tensor }
             if !areViews { note(tensor, .arena(offset: 0, bytes: tensor.memoryBytes)) }
         }
         if areViews { return }
-        let work = node.primitive.work(specs(of: inputs), made.map(\.spec))
+        let work = node.primitive.work(inputs.map(\.spec), made.map(\.spec))
         if work > heaviest?.work ?? 0 { heaviest = (type(of: node.primitive).name, work) }
-        append(Step(primitive: node.primitive, inputs: inputs, outputs: node.outputs, origin: node.origin))
-    }
-
-    /// The value, or a new one with the same numbers that isn't channel-blocked.
-    private mutating func plain(_ value: Graph.Value) throws(TensorError) -> Graph.Value {
-        guard let move = tensor(value).unblocking else { return value }
-        let copy = try Tensor.placeholder(tensor(value).spec)
-        values.append(copy)
-        note(copy, .arena(offset: 0, bytes: copy.memoryBytes))
-        append(Step(primitive: move, inputs: [value], outputs: [values.count - 1], origin: nil))
-        return values.count - 1
+        append(Step(primitive: node.primitive, inputs: node.inputs, outputs: node.outputs, origin: node.origin))
     }
 
     private mutating func append(_ step: Step) {

@@ -6,6 +6,8 @@ public struct PlannedRun: Sendable, CustomStringConvertible {
     public struct Step: Sendable {
         public let primitive: String
         public let reads, writes: [String]
+        /// How each of what it writes lies: `plain`, or `8c` where blocks of eight channels lie side by side.
+        public let layouts: [String]
         /// Where it writes; a step that writes over what it is the last to read says so.
         public let place: String
         /// Of what it writes.
@@ -17,9 +19,10 @@ public struct PlannedRun: Sendable, CustomStringConvertible {
 
     /// A line a step, and the sums.
     public var description: String {
-        var rows = TextTable(["step", "reads", "writes", "memory", "bytes"])
+        var rows = TextTable(["step", "reads", "writes", "layout", "memory", "bytes"])
         for step in steps {
-            rows.add([step.primitive, step.reads.joined(separator: " "), step.writes.joined(separator: " "), step.place, "\(step.bytes)"])
+            rows.add(
+                [step.primitive] + [step.reads, step.writes, step.layouts].map { $0.joined(separator: " ") } + [step.place, "\(step.bytes)"])
         }
         var sums = TextTable(["memory of a run", "bytes"])
         for (name, bytes) in [
@@ -76,7 +79,9 @@ extension Plan {
             case .constant, .input: continue
             }
         }
+        let layouts = step.outputs.map { if case .blocked(let block) = layout(of: $0) { "\(block)c" } else { "plain" } }
         return PlannedRun.Step(
-            primitive: type(of: step.primitive).name, reads: names(step.inputs), writes: names(step.outputs), place: places.joined(separator: ", "), bytes: bytes)
+            primitive: type(of: step.primitive).name, reads: names(step.inputs), writes: names(step.outputs), layouts: layouts,
+            place: places.joined(separator: ", "), bytes: bytes)
     }
 }

@@ -91,6 +91,66 @@ func whatIsWrittenOverIsReadNoMore(_ network: TracedNetwork) throws {
     try expect(2) { x in try x.exp().sum([0]) }
 }
 
+/// What a channel is multiplied by depends on its mean, as in networks that squeeze and excite.
+private func gated(_ x: Tensor) throws -> Tensor {
+    var generator = Philox(seed: 1)
+    let weight = try Tensor.normal([16, 16, 3, 3], using: &generator)
+    let y = try x.conv2D(weight, sliding: Sliding(padding: 1)).relu()
+    return try (y * y.mean([2, 3], keepingAxes: true).sigmoid()).conv2D(weight, sliding: Sliding(padding: 1))
+}
+
+/// The names of a plan's steps, and whether each makes blocks of channels.
+private func layouts(_ program: Program, _ inputs: [TensorSpec]) throws -> [String] {
+    try program.plannedRun(inputs).steps.map { "\($0.primitive) \($0.layouts[0] == "plain" ? "plain" : "blocks")" }
+}
+
+/// Both the mean and the product read plain numbers: each would move them for itself.
+@Test func whatTwoStepsReadPlainIsMovedOnce() throws {
+    let spec = TensorSpec([2, 16, 14, 14], .float32), program = try Program.trace(gated, input: "x", spec).optimised()
+    #expect(
+        try layouts(program, [spec]) == [
+            "RectifiedConv2D blocks", "Contiguous plain", "ReduceMean plain", "Sigmoid plain", "Mul plain", "Conv blocks",
+        ])
+    // The product lies where the moved numbers did.
+    #expect(try program.plannedRun([spec]).steps[4].place.hasPrefix("over"))
+}
+
+/// Cuts within a block are views of what was moved.
+@Test func whatIsCutWithinBlocksIsMovedOnce() throws {
+    let weight = try Tensor.ones([16, 1, 3, 3]), spec = TensorSpec([1, 1, 14, 14], .float32)
+    let program = try Program.trace(
+        { x in
+            let y = try x.conv2D(weight, sliding: Sliding(padding: 1))
+            return try y.sliced(1, to: 5).exp().sum() + y.sliced(1, from: 3).tanh().sum()
+        }, input: "x", spec)
+    let names = try layouts(program, [spec])
+    #expect(names.filter { $0 == "Contiguous plain" }.count == 1 && !names.contains { $0.hasPrefix("Slice") })
+}
+
+/// Blocks go from convolution to convolution, through what lies between; without that each result is moved.
+@Test(arguments: tracedNetworks)
+func blocksStayBetweenConvolutions(_ network: TracedNetwork) throws {
+    let program = try Program.trace(network.make(), inputs: network.inputs).optimised()
+    let inputs = try network.sample(batch: 2, time: 5, seed: 1), sizes = try program.plan(for: inputs).sizes
+    let plan = try Plan(program.graph, sizes), plain = try Plan(program.graph, sizes, assignsLayouts: false)
+    func moves(_ plan: Plan) -> Int { plan.steps.count { type(of: $0.primitive).name == "Contiguous" } }
+    let convolutions = plan.steps.count { type(of: $0.primitive).makesBlocked }
+    #expect(moves(plan) <= 1 && moves(plain) >= convolutions - 1, "\(moves(plan)) and \(moves(plain)) for \(convolutions) convolutions")
+    // The kernels sum otherwise where numbers lie otherwise.
+    try expectClose(Execution(plan, of: program.graph).run(inputs), Execution(plain, of: program.graph).run(inputs), 1e-5)
+}
+
+/// In a process of its own, as the next one.
+@Test func whatIsMovedIsForetold() async throws {
+    await #expect(processExitsWith: .success) {
+        let spec = TensorSpec([2, 16, 14, 14], .float32), program = try Program.trace(gated, input: "x", spec).optimised(), pool = MemoryPool.host
+        let memory = try program.memoryUse([spec]), x = try Tensor.ones([2, 16, 14, 14]), before = pool.usedBytes
+        pool.resetPeak()
+        for _ in 0..<3 { _ = try program.run([x]) }
+        #expect(pool.peakBytes - before <= memory.peak - memory.constants - memory.prepared)
+    }
+}
+
 /// The places of networks that take little time where nothing is optimised: of each kind one.
 private let smallNetworks = [0, 3, 5, 6, 8, 9]
 
@@ -163,11 +223,11 @@ func aSteadyStateTakesNoMemory(_ place: Int) async throws {
     let text = try program.plannedRun([TensorSpec([3, 4], .float32)]).description
     #expect(
         text == """
-            step   reads  writes     memory  bytes
-            --------------------------------------
-            Exp       %0      %1  arena + 0     48
-            Scale     %2      %3     output     48
-            Tanh      %3      %4    over %3     48
+            step   reads  writes  layout     memory  bytes
+            ----------------------------------------------
+            Exp       %0      %1   plain  arena + 0     48
+            Scale     %2      %3   plain     output     48
+            Tanh      %3      %4   plain    over %3     48
 
             memory of a run                    bytes
             ----------------------------------------

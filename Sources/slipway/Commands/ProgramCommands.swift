@@ -77,7 +77,7 @@ struct ProgramCommands: AsyncParsableCommand {
         private static func view(_ step: PlannedRun.Step) -> JSON {
             [
                 "primitive": .string(step.primitive), "reads": .array(step.reads.map(JSON.string)), "writes": .array(step.writes.map(JSON.string)),
-                "place": .string(step.place), "bytes": .integer(step.bytes),
+                "layouts": .array(step.layouts.map(JSON.string)), "place": .string(step.place), "bytes": .integer(step.bytes),
             ]
         }
 
