@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The size of one axis: a number, or an expression of symbols such as `batch` or `2 * sequence + 1`, known only when a
+/// The size of one axis: a number, or an expression of symbols such as `batch`, `2 * sequence + 1` or `⌊side / 2⌋`, known only when a
 /// program runs.
 ///
 /// Eight bytes, stored inline in a `Shape`. A number is itself; an expression is a place in a table in which equal expressions
@@ -39,13 +39,10 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
     /// `self + number`; the number may be negative.
     func offset(by number: Int) -> Dimension { Expressions.shared.combined(self, 1, Dimension(0), 1, number) }
 
-    /// `⌊self / divisor⌋`, where that is an expression too.
-    ///
-    /// - Throws: `TensorError.symbolicDimension` where a symbol's factor isn't a multiple of the divisor.
-    package func divided(by divisor: Int) throws(TensorError) -> Dimension {
-        if bits >= 0 { return Dimension(bits / divisor) }
-        guard let result = Expressions.shared.divided(self, by: divisor) else { throw .symbolicDimension(self) }
-        return result
+    /// `⌊self / divisor⌋`; the divisor is 1 at least. What no `Int` holds stays so.
+    package func divided(by divisor: Int) -> Dimension {
+        if bits == .max { return self }
+        return bits >= 0 ? Dimension(bits / divisor) : Expressions.shared.divided(self, by: divisor)
     }
 
     /// `self / divisor`; nil where the divisor is 0, or no factor of this expression.
@@ -66,11 +63,18 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
         return name
     }
 
-    /// How many terms an expression has at most, and how many symbols a term.
-    package static let mostTerms = 64, mostFactors = 16
+    /// How many terms an expression has at most, how many symbols a term, and how many symbols and quotients a quotient is made of.
+    package static let mostTerms = 64, mostFactors = 16, mostParts = 64
 
-    /// As a sum: each term's symbols, of which the term is the product, and its factor; in the order of the description.
-    package var terms: [(symbols: [String], factor: Int)] { Expressions.shared.terms(of: self) }
+    /// What a term is a product of.
+    package enum Part: Sendable, Equatable {
+        case symbol(String)
+        /// Cut off to a whole number. The dividend isn't negative.
+        case quotient(Dimension, by: Int)
+    }
+
+    /// As a sum: each term's parts, of which the term is the product, and its factor; in the order of the description.
+    package var terms: [(parts: [Part], factor: Int)] { Expressions.shared.terms(of: self) }
 
     /// The number that it is when its symbols stand for these.
     ///
@@ -84,16 +88,24 @@ public struct Dimension: Hashable, Sendable, CustomStringConvertible {
     public var description: String { bits >= 0 ? String(bits) : Expressions.shared.text(of: self) }
 }
 
-/// Sums of products of symbols with whole factors, each kept once.
+/// Sums of products of symbols with whole factors, each kept once. A quotient that is no such sum is a symbol with a meaning.
 private final class Expressions: Sendable {
     static let shared = Expressions()
 
     /// A product of symbols, by their places, ascending; the empty one is the number 1.
     typealias Product = [Int]
     struct Expression: Hashable { var terms: [Product: Int] }
+    /// `⌊dividend / divisor⌋`, where all factors of the dividend are from 0 up to the divisor.
+    struct Quotient: Hashable {
+        let dividend: Expression
+        let divisor: Int
+    }
     struct Table {
+        /// Names; of quotients what they are.
         var symbols: [String] = []
         var symbolPlaces: [String: Int] = [:]
+        var quotients: [Int: Quotient] = [:]
+        var quotientPlaces: [Quotient: Int] = [:]
         var expressions: [Expression] = []
         var places: [Expression: Int] = [:]
     }
@@ -138,20 +150,46 @@ private final class Expressions: Sendable {
         }
     }
 
-    func divided(_ a: Dimension, by divisor: Int) -> Dimension? {
+    func divided(_ a: Dimension, by divisor: Int) -> Dimension {
         table.withLock { table in
-            var terms: [Product: Int] = [:]
-            for (product, factor) in Self.expression(a, in: table).terms {
-                if product.isEmpty {
-                    terms[product] = Int((Double(factor) / Double(divisor)).rounded(.down))
-                } else if factor % divisor == 0 {
-                    terms[product] = factor / divisor
-                } else {
-                    return nil
-                }
-            }
-            return Self.dimension(Expression(terms: terms), in: &table)
+            guard let quotient = Self.divided(Self.expression(a, in: table), by: divisor, in: &table) else { return Dimension(.max) }
+            return Self.dimension(quotient, in: &table)
         }
+    }
+
+    /// Multiples of the divisor come out of the brackets: `⌊(5·n + 3) / 2⌋` is `2·n + 1 + ⌊(n + 1) / 2⌋`, and what stays inside isn't negative. Nil where it would
+    /// be made of too many parts.
+    private static func divided(_ dividend: Expression, by divisor: Int, in table: inout Table) -> Expression? {
+        var whole: [Product: Int] = [:], rest: [Product: Int] = [:]
+        for (product, factor) in dividend.terms {
+            let (quotient, remainder) = factor.quotientAndRemainder(dividingBy: divisor)
+            whole[product] = remainder < 0 ? quotient - 1 : quotient
+            rest[product] = remainder == 0 ? nil : remainder < 0 ? remainder + divisor : remainder
+        }
+        let symbolic = rest.keys.filter { !$0.isEmpty }
+        guard let first = symbolic.first else { return Expression(terms: whole) }
+        // ⌊(⌊x / a⌋ + c) / b⌋ = ⌊(x + a·c) / (a·b)⌋
+        if symbolic.count == 1, first.count == 1, rest[first] == 1, let inner = table.quotients[first[0]] {
+            var terms = inner.dividend.terms
+            add(product(inner.divisor, rest[[], default: 0]), to: &terms[[], default: 0])
+            guard let outer = divided(Expression(terms: terms), by: product(inner.divisor, divisor), in: &table) else { return nil }
+            for (product, factor) in outer.terms { add(factor, to: &whole[product, default: 0]) }
+            return Expression(terms: whole)
+        }
+        let quotient = Quotient(dividend: Expression(terms: rest), divisor: divisor), place = table.quotientPlaces[quotient] ?? table.symbols.count
+        if place == table.symbols.count {
+            guard parts(of: quotient.dividend, in: table) < Dimension.mostParts else { return nil }
+            let above = text(of: quotient.dividend, in: table)
+            table.symbols.append(rest.count == 1 ? "⌊\(above) / \(divisor)⌋" : "⌊(\(above)) / \(divisor)⌋")
+            (table.quotients[place], table.quotientPlaces[quotient]) = (quotient, place)
+        }
+        add(1, to: &whole[[place], default: 0])
+        return Expression(terms: whole)
+    }
+
+    /// How many symbols and quotients it is made of, each as often as it occurs.
+    private static func parts(of expression: Expression, in table: Table) -> Int {
+        expression.terms.keys.joined().reduce(0) { sum, symbol in sum + 1 + (table.quotients[symbol].map { parts(of: $0.dividend, in: table) } ?? 0) }
     }
 
     /// By long division: each step takes away a multiple of the divisor that has the rest's leading term.
@@ -176,7 +214,7 @@ private final class Expressions: Sendable {
         }
     }
 
-    /// Symbols are sizes, and so 0 at least.
+    /// Symbols are sizes, and so 0 at least; quotients are, too.
     func lowerBound(of dimension: Dimension) -> Int? {
         table.withLock { table in
             let terms = Self.expression(dimension, in: table).terms
@@ -198,22 +236,28 @@ private final class Expressions: Sendable {
         return rest
     }
 
-    func text(of dimension: Dimension) -> String {
-        table.withLock { table in
-            var text = ""
-            for (product, factor) in Self.ordered(Self.expression(dimension, in: table)) {
-                let names = product.map { table.symbols[$0] }.joined(separator: "·")
-                let size = abs(factor)
-                let part = names.isEmpty ? String(size) : size == 1 ? names : "\(size)·\(names)"
-                text += text.isEmpty ? (factor < 0 ? "-" : "") + part : (factor < 0 ? " - " : " + ") + part
-            }
-            return text
+    func text(of dimension: Dimension) -> String { table.withLock { Self.text(of: Self.expression(dimension, in: $0), in: $0) } }
+
+    private static func text(of expression: Expression, in table: Table) -> String {
+        var text = ""
+        for (product, factor) in ordered(expression) {
+            let names = product.map { table.symbols[$0] }.joined(separator: "·")
+            let size = abs(factor)
+            let part = names.isEmpty ? String(size) : size == 1 ? names : "\(size)·\(names)"
+            text += text.isEmpty ? (factor < 0 ? "-" : "") + part : (factor < 0 ? " - " : " + ") + part
         }
+        return text
     }
 
-    func terms(of dimension: Dimension) -> [(symbols: [String], factor: Int)] {
+    func terms(of dimension: Dimension) -> [(parts: [Dimension.Part], factor: Int)] {
         table.withLock { table in
-            Self.ordered(Self.expression(dimension, in: table)).map { term in (term.product.map { table.symbols[$0] }, term.factor) }
+            Self.ordered(Self.expression(dimension, in: table)).map { term in
+                let parts = term.product.map { symbol in
+                    guard let quotient = table.quotients[symbol] else { return Dimension.Part.symbol(table.symbols[symbol]) }
+                    return .quotient(Self.dimension(quotient.dividend, in: &table), by: quotient.divisor)
+                }
+                return (parts, term.factor)
+            }
         }
     }
 
@@ -224,24 +268,36 @@ private final class Expressions: Sendable {
         }.map { ($0.key, $0.value) }
     }
 
-    func symbols(of dimension: Dimension) -> Set<String> {
-        table.withLock { table in Set(Self.expression(dimension, in: table).terms.keys.joined().map { table.symbols[$0] }) }
+    func symbols(of dimension: Dimension) -> Set<String> { table.withLock { Self.symbols(of: Self.expression(dimension, in: $0), in: $0) } }
+
+    private static func symbols(of expression: Expression, in table: Table) -> Set<String> {
+        var names: Set<String> = []
+        for symbol in Set(expression.terms.keys.joined()) {
+            if let quotient = table.quotients[symbol] { names.formUnion(symbols(of: quotient.dividend, in: table)) } else { names.insert(table.symbols[symbol]) }
+        }
+        return names
     }
 
     /// Nil where a symbol has no size.
-    func value(of dimension: Dimension, _ sizes: SymbolSizes) -> Int? {
-        table.withLock { table in
-            var sum = 0
-            for (product, factor) in Self.expression(dimension, in: table).terms {
-                var term = factor
-                for symbol in product {
-                    guard let size = sizes.sizes[table.symbols[symbol]] else { return nil }
-                    term = Self.product(term, size)
+    func value(of dimension: Dimension, _ sizes: SymbolSizes) -> Int? { table.withLock { Self.value(of: Self.expression(dimension, in: $0), sizes, in: $0) } }
+
+    private static func value(of expression: Expression, _ sizes: SymbolSizes, in table: Table) -> Int? {
+        var sum = 0
+        for (product, factor) in expression.terms {
+            var term = factor
+            for symbol in product {
+                let size: Int?
+                if let quotient = table.quotients[symbol] {
+                    size = value(of: quotient.dividend, sizes, in: table).map { $0 / quotient.divisor }
+                } else {
+                    size = sizes.sizes[table.symbols[symbol]]
                 }
-                sum = Self.sum(sum, term)
+                guard let size else { return nil }
+                term = Self.product(term, size)
             }
-            return sum
+            sum = Self.sum(sum, term)
         }
+        return sum
     }
 
     private static func product(_ a: Int, _ b: Int) -> Int {

@@ -117,6 +117,24 @@ private func reason(_ body: () throws -> Void) -> TensorError.Reason? {
     #expect(reason { _ = try Program.trace({ x in try x.sliced(0, to: 1) }, input: "x", rows) } == .symbolicDimension(batch))
 }
 
+/// What is taken of every second place has half as many, rounded as a run has it.
+@Test func sizesThatAreHalvedStaySymbols() throws {
+    var generator = Philox(seed: 1)
+    let weight = try Tensor.normal([2, 3, 3, 3], using: &generator)
+    let spec = TensorSpec(Shape(batch, Dimension(3), .symbol("height"), .symbol("width")), .float32)
+    func function(_ x: Tensor) throws -> Tensor {
+        let y = try x.conv2D(weight, sliding: Sliding(stride: 2, padding: 1)).maxPool2D(2)
+        return try y.flattened(from: 1, through: 2).at(-1, axis: 2)
+    }
+    let program = try Program.trace(function, input: "x", spec)
+    #expect(program.outputs[0].spec.description == "float32[batch, 2·⌊(height + 1) / 4⌋]")
+    for (height, width) in [(6, 9), (7, 4), (5, 8), (8, 3)] {
+        let x = try Tensor.normal([2, 3, height, width], using: &generator)
+        try expectEqual([program(x)], [function(x)])
+    }
+    #expect(throws: TensorError.self) { try program(Tensor.zeros([2, 3, 6, 1])) }
+}
+
 @Test func tracedTensorsDoNotOutliveTheirFunction() throws {
     var kept: Tensor?
     _ = try Program.trace(

@@ -154,6 +154,32 @@ import Testing
     #expect((side - batch).lowerBound == nil)
 }
 
+@Test func symbolicDimensionsHaveQuotients() throws {
+    let time = Dimension.symbol("time"), side = Dimension.symbol("side")
+    func n(_ number: Int) -> Dimension { Dimension(number) }
+    let half = (time + n(1)).divided(by: 2)
+    #expect(half.description == "⌊(time + 1) / 2⌋" && half.symbols == ["time"] && half.soleSymbol == nil && half.lowerBound == 0)
+    // What is a multiple of the divisor comes out of the brackets, and brackets within brackets go.
+    #expect((time * n(5) + side * n(4) - n(1)).divided(by: 2) == time * n(2) + side * n(2) - n(1) + half)
+    #expect((half + n(1)).divided(by: 2) == (time + n(3)).divided(by: 4))
+    #expect((time * n(6) + n(3)).divided(by: 3) == time * n(2) + n(1))
+    #expect((n(0) - time).divided(by: 2) == time.divided(by: 2) - time)
+    #expect(half.divided(exactlyBy: half) == n(1) && half.divided(exactlyBy: n(2)) == nil)
+    for number in 0..<9 {
+        let sizes = SymbolSizes(["time": number, "side": 2 * number])
+        #expect(try half.resolved(sizes) == n((number + 1) / 2))
+        #expect(try (side * half + half - half.divided(by: 3)).resolved(sizes) == n(2 * number * ((number + 1) / 2) + (number + 1) / 2 - (number + 1) / 2 / 3))
+    }
+    #expect(throws: TensorError.self) { try half.resolved(SymbolSizes(["side": 1])) }
+    #expect((side * half).terms.map(\.factor) == [1])
+    // The product's parts are in the order in which they first were there.
+    #expect(try Set(#require((side * half).terms.first).parts.map { "\($0)" }) == ["symbol(\"side\")", "quotient(time + 1, by: 2)"])
+    // Too many brackets around each other are no size, and take no time.
+    var deep = time
+    for turn in 0..<200 { deep = (deep * deep + n(turn)).divided(by: 3) }
+    #expect(deep.number == .max)
+}
+
 @Test func memoryIsReusedAndAccountedFor() throws {
     // Other tests run meanwhile, so only what a block's own life tells is checked.
     let before = MemoryPool.host.usedBytes

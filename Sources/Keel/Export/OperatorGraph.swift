@@ -155,10 +155,14 @@ package struct OperatorGraph {
         if let number = dimension.number { return try ints([number]) }
         if let name = dimensions[dimension] { return name }
         var sum: String?
-        for (names, factor) in dimension.terms {
-            var term = names.isEmpty || factor != 1 ? try ints([factor]) : nil
-            for name in names {
-                let size = try symbol(name)
+        for (parts, factor) in dimension.terms {
+            var term = parts.isEmpty || factor != 1 ? try ints([factor]) : nil
+            for part in parts {
+                let size =
+                    switch part {
+                    case .symbol(let name): try symbol(name)
+                    case .quotient(let dividend, let divisor): node("Div", [try self.dimension(dividend), try ints([divisor])])
+                    }
                 term = term.map { node("Mul", [$0, size]) } ?? size
             }
             guard let term else { continue }

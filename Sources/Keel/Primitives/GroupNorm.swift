@@ -85,7 +85,7 @@ struct GroupNorm: Primitive {
 
     func decomposed(_ inputs: [Tensor]) throws(TensorError) -> [Tensor]? {
         let x = inputs[0]
-        let together = try x.reshaped(Shape(x.shape[0], Dimension(groups), try (x.shape.axes(1..<x.rank).product).divided(by: groups)))
+        let together = try x.reshaped(Shape(x.shape[0], Dimension(groups), x.shape.axes(1..<x.rank).product.divided(by: groups)))
         let centred = try together - together.mean([2], keepingAxes: true)
         let variance = try centred.squared().mean([2], keepingAxes: true)
         var stretched = Shape(x.shape[1])

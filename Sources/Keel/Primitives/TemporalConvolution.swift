@@ -35,7 +35,7 @@ struct TemporalConv: Primitive {
         if let time = x.shape[1].number, time + change < 0 {
             throw .shape(primitive: Self.name, expected: "\(-change) steps at least", x.shape)
         }
-        let steps = try x.shape[1].offset(by: change).divided(by: stride).offset(by: 1)
+        let steps = x.shape[1].offset(by: change).divided(by: stride).offset(by: 1)
         return SpecList(TensorSpec(Shape(x.shape[0], steps, filters), x.dtype))
     }
 

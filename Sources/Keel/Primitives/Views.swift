@@ -409,7 +409,8 @@ extension Tensor {
         var target = try Shape(checking: sizes)
         let rest = try target.elementCount()
         guard rest > 0, shape.sizes == nil || count % rest == 0 else { throw TensorError(.elementCount(given: count, target)) }
-        target[open] = try shape.product.divided(by: rest)
+        guard let left = shape.product.divided(exactlyBy: Dimension(rest)) else { throw .symbolicDimension(shape.product) }
+        target[open] = left
         return try reshaped(target)
     }
 
@@ -466,9 +467,10 @@ extension Tensor {
         return try apply(Slice(axis: axis, start: first, end: last, step: step), descriptor.isBlocked ? contiguous() : self)
     }
 
-    /// The tensor at one position of an axis, without that axis; a view.
+    /// The tensor at one position of an axis, without that axis; a view where the axis has a number for its size.
     public func at(_ position: Int, axis: Int = 0) throws(TensorError) -> Tensor {
-        let size = try shape.size(try shape.place(of: axis, in: Slice.name))
+        // How many positions there are is known only when a program runs, which then counts from either end.
+        guard let size = shape[try shape.place(of: axis, in: Slice.name)].number else { return try gathered(Tensor(Int64(position)), axis: axis) }
         let place = position < 0 ? position + size : position
         return try sliced(axis, from: place, to: place + 1).withoutAxis(axis)
     }

@@ -66,7 +66,7 @@ public struct Sliding: Hashable, Sendable {
         if let number = size.number, number + before < reach {
             throw .argument(primitive: primitive, name: "window", given: "\(reach) long", allowed: "at most the padded picture's \(number + before)")
         }
-        return try size.offset(by: before - reach).divided(by: step).offset(by: 1)
+        return size.offset(by: before - reach).divided(by: step).offset(by: 1)
     }
 
     func window(n: Int, c: Int, h: Int, w: Int, k: Int, oh: Int, ow: Int, kernel: (height: Int, width: Int), groups: Int = 1) -> Window {

@@ -80,7 +80,7 @@ enum SizeExpression: Hashable, Sendable {
         case (.number(let a), .number(let b)): b == -1 ? .number(0 &- a) : .number(a / b)
         case (.expression(let a), .number(let b)) where b > 0:
             // Sizes aren't negative, where rounding down would be another direction.
-            if let exact = a.divided(exactlyBy: Dimension(b)) { SizeExpression(exact) } else { a.lowerBound ?? -1 >= 0 ? (try? a.divided(by: b)).map(SizeExpression.init) : nil }
+            if let exact = a.divided(exactlyBy: Dimension(b)) { SizeExpression(exact) } else { a.lowerBound ?? -1 >= 0 ? try? Self.made(a.divided(by: b)) : nil }
         default:
             if let a = dimension, let b = divisor.dimension { a.divided(exactlyBy: b).map(SizeExpression.init) } else { nil }
         }
