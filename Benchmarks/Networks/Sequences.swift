@@ -36,7 +36,7 @@ package struct LSTMForecaster: Layer {
     }
 
     package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        try head(lstm(x, in: context).at(x.shape.size(1) - 1, axis: 1), in: context)
+        try head(lstm(x, in: context).at(-1, axis: 1), in: context)
     }
 
     package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {
@@ -133,7 +133,7 @@ package struct TCNForecaster: Layer {
     }
 
     package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        try head(blocks(x, in: context).at(x.shape.size(1) - 1, axis: 1), in: context)
+        try head(blocks(x, in: context).at(-1, axis: 1), in: context)
     }
 
     package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {

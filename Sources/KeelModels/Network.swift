@@ -19,7 +19,7 @@ extension Network where Self: Layer {
 /// What a network takes or gives.
 public struct NetworkPort: Sendable, Hashable {
     public let name: String
-    /// Sizes that differ from call to call are symbols: `batch`, `time`.
+    /// Sizes that differ from call to call are symbols, `batch` or `time`, or what becomes of them.
     public let spec: TensorSpec
 
     init(_ name: String, _ sizes: [NetworkSize], _ dtype: DType = .float32) {
@@ -30,10 +30,11 @@ public struct NetworkPort: Sendable, Hashable {
     }
 }
 
-/// A size in a list of ports: a number, or a symbol's name.
+/// A size in a list of ports: a number, a symbol's name, or an expression.
 struct NetworkSize: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral {
     let dimension: Dimension
     init(integerLiteral number: Int) { dimension = Dimension(number) }
     init(stringLiteral name: String) { dimension = .symbol(name) }
     init(_ number: Int) { dimension = Dimension(number) }
+    init(_ dimension: Dimension) { self.dimension = dimension }
 }

@@ -51,7 +51,7 @@ struct ExportedNetwork: Sendable, CustomTestStringConvertible {
     /// Numbers of about 1; categories; lengths, and masks that end, within the longest; and links with every node linked to itself.
     func sample(batch: Int, time: Int, seed: UInt64) throws -> [Tensor] {
         var generator = Philox(seed: seed)
-        let symbols: [Dimension: Int] = [.symbol("time"): time, .symbol("steps"): time - 1]
+        let symbols: [Dimension: Int] = [.symbol("time"): time, .symbol("steps"): time - 1, .symbol("width"): 4 * time + 1]
         let shapes = inputs.map { _, spec in (0..<spec.shape.rank).map { axis in spec.shape[axis].number ?? symbols[spec.shape[axis]] ?? batch } }
         let longest = shapes.first { $0.count == 2 }?[1] ?? 1
         return try inputs.indices.map { place in

@@ -80,7 +80,7 @@ let tracedNetworks: [TracedNetwork] = [
         var generator = Philox(seed: 1)
         return try trained(try BiLSTMText(50, 16, 16, 2, using: &generator))
     },
-    TracedNetwork(description: "LSTM forecaster", inputs: ["x": floats(batch, Dimension(12), Dimension(7))]) {
+    TracedNetwork(description: "LSTM forecaster", inputs: ["x": floats(batch, time, Dimension(7))]) {
         var generator = Philox(seed: 1)
         return try trained(try LSTMForecaster(7, 16, layers: 2, horizon: 3, using: &generator))
     },
@@ -88,7 +88,7 @@ let tracedNetworks: [TracedNetwork] = [
         var generator = Philox(seed: 1)
         return try trained(try EncoderClassifier(48, heads: 4, inner: 96, layers: 2, classes: 2, using: &generator))
     },
-    TracedNetwork(description: "TCN forecaster", inputs: ["x": floats(batch, Dimension(24), Dimension(7))]) {
+    TracedNetwork(description: "TCN forecaster", inputs: ["x": floats(batch, time, Dimension(7))]) {
         var generator = Philox(seed: 1)
         return try trained(try TCNForecaster(7, 16, taps: 3, dilations: [1, 2, 4], horizon: 3, using: &generator))
     },

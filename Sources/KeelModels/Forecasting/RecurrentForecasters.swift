@@ -3,7 +3,7 @@ public import KeelNN
 
 /// What comes next, from what long short-term memory has of the last steps: Hochreiter and Schmidhuber, *Long Short-Term Memory*, 1997.
 ///
-/// `[batch, window, channels]` → `[batch, horizon, channels]`.
+/// `[batch, time, channels]` → `[batch, horizon, channels]`; the window of times is as long as one likes.
 public struct LSTMForecaster: Layer, Network {
     public var lstm: LSTM
     public var head: Linear
@@ -29,7 +29,7 @@ public struct LSTMForecaster: Layer, Network {
 /// What comes next, from convolutions that look back twice as far from layer to layer: Bai, Kolter and Koltun, *An Empirical Evaluation of Generic
 /// Convolutional and Recurrent Networks for Sequence Modeling*, 2018.
 ///
-/// `[batch, window, channels]` → `[batch, horizon, channels]`.
+/// `[batch, time, channels]` → `[batch, horizon, channels]`; the window of times is as long as one likes.
 public struct TCNForecaster: Layer, Network {
     public var blocks: [Block]
     public var head: Linear
@@ -79,7 +79,7 @@ public struct TCNForecaster: Layer, Network {
 
     public func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
         var y = x
-        for block in blocks { y = try block(y, in: context) }                                   // [batch, window, width]
+        for block in blocks { y = try block(y, in: context) }                                   // [batch, time, width]
         return try head(y.at(-1, axis: 1), in: context).reshaped(Shape(x.shape[0], Dimension(horizon), Dimension(channels)))
     }
 
@@ -96,7 +96,7 @@ extension LSTMForecaster {
         NamedNetwork(
             name, .forecasting, LSTMForecaster.self, paper: "Hochreiter and Schmidhuber, Long Short-Term Memory, 1997",
             parameters: 4 * hidden * (7 + hidden + 2) + (layers - 1) * 4 * hidden * (2 * hidden + 2) + 24 * 7 * (hidden + 1),
-            inputs: [NetworkPort("window", ["batch", 96, 7])], outputs: [NetworkPort("forecast", ["batch", 24, 7])]
+            inputs: [NetworkPort("window", ["batch", "time", 7])], outputs: [NetworkPort("forecast", ["batch", 24, 7])]
         ) { generator throws(TensorError) in try LSTMForecaster(channels: 7, hidden: hidden, layers: layers, horizon: 24, using: &generator) }
     }
 }
@@ -108,7 +108,7 @@ extension TCNForecaster {
         let first = (3 * 7 + 1) * width + 8 * width, convolutions = (2 * layers - 1) * (3 * width + 1) * width
         return NamedNetwork(
             name, .forecasting, TCNForecaster.self, paper: "Bai et al., An Empirical Evaluation of Generic Convolutional and Recurrent Networks, 2018",
-            parameters: first + convolutions + 24 * 7 * (width + 1), inputs: [NetworkPort("window", ["batch", 96, 7])],
+            parameters: first + convolutions + 24 * 7 * (width + 1), inputs: [NetworkPort("window", ["batch", "time", 7])],
             outputs: [NetworkPort("forecast", ["batch", 24, 7])]
         ) { generator throws(TensorError) in try TCNForecaster(channels: 7, width: width, layers: layers, horizon: 24, using: &generator) }
     }

@@ -4,7 +4,7 @@ public import KeelNN
 /// The Conformer's encoder with connectionist temporal classification: Gulati et al., *Conformer: Convolution-augmented Transformer for Speech
 /// Recognition*, 2020. Positions are added once, as sines; the paper's are relative, in each attention.
 ///
-/// Mel spectrograms `[batch, time, bands]` → logits `[batch, ⌈⌈time / 2⌉ / 2⌉, characters]`, of which number 0 is the blank.
+/// Mel spectrograms `[batch, time, bands]` → logits `[batch, ⌈time / 4⌉, characters]`, of which number 0 is the blank.
 public struct Conformer: Layer, Network {
     public var first, second: Conv2D
     public var embedding: Linear
@@ -119,7 +119,8 @@ extension Conformer {
         return NamedNetwork(
             name, .speech, Conformer.self, paper: "Gulati et al., Conformer, 2020",
             parameters: 10 * d + (9 * d + 1) * d + denseParameters([20 * d, d]) + layers * block + denseParameters([d, 29]),
-            inputs: [NetworkPort("spectrograms", ["batch", 200, 80])], outputs: [NetworkPort("logits", ["batch", 50, 29])], classes: 29
+            inputs: [NetworkPort("spectrograms", ["batch", "time", 80])],
+            outputs: [NetworkPort("logits", ["batch", NetworkSize((.symbol("time") + Dimension(3)).divided(by: 4)), 29])], classes: 29
         ) { (classes, generator) throws(TensorError) in
             try Conformer(features: d, layers: layers, heads: heads, characters: classes, using: &generator)
         }

@@ -53,7 +53,8 @@ extension DeepSpeech2 {
         return NamedNetwork(
             name, .speech, DeepSpeech2.self, paper: "Amodei et al., Deep Speech 2, 2016",
             parameters: convs + layer(32 * 41) + (layers - 1) * layer(2 * hidden) + 4 * hidden + 29 * (2 * hidden + 1),
-            inputs: [NetworkPort("spectrograms", ["batch", 200, 161])], outputs: [NetworkPort("logits", ["batch", 100, 29])], classes: 29
+            inputs: [NetworkPort("spectrograms", ["batch", "time", 161])],
+            outputs: [NetworkPort("logits", ["batch", NetworkSize((.symbol("time") + Dimension(1)).divided(by: 2)), 29])], classes: 29
         ) { (classes, generator) throws(TensorError) in try DeepSpeech2(hidden: hidden, layers: layers, characters: classes, using: &generator) }
     }
 }

@@ -4,7 +4,7 @@ public import KeelNN
 /// A reader of text lines in pictures: Shi, Bai and Yao, *An End-to-End Trainable Neural Network for Image-based Sequence Recognition*, 2017. Convolutions
 /// make a sequence of columns of the picture, two bidirectional recurrent layers read it, and connectionist temporal classification aligns it with the text.
 ///
-/// Grey lines `[batch, 1, 32, w]`, w a multiple of 4 → logits `[batch, w / 4 - 1, characters]`, of which number 0 is the blank.
+/// Grey lines `[batch, 1, 32, width]` → logits `[batch, ⌊width / 4⌋ - 1, characters]`, of which number 0 is the blank.
 public struct TextLineCRNN: Layer, Network {
     public var convs: [Conv2D]
     public var norms: [BatchNorm]
@@ -32,14 +32,14 @@ public struct TextLineCRNN: Layer, Network {
     public func callAsFunction(_ lines: Tensor, in context: Context) throws(TensorError) -> Tensor {
         // Halves the height alone: a line is long, and each of its columns may be a letter.
         let flat = Sliding(stride: (2, 1), padding: (0, 0, 0, 0))
-        var x = try convs[0](lines, in: context).relu().maxPool2D(2)                             // [batch, 64, 16, w/2]
-        x = try convs[1](x, in: context).relu().maxPool2D(2)                                     // [batch, 128, 8, w/4]
-        x = try convs[3](convs[2](x, in: context).relu(), in: context).relu()                    // [batch, 256, 8, w/4]
-        x = try x.maxPool2D(kernel: (2, 1), sliding: flat)                                       // [batch, 256, 4, w/4]
+        var x = try convs[0](lines, in: context).relu().maxPool2D(2)                             // [batch, 64, 16, width/2]
+        x = try convs[1](x, in: context).relu().maxPool2D(2)                                     // [batch, 128, 8, width/4]
+        x = try convs[3](convs[2](x, in: context).relu(), in: context).relu()                    // [batch, 256, 8, width/4]
+        x = try x.maxPool2D(kernel: (2, 1), sliding: flat)                                       // [batch, 256, 4, width/4]
         x = try norms[0](convs[4](x, in: context), in: context)
-        x = try norms[1](convs[5](x, in: context), in: context)                                  // [batch, 512, 4, w/4]
-        x = try convs[6](x.maxPool2D(kernel: (2, 1), sliding: flat), in: context).relu()         // [batch, 512, 1, w/4 - 1]
-        x = try x.withoutAxis(2).transposed()                                                    // [batch, w/4 - 1, 512]
+        x = try norms[1](convs[5](x, in: context), in: context)                                  // [batch, 512, 4, width/4]
+        x = try convs[6](x.maxPool2D(kernel: (2, 1), sliding: flat), in: context).relu()         // [batch, 512, 1, width/4 - 1]
+        x = try x.withoutAxis(2).transposed()                                                    // [batch, width/4 - 1, 512]
         x = try second(between(first(x, in: context), in: context), in: context)
         return try head(x, in: context)
     }
@@ -65,8 +65,8 @@ extension TextLineCRNN {
     ) -> NamedNetwork {
         NamedNetwork(
             name, .pictures, TextLineCRNN.self, paper: "Shi et al., An End-to-End Trainable Neural Network for Image-based Sequence Recognition, 2017",
-            parameters: parameters, published: published, inputs: [NetworkPort("lines", ["batch", 1, 32, 100])],
-            outputs: [NetworkPort("logits", ["batch", 24, NetworkSize(characters)])], classes: characters
+            parameters: parameters, published: published, inputs: [NetworkPort("lines", ["batch", 1, 32, "width"])],
+            outputs: [NetworkPort("logits", ["batch", NetworkSize(.symbol("width").divided(by: 4) - Dimension(1)), NetworkSize(characters)])], classes: characters
         ) { (classes, generator) throws(TensorError) in try TextLineCRNN(characters: classes, width: width, hidden: hidden, using: &generator) }
     }
 }
