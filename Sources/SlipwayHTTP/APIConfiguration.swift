@@ -10,8 +10,9 @@ package struct APIConfiguration: Sendable {
         package var allJSONBytes = 64 << 20
         /// Of an uploaded file.
         package var uploadBytes = 8 << 30
-        /// Of what is sent to predict.
-        package var predictBytes = 32 << 20
+        /// Of JSON that is sent to predict, and of a picture: what the serve process takes.
+        package var predictJSONBytes = 8_000_000
+        package var predictPictureBytes = 20_000_000
         package var headerBytes = 32 << 10
         package var headerFields = 100
         /// Of the path with the query.

@@ -18,7 +18,7 @@ import Testing
         return try await admin.settled("/v1/model-versions/\(accepted.text("model_version"))", within: .seconds(120)) { $0["status"] != "importing" }
     }
 
-    @Test(arguments: ["sklearn-pipeline.onnx", "lightgbm.onnx", "torch-cnn.onnx", "torch-cnn-external.zip"])
+    @Test(arguments: ["sklearn-pipeline.onnx", "lightgbm.onnx", "torch-cnn.onnx", "torch-cnn-external.zip", "torch-mlp.onnx"])
     func aModelAnswersAsWhereItWasTrained(file: String) async throws {
         let name = String(file.prefix { $0 != "." }), project = try await admin.makeProject()
         let version = try await bring(bytes(file), type: file.hasSuffix("zip") ? "application/zip" : "application/octet-stream", to: project, name: name)
@@ -121,6 +121,43 @@ import Testing
         #expect(held.count == 12)
         #expect(try abs(#require(experiment["metrics"]).number("accuracy") - Double(right) / Double(held.count)) < 1e-9)
         #expect(right >= 8, "\(right) of 12: three kinds that differ in pattern")
+    }
+
+    /// A perceptron that knows how far rows of four numbers are from the middle learns two words for it, from a table with other columns as well.
+    @Test func anImportedModelIsTrainedFurtherOnATableAndAnswersRows() async throws {
+        var generator = SplitMix(seed: 6), text = "place,w,x,y,colour,z,where\n", rows: [(row: JSON, label: String)] = []
+        for number in 0..<300 {
+            let numbers = (0..<4).map { _ in Double.random(in: -1...1, using: &generator) }
+            let label = numbers.reduce(0) { $0 + $1 * $1 } > 1.2 ? "far" : "near", colour = ["red", "blue"][number % 2]
+            text += "\(number),\(numbers[0]),\(numbers[1]),\(numbers[2]),\(colour),\(numbers[3]),\(label)\n"
+            rows.append((["w": .number(numbers[0]), "x": .number(numbers[1]), "y": .number(numbers[2]), "z": .number(numbers[3]), "colour": .string(colour)], label))
+        }
+        let (project, dataset) = try await admin.makeDataset(.tabularClassification, Array(text.utf8), type: "text/csv")
+        let base = try await bring(bytes("torch-mlp.onnx"), type: "application/octet-stream", to: project, name: "mlp"), id = try base.text("id")
+        let found = try await admin.get("/v1/model-versions/\(id)/lineage")["import"]?["facts"]?["fine_tuning"]
+        #expect(found?["classes"] == 3 && found?["numbers"] == 4 && found?["last_layer"] == true, "\(String(describing: found))")
+        let refusal = try await admin.refusal {
+            try await admin.post(
+                "/v1/projects/\(project)/experiments", ["dataset": .string(dataset), "base": ["model_version": .string(id), "columns": ["w", "x", "colour", "z"]]])
+        }
+        #expect((refusal.status, refusal.errors.first?.pointer) == (422, "/base/columns/2"))
+
+        let experiment = try await admin.train(
+            in: project, ["dataset": .string(dataset), "preset": "fast", "budget": ["trials": 1], "base": ["model_version": .string(id)]])
+        #expect(experiment["base"] == ["model_version": .string(id), "head": "new", "frozen": false, "scaling": "none", "columns": ["w", "x", "y", "z"]])
+        let version = try await admin.get("/v1/model-versions/\(experiment.text("model_version"))")
+        #expect(version["task"] == "tabular-classification" && version["inputs"]?["kind"] == "row")
+        #expect(version["files"]?.array.compactMap { $0["name"]?.stringValue } == [
+            "base.onnx", "items.jsonl", "model.json", "model.onnx", "model.safetensors", "report.html", "report.json",
+        ])
+        try await admin.delete("/v1/models/\(base.text("model"))")
+        let deployment = try await admin.deploy(version.text("id"), in: project)
+        let answer = try await admin.post("/v1/deployments/\(deployment)/predict", ["inputs": .array(rows.map(\.row))])
+        let labels = (answer["predictions"]?.array ?? []).map { $0["label"]?.stringValue }
+        #expect(labels.count == rows.count)
+        // Half of them are each: guessing is right with 150.
+        let right = zip(labels, rows).count { $0 == $1.label }
+        #expect(right >= 250, "\(right) of 300")
     }
 
     /// The catalogue's; weights are sent as a network's. The one that is sound is of no network of the library.

@@ -6,9 +6,9 @@ import KeelProgram
 import Testing
 
 /// The convolutional network that torch wrote for the acceptance tests: its script says what it is.
-private func torchNetwork() throws -> ImportedClassifier {
+private func torchNetwork() throws -> ImportedEstimator {
     let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(path: "AcceptanceTests/Models")
-    return try ImportedClassifier(ONNXModel(reading: folder.appending(path: "torch-cnn.onnx").path))
+    return try ImportedEstimator(ONNXModel(reading: folder.appending(path: "torch-cnn.onnx").path))
 }
 
 /// Convolution, normalisation and a head, as Keel writes them.
@@ -37,18 +37,18 @@ private struct Small: Layer {
     }
 
     /// Written as ONNX and read again.
-    func imported() throws -> ImportedClassifier {
+    func imported() throws -> ImportedEstimator {
         let path = FileManager.default.temporaryDirectory.appending(path: "keel-imported-\(UUID()).onnx").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         let program = try Program.trace({ try self($0, in: .prediction) }, input: "picture", TensorSpec(Shape(.symbol("batch"), Dimension(3), Dimension(8), Dimension(8)), .float32))
         try program.writeONNX(to: path, weights: state().map { ($0.name, $0.tensor) })
-        return try ImportedClassifier(ONNXModel(reading: path))
+        return try ImportedEstimator(ONNXModel(reading: path))
     }
 }
 
-private func network(_ classifier: ImportedClassifier, newClasses: Int? = nil, seed: UInt64 = 1) throws -> ImportedNetwork {
+private func network(_ classifier: ImportedEstimator, newClasses: Int? = nil, seed: UInt64 = 1) throws -> ImportedNetwork {
     var generator = Philox(seed: seed)
-    return try ImportedNetwork(classifier, classifier.plan(newClasses: newClasses), using: &generator)
+    return try ImportedNetwork(classifier, classifier.plan(newClasses.map { .newLayer(outputs: $0) } ?? .scores), using: &generator)
 }
 
 private func bits(_ module: some Module, under prefix: String) throws -> [String: [UInt32]] {
@@ -121,7 +121,7 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
     #expect(try bits(network, under: "backbone.") == before)
     #expect(try bits(network, under: "head.") != head)
     // The model's own numbers stay, whatever is trained upon them.
-    #expect(try bits(ImportedNetwork(classifier, classifier.plan(newClasses: 3), using: &generator), under: "backbone.") == before)
+    #expect(try bits(ImportedNetwork(classifier, classifier.plan(.newLayer(outputs: 3)), using: &generator), under: "backbone.") == before)
 }
 
 @Test func anImportedGraphIsTracedWithItsNewHead() throws {

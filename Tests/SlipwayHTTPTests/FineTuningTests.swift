@@ -47,6 +47,30 @@ import Testing
 
     private static let fit = #"{"operators": [], "picture": [3, 32, 32], "classes": 10, "weights": 6, "last_layer": true}"#
 
+    private static let fitForRows = #"{"operators": [], "picture": [], "numbers": 1, "classes": 2, "weights": 4, "last_layer": true}"#
+
+    @Test func anExperimentGoesOnFromAModelOfRows() async throws {
+        try await withRunningServer { server in
+            let site = try await furnish(server, fact: Self.fitForRows, task: .tabularClassification)
+            func start(_ more: String) async throws -> RunningServer.Answer {
+                try await server.call(
+                    "POST", "/v1/projects/\(site.project)/experiments",
+                    json: #"{"dataset": "\#(site.dataset)", "budget": {"trials": 1}, "base": {"model_version": "\#(site.version)"\#(more)}}"#)
+            }
+            for (more, pointer, code) in [
+                (#", "columns": ["a", "b"]"#, "/base/columns/1", "train-base-columns"), (#", "columns": []"#, "/base/columns", "too-few"),
+                (#", "columns": ["label"]"#, "/base/columns/0", "train-base-columns"), (#", "scaling": "unit""#, "/base/scaling", "train-base-scaling"),
+            ] {
+                let answer = try await start(more), problem = try answer.problem
+                #expect(answer.status == 422 && problem.errors.contains { $0.pointer == pointer && (code == "too-few" || $0.code == code) }, "\(answer.text)")
+            }
+            let started = try await start(#", "head": "keep", "scaling": "standard""#)
+            #expect(started.status == 202, "\(started.text)")
+            #expect(try started.json["base"] == ["model_version": .string(site.version), "head": "keep", "frozen": false, "scaling": "standard", "columns": ["a"]])
+            #expect(try started.json["considered"]?[0]?["template"] == "fine-tuned-table-classifier")
+        }
+    }
+
     @Test func anExperimentGoesOnFromAnImportedModel() async throws {
         try await withRunningServer { server in
             let site = try await furnish(server, fact: Self.fit)

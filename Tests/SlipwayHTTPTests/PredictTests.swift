@@ -92,6 +92,23 @@ final class ServeSocket: Sendable {
         }
     }
 
+    /// A picture may be larger than JSON, and neither is passed on where serve would refuse it.
+    @Test func aBodyThatServeWouldRefuseIsRefusedWithServesLimit() async throws {
+        try await withRunningServer({
+            $0.limits.predictJSONBytes = 100
+            $0.limits.predictPictureBytes = 200
+        }) { server in
+            let id = try await deployment(server)
+            let serve = try ServeSocket(path: server.folder + "/serve.sock") { _, _ in ServeSocket.json("{}") }
+            for (type, bytes, limit) in [("application/json; charset=utf-8", 101, "100"), ("image/png", 201, "200"), ("text/csv", 201, "200")] {
+                let answer = try await server.call("POST", "/v1/deployments/\(id)/predict", body: [UInt8](repeating: 32, count: bytes), type: type)
+                #expect(answer.status == 413 && answer.text.contains(limit), "\(answer.text)")
+            }
+            #expect(serve.seen.isEmpty)
+            #expect(try await server.call("POST", "/v1/deployments/\(id)/predict", body: [UInt8](repeating: 32, count: 200), type: "image/png").status == 200)
+        }
+    }
+
     @Test func aCallWaitsForServeAndThenSaysSo() async throws {
         try await withRunningServer({ $0.limits.serveTime = .milliseconds(300) }) { server in
             let id = try await deployment(server)

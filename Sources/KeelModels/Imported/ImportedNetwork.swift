@@ -2,8 +2,8 @@ package import Keel
 package import KeelNN
 internal import KeelProgram
 
-/// A classifier from elsewhere, as a network that is trained further: its graph with weights of this network's own, and its last layer or a new one.
-/// `[batch, 3, height, width]` → logits `[batch, classes]`.
+/// A model from elsewhere, as a network that is trained further: its graph with weights of this network's own, and its last layer or a new one.
+/// `[batch, 3, height, width]` or `[batch, numbers]` → logits, or a number, `[batch, outputs]`.
 ///
 /// What doesn't learn is as `TrainableGraph` says; batch normalisation goes by the statistics that the file has. A graph that takes grey pictures gets the
 /// weighted mean of the three planes (ITU-R BT.601). Its weights are called `backbone.` and as in the file, those of a new last layer `head.`.
@@ -14,10 +14,18 @@ package struct ImportedNetwork: Layer {
         package var output: String
         /// The initialisers that are trained.
         package var weights: [String]
-        package var channels: Int
         /// Of a new last layer: how many numbers it reads. Nil where the model's own stays.
         package var features: Int?
-        package var classes: Int
+        /// The model's own last layer may have one score alone where this is 2: it is the second class's, and the first one's is 0.
+        package var outputs: Int
+        /// Of the targets, where the model's own last layer estimates them: what comes out is that number less `mean`, by `deviation`.
+        package var mean: Float?
+        package var deviation: Float?
+
+        enum CodingKeys: String, CodingKey {
+            case output, weights, features, mean, deviation
+            case outputs = "classes"
+        }
     }
 
     package static let backbone = "backbone."
@@ -25,30 +33,43 @@ package struct ImportedNetwork: Layer {
     private static let grey: [Float] = [0.299, 0.587, 0.114]
 
     private let graph: TrainableGraph
-    private let channels: Int
+    private let input: ImportedEstimator.Input
+    private let plan: Plan
     private var weights: [Tensor] = []
     private var head: Linear?
 
     /// - Throws: `UntrainableModel` where the model isn't the plan's; `TensorError`.
-    package init(_ classifier: ImportedClassifier, _ plan: Plan, using generator: inout Philox) throws {
-        graph = try TrainableGraph(classifier.model, upTo: plan.output, weights: plan.weights)
-        channels = plan.channels
+    package init(_ estimator: ImportedEstimator, _ plan: Plan, using generator: inout Philox) throws {
+        graph = try TrainableGraph(estimator.model, upTo: plan.output, weights: plan.weights)
+        (input, self.plan) = (estimator.input, plan)
         // Loading a checkpoint overwrites them in place, and the model's are others' too.
         for weight in graph.weights {
             let own = try Tensor.zeros(weight.tensor.shape)
             try own.assign(weight.tensor)
             weights.append(own)
         }
-        if let features = plan.features { head = try Linear(features, plan.classes, using: &generator) }
+        if let features = plan.features { head = try Linear(features, plan.outputs, using: &generator) }
     }
 
     package func callAsFunction(_ x: Tensor, in context: Context) throws(TensorError) -> Tensor {
-        var pictures = x
-        if channels == 1 { pictures = try (x * Tensor(Self.grey, [3, 1, 1])).sum([1], keepingAxes: true) }  // [batch, 1, height, width]
-        let y = try graph(pictures, weights: weights)
-        guard let head else { return y }
+        let y = try graph(arranged(x), weights: weights)
+        guard let head else { return try answer(y) }
         // A convolution of single places and a mean over them are a mean and a product.
         return try head(y.rank == 4 ? y.globalAveragePool2D().flattened(from: 1) : y, in: context)
+    }
+
+    /// What comes in, as the graph takes it.
+    private func arranged(_ x: Tensor) throws(TensorError) -> Tensor {
+        guard case .pictures(let channels, _, _, let areChannelsLast) = input else { return x }
+        let planes = channels == 1 ? try (x * Tensor(Self.grey, [3, 1, 1])).sum([1], keepingAxes: true) : x  // [batch, channels, height, width]
+        return areChannelsLast ? try planes.permuted([0, 2, 3, 1]) : planes
+    }
+
+    /// What the model's own last layer makes, `[batch, outputs]`.
+    private func answer(_ y: Tensor) throws(TensorError) -> Tensor {
+        let rows = y.rank == 1 ? try y.withAxis(-1) : y
+        if let mean = plan.mean, let deviation = plan.deviation { return try (rows - Double(mean)) / Double(deviation) }
+        return plan.outputs == 2 && rows.shape[1].number == 1 ? try rows * Tensor([0, 1] as [Float]) : rows
     }
 
     package mutating func forEachState(_ body: StateVisitor) throws(TensorError) {

@@ -1,14 +1,23 @@
-// Where a classifier's graph ends: its scores before a last softmax, and what its last linear layer reads.
+// Where the graph of a classifier or an estimator ends: its scores before a last softmax, and what its last linear layer reads.
+
+/// The last linear layer of a graph, in whose place another can stand.
+package struct LastLayer: Hashable, Sendable {
+    /// The value that it reads.
+    package let features: String
+    /// Whether it is a `Conv` of single places, which reads planes; a `Gemm` or a `MatMul` otherwise.
+    package let isConvolution: Bool
+}
 
 extension ONNXModel {
-    /// The value of which a last softmax over the classes makes the first output; that output where there is none.
-    package var logits: String { logits(GraphIndex(graph)) }
+    /// The value of which a last softmax over the classes, or a last sigmoid, makes an output; that output where there is none.
+    package func logits(of output: String) -> String { logits(of: output, GraphIndex(graph)) }
 
-    private func logits(_ index: GraphIndex) -> String {
-        var name = graph.outputs[0].name
+    private func logits(of output: String, _ index: GraphIndex) -> String {
+        var name = output
         while let node = index.producer(of: name), let input = node.inputs.first {
             switch node.type {
             case "Identity", "Dropout": name = input
+            case "Sigmoid": return input
             case "Softmax", "LogSoftmax":
                 let axis = node.attributes.first { $0.name == "axis" }?.int ?? (opsets[""] ?? 0 < 13 ? 1 : -1)
                 return axis == 1 || axis == -1 ? input : name
@@ -18,23 +27,23 @@ extension ONNXModel {
         return name
     }
 
-    /// What the last linear layer with weights of its own reads: a `Gemm`, a `MatMul`, or a `Conv` of single places. Behind it there may only be what a layer
-    /// in its place can do without: a bias, a mean over places, a change of shape, a rectifier. Nil where the model ends otherwise.
-    package var lastFeatures: String? {
+    /// The last linear layer with weights of its own before an output. Behind it there may only be what a layer in its place can do without: a bias or another
+    /// scale, a mean over places, a change of shape, a rectifier. Nil where the model ends otherwise.
+    package func lastLayer(before output: String) -> LastLayer? {
         let index = GraphIndex(graph)
-        var name = logits(index)
+        var name = logits(of: output, index)
         while let node = index.producer(of: name), node.domain.isEmpty, let input = node.inputs.first {
             switch node.type {
             case "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Relu", "GlobalAveragePool", "AveragePool", "ReduceMean": name = input
-            case "Add":
+            case "Add", "Sub", "Mul", "Div":
                 let others = node.inputs.filter { !index.isWeight($0) }
                 guard node.inputs.count == 2, others.count == 1 else { return nil }
                 name = others[0]
             case "Gemm":
                 let isTurned = node.attributes.contains { $0.name == "transA" && $0.int != 0 }
-                return !isTurned && index.hasWeight(node) ? input : nil
-            case "MatMul": return index.hasWeight(node) ? input : nil
-            case "Conv": return index.isOfSinglePlaces(node) ? input : nil
+                return !isTurned && index.hasWeight(node) ? LastLayer(features: input, isConvolution: false) : nil
+            case "MatMul": return index.hasWeight(node) ? LastLayer(features: input, isConvolution: false) : nil
+            case "Conv": return index.isOfSinglePlaces(node) ? LastLayer(features: input, isConvolution: true) : nil
             default: return nil
             }
         }
@@ -56,11 +65,13 @@ private struct GraphIndex {
 
     func producer(of name: String) -> ONNX.Node? { producers[name].map { nodes[$0] } }
 
-    /// Whether a value is an initialiser, or one turned around.
+    /// Whether a value is an initialiser or a `Constant`, or one turned around.
     func isWeight(_ name: String) -> Bool {
         var name = name
         while initializers[name] == nil {
-            guard let node = producer(of: name), ["Transpose", "Identity"].contains(node.type), let input = node.inputs.first else { return false }
+            guard let node = producer(of: name) else { return false }
+            if node.type == "Constant" { return true }
+            guard ["Transpose", "Identity"].contains(node.type), let input = node.inputs.first else { return false }
             name = input
         }
         return true

@@ -4,11 +4,13 @@ package import Keel
 package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertible {
     /// It doesn't take what it would be trained with.
     case input(String)
-    /// It doesn't answer with a score for each class.
+    /// It doesn't answer with a score for each class, or with a number.
     case output(String)
     /// Operators between weights and the output through which no gradient goes: of each the first node, and how many more there are.
     case operators([String])
     case noWeights
+    /// An initialiser that the output needs holds NaN.
+    case notNumbers(initializer: String)
     /// A new last layer is asked for, and where the model's own is can't be told.
     case noLastLayer
     case weights(bytes: Int, limit: Int)
@@ -21,6 +23,7 @@ package enum UntrainableModel: Error, Equatable, Sendable, CustomStringConvertib
         switch self {
         case .input(let what), .output(let what): what
         case .operators(let nodes): "no gradient goes through \(nodes.joined(separator: ", "))"
+        case .notNumbers(let name): "its initialiser '\(name)' holds NaN, which no training gets rid of"
         case .noWeights: "no float32 initialiser reaches its output"
         case .noLastLayer: "it doesn't end in a Gemm or MatMul of [batch, features], or in a 1 x 1 Conv, with weights of its own, in whose place a new last layer could stand"
         case .weights(let bytes, let limit): "its weights take \(bytes) bytes; models of up to \(limit) are trained further"
@@ -110,6 +113,7 @@ package struct TrainableGraph: Sendable {
         _ model: ONNXModel, upTo output: String, on x: Tensor, within seconds: Int? = nil, accept: (Shape) throws(UntrainableModel) -> Void
     ) throws(UntrainableModel) -> TrainableGraph {
         let all = try TrainableGraph(model, upTo: output, weights: [])
+        try all.requireNumbers()
         let names = all.candidates, candidate = try TrainableGraph(model, upTo: output, weights: names)
         let leaves = candidate.weights.map { $0.tensor.requiringGradient(named: $0.name) }
         let execution = ModelRun(model), start = ContinuousClock.now
@@ -140,6 +144,20 @@ package struct TrainableGraph: Sendable {
             throw .run(error.facts)
         } catch {
             throw .run("\(error)")
+        }
+    }
+
+    /// - Throws: `UntrainableModel.notNumbers`, the first by name.
+    private func requireNumbers() throws(UntrainableModel) {
+        for (name, value) in constants.sorted(by: { $0.key < $1.key }) {
+            guard case .tensor(let tensor, .float32) = value else { continue }
+            let hasNaN: Bool
+            do {
+                hasNaN = try tensor.withBytes { bytes in bytes.bindMemory(to: Float.self).contains(where: \.isNaN) }
+            } catch {
+                throw .run(error.facts)
+            }
+            guard !hasNaN else { throw .notNumbers(initializer: name) }
         }
     }
 

@@ -32,7 +32,7 @@ struct ExperimentRoutes {
     /// As it is stored.
     static let baseSchema = Schema.object([
         .required("model_version", .identifier), .required("head", .choice(BaseChoice.Head.allCases.map(\.rawValue))), .required("frozen", .boolean),
-        .required("scaling", .choice(BaseChoice.Scaling.allCases.map(\.rawValue))),
+        .required("scaling", .choice(BaseChoice.Scaling.allCases.map(\.rawValue))), .optional("columns", .names),
     ])
 
     static let view = View<Shown>("Experiment", [
@@ -91,14 +91,18 @@ struct ExperimentRoutes {
         .optional(
             "base",
             .object([
-                .required("model_version", .identifier, "an imported one of the project, which takes pictures and answers with a score for each class"),
+                .required("model_version", .identifier, "an imported one of the project, which takes pictures or rows of numbers and answers with a score for each class, or a number"),
                 .optional(
                     "head", .choice(BaseChoice.Head.allCases.map(\.rawValue)),
-                    "`new`, the default: a last layer that begins anew; `keep`: the model's own, whose outputs are the data set's classes in their order"),
+                    "`new`, the default: a last layer that begins anew; `keep`: the model's own, whose outputs are the data set's classes in their order, or its target"),
                 .optional("frozen", .boolean, "whether only the new last layer learns; false by default"),
                 .optional(
                     "scaling", .choice(BaseChoice.Scaling.allCases.map(\.rawValue)),
-                    "what the model takes for a picture's bytes; `imagenet` by default, `unit` of a model for grey pictures"),
+                    "what the model takes for a picture's bytes (`imagenet` by default, `unit` of a model for grey pictures; also `symmetric`, `bytes`) or for "
+                        + "a table's numbers (`none` by default; `standard`: less their mean, by their deviation)"),
+                .optional(
+                    "columns", .array(.text(maximum: 1000), count: 1...4096),
+                    "the table's columns that are the model's numbers, in its order; by default all of numbers or true and false, but for the target and identifiers"),
             ]), "trains an imported model further, in place of a network of the templates'"),
         .optional("seed", .count, "0 by default"),
     ])
@@ -231,7 +235,7 @@ private struct ExperimentWish: Sendable {
         }
         try Preflight.check(task, profile)
         let objective = try self.objective.map { try Objective(named: $0, for: task) } ?? .initial(for: task)
-        let base = try base.map { try self.base($0, in: project, task, classes: profile.classes.count, transaction) }
+        let base = try base.map { try self.base($0, in: project, task, profile, transaction) }
         let own = try template.map { try library.template(chosenBy: $0, for: task, hasBase: base != nil) }
         let choice = try TemplateChoice(for: task, profile, from: library, own: own, hasBase: base != nil)
         let isKnown = own.map { own in library.template(named: own.name) == own } ?? false
@@ -243,7 +247,7 @@ private struct ExperimentWish: Sendable {
     }
 
     /// The imported version that is to be trained further; one of another project is as unknown as one that isn't there.
-    private func base(_ body: JSON, in project: ProjectID, _ task: LearningTask, classes: Int, _ transaction: Transaction) throws -> BaseChoice {
+    private func base(_ body: JSON, in project: ProjectID, _ task: LearningTask, _ profile: DatasetProfile, _ transaction: Transaction) throws -> BaseChoice {
         func fault(_ code: String, _ detail: String) -> Problem { .invalidBody("/base/model_version", code, detail) }
         let version: ModelVersionRecord
         do {
@@ -263,9 +267,10 @@ private struct ExperimentWish: Sendable {
         guard let fact = lineage["import"]?["facts"]?[FineTuning.fact] else {
             throw fault("model-version-older", "the model was imported before models could be trained further: import it again")
         }
+        let columns: [String]? = if case .array(let names)? = body["columns"] { names.compactMap(\.stringValue) } else { nil }
         return try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode(fact)).choice(
             version.id, head: body["head"]?.stringValue.flatMap(BaseChoice.Head.init) ?? .new, isFrozen: body["frozen"] == true,
-            scaling: body["scaling"]?.stringValue.flatMap(BaseChoice.Scaling.init), task: task, classes: classes)
+            scaling: body["scaling"]?.stringValue.flatMap(BaseChoice.Scaling.init), columns: columns, task: task, profile: profile)
     }
 
     private func namedDataset(_ transaction: Transaction) throws -> DatasetRecord {

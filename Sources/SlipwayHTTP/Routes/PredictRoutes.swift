@@ -26,7 +26,9 @@ struct PredictRoutes {
     func predict(_ call: Call) async throws -> Response {
         let id: DeploymentID = try call.identifier("deployment", of: "deployment")
         try await check(id, call)
-        let body = try call.stream(upTo: call.limits.predictBytes, pace: .total(call.limits.predictTime))
+        let isJSON = (call.request.headers[.contentType] ?? "").prefix { $0 != ";" }.trimmingSpaces.lowercased() == "application/json"
+        let body = try call.stream(
+            upTo: isJSON ? call.limits.predictJSONBytes : call.limits.predictPictureBytes, pace: .total(call.limits.predictTime))
         var head = HTTPRequestHead(
             version: .http1_1, method: .POST, uri: "/predict/\(id)", headers: ["Host": "serve", "X-Request-ID": call.id])
         for name in [HTTPField.Name.contentType, .contentLength] {

@@ -114,7 +114,7 @@ private struct DataFigures {
                 1,
                 "edges and colours need no learning, so few pictures are enough and it is trained in seconds"
             )
-        case .imported: return (3, "it goes on from the model that you brought")
+        case .imported, .importedTable: return (3, "it goes on from the model that you brought")
         case .pretrainedFeatures:
             return (
                 2.5,

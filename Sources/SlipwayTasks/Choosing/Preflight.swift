@@ -45,7 +45,7 @@ package enum Preflight {
             guard task.isClassification || column.type == .number else {
                 throw fault(
                     "train-target-not-numeric", "The target is no number",
-                    "the column '\(target)' holds \(words(column.type)), and regression estimates a number; "
+                    "the column '\(target)' holds \(column.type.words), and regression estimates a number; "
                         + "as a data set of tabular-classification it can be learned", "/target")
             }
         }
@@ -94,18 +94,20 @@ package enum Preflight {
         }
     }
 
-    private static func words(_ type: ColumnType) -> String {
-        switch type {
+    private static func fault(_ code: String, _ title: String, _ detail: String, _ pointer: String) -> Problem {
+        Problem(
+            422, code, title: title, detail: detail, errors: [.init(pointer: pointer, code: code, detail: detail)])
+    }
+}
+
+extension ColumnType {
+    var words: String {
+        switch self {
         case .number: "numbers"
         case .category: "categories"
         case .boolean: "true and false"
         case .date: "dates"
         case .text: "texts"
         }
-    }
-
-    private static func fault(_ code: String, _ title: String, _ detail: String, _ pointer: String) -> Problem {
-        Problem(
-            422, code, title: title, detail: detail, errors: [.init(pointer: pointer, code: code, detail: detail)])
     }
 }

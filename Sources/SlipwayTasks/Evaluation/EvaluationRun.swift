@@ -26,7 +26,7 @@ struct EvaluationRun {
 
         // From here on the model is what was written, read again as a deployment would read it.
         let predictor = try Predictor(folder: folder)
-        let (predictions, milliseconds) = try predict(data.test, predictor, emit)
+        let (predictions, milliseconds) = try plan.base == nil ? predict(data.test, predictor, emit) : FineTuning.serving { try predict(data.test, predictor, emit) }
         guard !interruption.isInterrupted else { return }
         try emit(.progress(fraction: 0.6, message: "writing the report"))
         let report = try Report(
@@ -137,7 +137,7 @@ struct EvaluationRun {
             description.encoder = scorers.first?.encoder
             description.link = scorers.first?.link
             members = scorers
-        case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported:
+        case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported, .importedTable:
             let (scorers, shape) = try NetworkLearner.scorers(data, recipe, checkpoint, models: models, base: base)
             description.shape = shape
             description.input = scorers.first?.input
@@ -166,8 +166,8 @@ struct EvaluationRun {
             }
         }
         let batch = switch plan.task.items {
-        case .rows: 1024
         // An imported graph has the limits of a call.
+        case .rows: plan.base == nil ? 1024 : Predictor.rowsAtOnce
         case .pictures: plan.base == nil ? 64 : Predictor.picturesAtOnce
         }
         var said: ContinuousClock.Instant?

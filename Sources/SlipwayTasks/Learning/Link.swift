@@ -12,14 +12,15 @@ struct Link: Codable, Sendable, Hashable {
     /// Of logarithms: no answer's logarithm lies further out, since `exp` makes much of little.
     var bounds: [Float]?
 
-    init(_ data: TrainingData) {
+    /// - Parameter mayBeLogarithm: whether sums may be of the targets' logarithms.
+    init(_ data: TrainingData, mayBeLogarithm: Bool = true) {
         self.init(kind: .identity, classes: data.classes.count)
         if data.task.isClassification {
             kind = classes == 2 ? .logistic : .softmax
             return
         }
         var values = data.values.map(Double.init)
-        if Self.isSkewed(values) {
+        if mayBeLogarithm, Self.isSkewed(values) {
             kind = .logarithm
             values = values.map { log($0) }
             let (low, high) = (values.min() ?? 0, values.max() ?? 0)
@@ -31,8 +32,10 @@ struct Link: Codable, Sendable, Hashable {
     }
 
     /// Of networks: a softmax over two classes as well.
-    init(forNetworks data: TrainingData) {
-        self.init(data)
+    ///
+    /// - Parameter base: its own last layer, where that stays, estimates targets and not logarithms.
+    init(forNetworks data: TrainingData, base: BaseModel?) {
+        self.init(data, mayBeLogarithm: base?.choice?.head != .keep)
         if kind == .logistic { kind = .softmax }
     }
 
@@ -148,7 +151,8 @@ struct Link: Codable, Sendable, Hashable {
     }
 }
 
-private struct Moments {
+/// Mean, deviation and skewness of some values; 0 of none.
+struct Moments {
     var mean = 0.0
     var deviation = 0.0
     /// 0 where all values are equal.

@@ -134,7 +134,7 @@ func learner(
 ) throws -> any Learner {
     switch recipe.template.network {
     case .boostedTrees: try BoostedTrees(data, recipe, threads: threads, checkpoint: checkpoint)
-    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported:
+    case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported, .importedTable:
         try NetworkLearner(data, recipe, directory: directory, models: models, base: base, threads: threads, checkpoint: checkpoint)
     }
 }

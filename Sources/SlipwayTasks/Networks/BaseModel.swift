@@ -1,13 +1,13 @@
 internal import Foundation
 internal import KeelData
 internal import KeelModels
-internal import KeelProgram
+package import KeelProgram
 internal import SlipwayDomain
 
 /// A model from elsewhere that is trained further, with its files.
 struct BaseModel: Sendable {
     let choice: BaseChoice?
-    let classifier: ImportedClassifier
+    let estimator: ImportedEstimator
     /// Paths by the names of the imported version's files.
     private let files: [String: String]
 
@@ -18,7 +18,7 @@ struct BaseModel: Sendable {
     /// - Errors: `Problem` 422 where it can't be trained further.
     init(_ plan: BasePlan) throws {
         do {
-            try self.init(plan.files, plan.choice, Self.trainingLimits)
+            try self.init(plan.files, plan.choice, ONNXLimits.training)
         } catch let error as UntrainableModel {
             throw FineTuning.problem(error)
         }
@@ -42,22 +42,16 @@ struct BaseModel: Sendable {
     private init(_ files: [String: String], _ choice: BaseChoice?, _ limits: ONNXLimits) throws {
         guard let graph = files[ModelImport.file] else { throw ModelFault("it has no \(ModelImport.file)") }
         let model = try ONNXModel(reading: graph, files: files.filter { $0.key != ModelImport.file }, limits: limits)
-        classifier = try ImportedClassifier(model)
+        estimator = try ImportedEstimator(model)
         (self.files, self.choice) = (files, choice)
     }
 
-    /// Batches aren't requests: the memory that the process may have bounds them, and no clock decides what becomes of a training.
-    private static var trainingLimits: ONNXLimits {
-        var limits = ONNXLimits(), space = rlimit()
-        let memory = ProcessInfo.processInfo.physicalMemory
-        let isKnown = getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &space) == 0
-        limits.bytes = Int(clamping: isKnown ? min(UInt64(space.rlim_cur), memory) : memory)
-        limits.time = .seconds(1 << 40)
-        return limits
+    /// - Errors: `Problem` 422 where there is none.
+    static func required(_ base: BaseModel?) throws(Problem) -> BaseModel {
+        if let base { return base }
+        throw Problem(
+            422, "train-no-base", title: "The template needs a model to go on from", detail: "it trains an imported model further, and the experiment names none")
     }
-
-    static let missing = Problem(
-        422, "train-no-base", title: "The template needs a model to go on from", detail: "it trains an imported model further, and the experiment names none")
 
     /// Its files as a version that goes on from it has them, and where they lie.
     var filesOfVersion: [(name: String, path: String)] {
@@ -65,30 +59,71 @@ struct BaseModel: Sendable {
     }
 
     /// Pictures are resized as wholes, so that nothing of a thing that fills its picture is lost.
+    ///
+    /// - Errors: `Problem` 422 where it takes none.
     var preparation: PicturePreparation {
-        let scaling: PictureScaling =
-            switch choice?.scaling ?? .unit {
-            case .unit: .unit
-            case .symmetric: .symmetric
-            case .imagenet: .imageNet
-            case .bytes: PictureScaling(mean: [0, 0, 0], deviation: [1 / 255, 1 / 255, 1 / 255])
-            }
-        return PicturePreparation(width: classifier.width, height: classifier.height, fit: .stretch, scaling: scaling)
+        get throws(Problem) {
+            guard case .pictures(_, let height, let width, _) = estimator.input else { throw FineTuning.otherItems(.pictures) }
+            let scaling: PictureScaling =
+                switch choice?.scaling ?? .unit {
+                case .unit, .plain, .standard: .unit
+                case .symmetric: .symmetric
+                case .imagenet: .imageNet
+                case .bytes: PictureScaling(mean: [0, 0, 0], deviation: [1 / 255, 1 / 255, 1 / 255])
+                }
+            return PicturePreparation(width: width, height: height, fit: .stretch, scaling: scaling)
+        }
     }
 
-    /// The shape of a network that tells as many classes apart.
+    /// How rows become what it takes.
     ///
-    /// - Errors: `Problem` 422 where its last layer is to stay and tells other classes apart, or where it can't be trained further.
-    func shape(classes: Int) throws(Problem) -> NetworkShape {
-        let plan: ImportedNetwork.Plan
+    /// - Parameter rows: fields in the order of `profiles`, of the items that are trained on only.
+    /// - Errors: `Problem` 422 where it takes no rows, or others.
+    func encoder(_ profiles: [ColumnProfile], _ rows: [[String?]]) throws(Problem) -> TableEncoder {
+        guard case .rows(let numbers) = estimator.input else { throw FineTuning.otherItems(.rows) }
+        let columns = try BaseColumns(numbers, named: choice?.columns, among: profiles, target: nil)
+        return TableEncoder(numbers: columns.names, profiles: profiles, rows: rows, isStandardised: choice?.scaling == .standard)
+    }
+
+    /// Whether its graph takes what the input makes of one item.
+    func takes(_ input: NetworkInput) -> Bool {
+        switch (estimator.input, input) {
+        case (.pictures(_, let height, let width, _), .planes(let preparation)): (preparation.height, preparation.width) == (height, width)
+        case (.rows(let numbers), .rows): input.sizes == [numbers]
+        default: false
+        }
+    }
+
+    /// The shape of a network with such answers.
+    ///
+    /// - Errors: `Problem` 422 where its last layer is to stay and has other ones, or where it can't be trained further.
+    func shape(for link: Link) throws(Problem) -> NetworkShape {
+        let keeps = choice?.head == .keep
+        var plan: ImportedNetwork.Plan
         do {
-            plan = try classifier.plan(newClasses: choice?.head == .keep ? nil : classes)
+            plan = try estimator.plan(!keeps ? .newLayer(outputs: link.outputs) : link.isRegression ? .value : .scores)
         } catch {
             throw FineTuning.problem(error)
         }
-        guard plan.classes == classes else { throw FineTuning.otherClasses(plan.classes, classes) }
-        var shape = NetworkShape(kind: .imported, inputs: 3, outputs: classes)
+        try FineTuning.require(plan.outputs, for: link.outputs, isClassification: !link.isRegression)
+        plan.outputs = link.outputs
+        if keeps, link.isRegression { (plan.mean, plan.deviation) = (link.mean, link.deviation) }
+        let inputs = if case .rows(let numbers) = estimator.input { numbers } else { 3 }
+        var shape = NetworkShape(kind: .imported, inputs: inputs, outputs: link.outputs)
         shape.imported = plan
         return shape
+    }
+}
+
+extension ONNXLimits {
+    /// Of a model in the training that goes on from it. Batches aren't requests: the memory that the process may have bounds them, and no clock decides what
+    /// becomes of a training.
+    package static var training: ONNXLimits {
+        var limits = ONNXLimits(), space = rlimit()
+        let memory = ProcessInfo.processInfo.physicalMemory
+        let isKnown = getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &space) == 0
+        limits.bytes = Int(clamping: isKnown ? min(UInt64(space.rlim_cur), memory) : memory)
+        limits.time = .seconds(1 << 40)
+        return limits
     }
 }

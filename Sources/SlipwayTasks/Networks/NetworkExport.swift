@@ -52,6 +52,7 @@ extension TableEncoder {
     fileprivate func export(to writer: inout ONNXModelWriter, waves: Int) throws -> String {
         let zero = writer.constant(try Tensor(Float(0)))
         func number(_ value: String, _ type: ElementKind) -> String { writer.node("Cast", [value], ["to": .int(Int(type.rawValue))]) }
+        func constant(_ number: Double) throws -> String { writer.constant(try Tensor(number)) }
         func known(_ value: String, unless isMissing: String) -> String { writer.node("Where", [isMissing, zero, value]) }
         var features: [String] = []
         for column in columns {
@@ -78,6 +79,11 @@ extension TableEncoder {
                     ["keys_strings": .texts(values), "values_int64s": .ints(Array(values.indices)), "default_int64": .int(values.count)], domain: "ai.onnx.ml")
                 let codes = writer.constant(try Tensor((0...values.count).map(Int64.init)))
                 features.append(number(writer.node("Equal", [code, codes]), .float32))
+            case .measure(let centre, let scale, let missing):
+                let isMissing = writer.node("IsNaN", [number(column.name, .float32)])
+                let value = writer.node("Where", [isMissing, try constant(missing), number(column.name, .float64)])
+                let distance = writer.node("Div", [writer.node("Sub", [value, try constant(centre)]), try constant(scale)])
+                features.append(number(writer.node("Clip", [distance, try constant(-Field.largest), try constant(Field.largest)]), .float32))
             case .date, .text: preconditionFailure("dates and texts aren't exported")
             }
         }

@@ -40,26 +40,25 @@ final class NetworkLearner: Learner {
         self.data = data
         kind = recipe.template.network
         epochs = recipe.integer("epochs")
-        patience = kind == .tableNetwork || kind == .tableLinear ? recipe.integer("patience") : .max / 2
+        patience = kind.hyperparameters["patience"] == nil ? .max / 2 : recipe.integer("patience")
         slice = switch kind {
         case .imported: 1
         case .resnet: 4
         default: 16
         }
-        let link = Link(forNetworks: data)
+        let link = Link(forNetworks: data, base: base)
         self.link = link
         lane = Lane(name: "network")
         let source = try NetworkSource(data, recipe, directory: directory, models: models, base: base, threads: threads, lane: lane)
         let input = source.input
         self.input = input
-        let outputs = data.outputs
         let isFrozen = base?.choice?.isFrozen ?? false
-        if kind == .imported, base?.choice?.head == .keep, isFrozen || recipe.number("backbone_rate") == 0 { throw FineTuning.nothingLeft }
-        let shape = if let base, kind == .imported {
+        if kind.hasBase, base?.choice?.head == .keep, isFrozen || recipe.number("backbone_rate") == 0 { throw FineTuning.nothingLeft }
+        let shape = if let base, kind.hasBase {
             // A checkpoint knows it.
-            try checkpoint.flatMap(Self.shape(of:)) ?? base.shape(classes: outputs)
+            try checkpoint.flatMap(Self.shape(of:)) ?? base.shape(for: link)
         } else {
-            NetworkShape(recipe, input, outputs: outputs)
+            NetworkShape(recipe, input, outputs: data.outputs)
         }
         self.shape = shape
         let labels = data.task.isClassification ? data.labels.map { Float($0) } : data.values.map(link.scaled)
@@ -82,7 +81,7 @@ final class NetworkLearner: Learner {
         _ count: Int, _ body: @escaping @Sendable (_ member: Int) throws -> Result
     ) throws -> [Result] {
         func run() throws -> [Result] { try Lane.run((0..<count).map { member in (lane, { try body(member) }) }) }
-        return kind == .imported ? try FineTuning.computing(run) : try run()
+        return kind.hasBase ? try FineTuning.computing(run) : try run()
     }
 
     func advance(_ rung: RungSpan) throws -> [Measurement] {
@@ -188,7 +187,7 @@ final class NetworkLearner: Learner {
     ) throws -> ([NetworkScorer], NetworkShape) {
         guard let shape = try shape(of: checkpoint), let inputBytes = checkpoint.sections["input"] else { throw CheckpointMismatch() }
         let input = try JSONDecoder().decode(NetworkInput.self, from: inputBytes)
-        let link = Link(forNetworks: data), encoder = try recipe.template.network.encoder(from: models)
+        let link = Link(forNetworks: data, base: base), encoder = try recipe.template.network.encoder(from: models)
         let scorers = try (0..<data.folds.members).map { index in
             guard let state = checkpoint.sections["best\(index)"] else { throw CheckpointMismatch() }
             var network = try shape.network(seed: 0, base: base)
@@ -229,7 +228,7 @@ extension NetworkShape {
             self.init(
                 kind: .resnet, inputs: inputs, outputs: outputs, width: recipe.integer("width"),
                 depth: recipe.integer("depth"), dropout: recipe.number("dropout"), side: input.sizes[1])
-        case .imported: preconditionFailure("an imported network's shape is its base's")
+        case .imported, .importedTable: preconditionFailure("an imported network's shape is its base's")
         }
     }
 }

@@ -18,9 +18,9 @@ struct NetworkTraining: Sendable {
         seed = recipe.seed
         learningRate = recipe.number("learning_rate")
         weightDecay = recipe.number("weight_decay")
-        let network = recipe.template.network
-        labelSmoothing = network == .resnet || network == .imported ? recipe.number("label_smoothing") : 0
-        backboneRate = network == .imported && !isFrozen ? recipe.number("backbone_rate") : 0
+        let known = recipe.template.network.hyperparameters
+        labelSmoothing = known["label_smoothing"] == nil ? 0 : recipe.number("label_smoothing")
+        backboneRate = known["backbone_rate"] == nil || isFrozen ? 0 : recipe.number("backbone_rate")
         self.labels = labels
         self.isClassification = isClassification
     }

@@ -42,9 +42,13 @@ struct NetworkSource: Sendable {
         seed = recipe.seed
         switch recipe.template.network {
         case .boostedTrees: preconditionFailure("trees aren't a network of Keel's")
-        case .tableNetwork, .tableLinear:
+        case .tableNetwork, .tableLinear, .importedTable:
             let rows = data.train.map { $0.row ?? [] }
-            let encoder = TableEncoder(profiles: data.columns, target: data.target, rows: rows)
+            let encoder = if recipe.template.network.hasBase {
+                try BaseModel.required(base).encoder(data.columns, rows)
+            } else {
+                TableEncoder(profiles: data.columns, target: data.target, rows: rows)
+            }
             let waves = recipe.template.network == .tableNetwork ? recipe.integer("frequencies") : 0
             guard encoder.networkWidth(waves: waves) > 0 else { throw Problem.nothingToLearnFrom }
             input = .rows(encoder, waves: waves)
@@ -53,8 +57,8 @@ struct NetworkSource: Sendable {
             features = bytes <= Self.mostPreparedBytes ? .prepared(batches.networkMatrix(rows)) : .rows(rows, batches)
             (pictures, augmentation) = (.decoded([]), nil)
         case .imported:
-            guard let base else { throw BaseModel.missing }
-            let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }, preparation = base.preparation
+            let files = data.train.map { URL(fileURLWithPath: $0.path ?? "", relativeTo: directory) }
+            let preparation = try BaseModel.required(base).preparation
             input = .planes(preparation)
             features = .none
             let isSmall = preparation.count * files.count <= Self.mostPreparedBytes

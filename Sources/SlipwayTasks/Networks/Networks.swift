@@ -25,7 +25,7 @@ struct NetworkShape: Codable, Sendable, Hashable {
         (1...1_000_000).contains(inputs) && (1...1000).contains(outputs) && (0...1024).contains(width)
             && (0...8).contains(depth) && (0...0.95).contains(dropout) && (0...512).contains(side)
             && (kind == .linear || kind == .imported || width > 0)
-            && imported.map { [1, 3].contains($0.channels) && (1...1_000_000).contains($0.features ?? 1) && $0.classes == outputs } ?? (kind != .imported)
+            && imported.map { (1...1_000_000).contains($0.features ?? 1) && $0.outputs == outputs && $0.deviation ?? 1 > 0 } ?? (kind != .imported)
     }
 
     /// - Parameter base: the model that an imported network's plan is of.
@@ -33,7 +33,7 @@ struct NetworkShape: Codable, Sendable, Hashable {
         var generator = Philox(seed: seed)
         return switch kind {
         case .imported:
-            if let base, let imported { try ImportedNetwork(base.classifier, imported, using: &generator) } else { throw ModelFault("it lacks its base") }
+            if let base, let imported { try ImportedNetwork(base.estimator, imported, using: &generator) } else { throw ModelFault("it lacks its base") }
         case .linear: try Linear(inputs, outputs, using: &generator)
         case .residualPerceptron: try ResidualPerceptron(self, using: &generator)
         case .resnet: try SmallResNet(self, using: &generator)

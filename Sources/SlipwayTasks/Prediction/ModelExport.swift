@@ -121,7 +121,7 @@ extension TableEncoder {
     var isExportable: Bool {
         columns.allSatisfy { column in
             switch column.feature {
-            case .number, .boolean, .category: true
+            case .number, .boolean, .category, .measure: true
             case .date, .text: false
             }
         }

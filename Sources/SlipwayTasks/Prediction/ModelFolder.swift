@@ -184,10 +184,11 @@ struct TrainedModel: Sendable {
                         forest.isSound(features: encoder.treeWidth, outputs: link.outputs)
                     else { throw ModelFault("the trees of part \(index) point outside of themselves") }
                     return ForestScorer(forest: forest, encoder: encoder, link: link)
-                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported:
+                case .tableNetwork, .tableLinear, .resnet, .pictureFeatures, .pretrainedFeatures, .imported, .importedTable:
                     guard let shape = description.shape, let input = description.input, shape.isSound, input.isSound(columns: manifest.columns.count),
                         input.sizes[0] == shape.inputs, link.isRegression || shape.outputs == link.classes
                     else { throw ModelFault("part \(index) and its network don't fit each other") }
+                    if shape.kind == .imported, base?.takes(input) != true { throw ModelFault("part \(index) and the model that it goes on from don't fit each other") }
                     var layer = try shape.network(seed: 0, base: base)
                     try layer.load(from: weights, under: prefix, allowingMore: true)
                     if case .encoded = input { guard encoder != nil else { throw ModelFault("part \(index) has no encoder") } }

@@ -11,6 +11,9 @@ enum Field {
         TableValue.number(text).map { min(max($0, -largest), largest) }
     }
 
+    /// A field as a number, true as 1 and false as 0.
+    static func measure(_ text: String) -> Double? { number(text) ?? TableValue.boolean(text).map { $0 ? 1 : 0 } }
+
     /// Year, month 1...12, day 1...31 and weekday 0...6 (Monday is 0) of seconds since 1970.
     static func parts(ofDate seconds: Double) -> [Double] {
         let total = Int((seconds / 86_400).rounded(.down))

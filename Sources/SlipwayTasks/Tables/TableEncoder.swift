@@ -16,6 +16,8 @@ struct TableEncoder: Codable, Sendable, Hashable {
         case date(centre: Double, scale: Double)
         /// Counted n-grams, hashed into so many slots.
         case text(slots: Int)
+        /// As a model from elsewhere takes it: less `centre`, by `scale`, and nothing drawn in. True is 1, false is 0; what is missing counts as `missing`.
+        case measure(centre: Double, scale: Double, missing: Double)
     }
 
     struct Column: Codable, Sendable, Hashable {
@@ -55,6 +57,24 @@ struct TableEncoder: Codable, Sendable, Hashable {
             let fields = rows.lazy.map { index < $0.count ? $0[index] : nil }
             guard let feature = Self.fit(profile.type, fields) else { continue }
             columns.append(Column(name: profile.name, index: index, feature: feature))
+        }
+    }
+
+    /// Nothing but the numbers of some columns, each its own feature; a missing one counts as its column's median.
+    ///
+    /// - Parameters:
+    ///   - names: of columns among the profiles, in the order that the features are to have.
+    ///   - isStandardised: whether columns are moved to mean 0 and deviation 1.
+    init(numbers names: [String], profiles: [ColumnProfile], rows: [[String?]], isStandardised: Bool) {
+        let places = Dictionary(zip(profiles.map(\.name), 0...), uniquingKeysWith: { first, _ in first })
+        columns = names.map { name in
+            guard let index = places[name] else { preconditionFailure("the columns are among the profiles") }
+            let values = rows.compactMap { row in index < row.count ? row[index].flatMap(Field.measure) : nil }.sorted()
+            let median = values.isEmpty ? 0 : values[values.count / 2], moments = Moments(values)
+            let feature = isStandardised
+                ? Feature.measure(centre: moments.mean, scale: moments.deviation > 0 ? moments.deviation : 1, missing: median)
+                : Feature.measure(centre: 0, scale: 1, missing: median)
+            return Column(name: name, index: index, feature: feature)
         }
     }
 
@@ -147,6 +167,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
                 switch column.feature {
                 case .number: matrix[at] = field.flatMap(Field.number).map { Float($0) } ?? .nan
                 case .boolean: matrix[at] = field.flatMap(TableValue.boolean).map { $0 ? 1 : 0 } ?? .nan
+                case .measure: matrix[at] = field.flatMap(Field.measure).map { Float($0) } ?? .nan
                 case .category: matrix[at] = field.flatMap { lookup[TableValue.category($0)] }.map { Float($0) } ?? .nan
                 case .date:
                     if let seconds = field.flatMap(TableValue.date) {
@@ -180,7 +201,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
     /// - Parameter waves: sines and cosines of rising frequency beside each number, which let a network see steps.
     func networkWidth(waves: Int) -> Int { columns.reduce(0) { $0 + $1.feature.networkWidth(waves: waves) } }
 
-    /// Numbers about 0 to ±1 with outliers drawn in, one indicator a category; a missing number is 0 with an indicator.
+    /// Numbers about 0 to ±1 with outliers drawn in, one indicator a category; a missing number is 0 with an indicator. Measures are as their columns say.
     func networkMatrix(_ rows: [[String?]], waves: Int) -> [Float] {
         Batches(self, waves: waves).networkMatrix(rows)
     }
@@ -255,6 +276,9 @@ struct TableEncoder: Codable, Sendable, Hashable {
                             for slot in 0..<slots { matrix[start + slot] *= factor }
                         }
                     }
+                case .measure(let centre, let scale, let missing):
+                    let distance = ((field.flatMap(Field.measure) ?? missing) - centre) / scale
+                    matrix[at] = Float(min(max(distance, -Field.largest), Field.largest))
                 }
                 at += column.feature.networkWidth(waves: waves)
             }
@@ -272,7 +296,7 @@ struct TableEncoder: Codable, Sendable, Hashable {
 extension TableEncoder.Feature {
     fileprivate var treeWidth: Int {
         switch self {
-        case .number, .boolean, .category: 1
+        case .number, .boolean, .category, .measure: 1
         case .date: 5
         case .text(let slots): slots + 1
         }
@@ -282,6 +306,7 @@ extension TableEncoder.Feature {
         switch self {
         case .number(_, _, let hasMissing): (hasMissing ? 2 : 1) + 2 * waves
         case .boolean(let hasMissing): hasMissing ? 2 : 1
+        case .measure: 1
         case .category(let values): values.count + 1
         case .date: 8
         case .text(let slots): slots

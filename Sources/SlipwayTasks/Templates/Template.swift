@@ -54,18 +54,20 @@ package enum NetworkKind: String, Sendable, CaseIterable {
     case pictureFeatures = "picture-features"
     /// A linear classifier over what a network sees that was trained on a million photographs (Keel).
     case pretrainedFeatures = "pretrained-features"
-    /// A model from elsewhere, trained further (Keel): the experiment names it as its base.
+    /// A model of pictures from elsewhere, trained further (Keel): the experiment names it as its base.
     case imported
+    /// The same, of the numbers of tables.
+    case importedTable = "imported-table"
 
     package var tasks: [LearningTask] {
         switch self {
-        case .boostedTrees, .tableNetwork, .tableLinear: [.tabularClassification, .tabularRegression]
+        case .boostedTrees, .tableNetwork, .tableLinear, .importedTable: [.tabularClassification, .tabularRegression]
         case .resnet, .pictureFeatures, .pretrainedFeatures, .imported: [.imageClassification]
         }
     }
 
     /// Whether a model must be named that training goes on from.
-    package var hasBase: Bool { self == .imported }
+    package var hasBase: Bool { self == .imported || self == .importedTable }
 
     /// The hyperparameter that says how long a whole training is, in the unit in which rungs are measured.
     package var resource: String { self == .boostedTrees ? "rounds" : "epochs" }
@@ -100,6 +102,11 @@ package enum NetworkKind: String, Sendable, CaseIterable {
             [
                 "learning_rate": 1e-6...10, "backbone_rate": 0...1, "weight_decay": 0...10, "epochs": 1...1000, "batch_size": 2...512,
                 "label_smoothing": 0...0.5, "flip": 0...1, "shift": 0...0.5, "rotation": 0...180, "zoom": 0...0.5, "contrast": 0...1,
+            ]
+        case .importedTable:
+            [
+                "learning_rate": 1e-6...10, "backbone_rate": 0...1, "weight_decay": 0...10, "epochs": 1...1000, "patience": 1...1000,
+                "batch_size": 2...4096,
             ]
         case .pictureFeatures, .pretrainedFeatures:
             ["learning_rate": 1e-6...10, "weight_decay": 0...100, "epochs": 1...1000, "batch_size": 1...4096]

@@ -97,7 +97,8 @@ package struct TemplateLibrary: Sendable {
             throw .template("/task", "is \(chosen.task.rawValue), and the data set's is \(task.rawValue)")
         }
         guard chosen.network.hasBase == hasBase else {
-            throw .template("/network/type", hasBase ? "must be 'imported' to go on from the base" : "goes on from an imported model: name one as the experiment's 'base'")
+            let kind = NetworkKind.allCases.first { $0.hasBase && $0.tasks.contains(task) }?.rawValue ?? ""
+            throw .template("/network/type", hasBase ? "must be '\(kind)' to go on from the base" : "goes on from an imported model: name one as the experiment's 'base'")
         }
         return chosen
     }

@@ -113,8 +113,10 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "A template by name, or a YAML file with one.", completion: .file()) var template: String?
     @Option(help: "The id of an imported model's version that is to be trained further.") var base: String?
     @Flag(help: "Of that model, only a new last layer learns.") var frozen = false
-    @Flag(help: "That model's last layer stays: its outputs are the data set's classes in their order.") var keepHead = false
-    @Option(help: "What that model takes for a picture's bytes: unit, symmetric, imagenet or bytes.") var scaling: BaseChoice.Scaling?
+    @Flag(help: "That model's last layer stays: its outputs are the data set's classes in their order, or the target.") var keepHead = false
+    @Option(help: "What that model takes for a picture's bytes (unit, symmetric, imagenet or bytes) or a table's numbers (none or standard).")
+    var scaling: BaseChoice.Scaling?
+    @Option(name: .customLong("column"), help: "A column of the table that is one of that model's numbers; once for each, in its order.") var columns: [String] = []
     @Option(help: "Makes the training repeatable, together with --trials.") var seed: UInt32?
 
     /// Nothing but defaults, for commands that decide for themselves.
@@ -124,8 +126,8 @@ struct TrainingOptions: ParsableArguments {
     }
 
     func validate() throws {
-        guard base != nil || !frozen && !keepHead && scaling == nil else {
-            throw ValidationError("--frozen, --keep-head and --scaling are of a model that is trained further: name it with --base")
+        guard base != nil || !frozen && !keepHead && scaling == nil && columns.isEmpty else {
+            throw ValidationError("--frozen, --keep-head, --scaling and --column are of a model that is trained further: name it with --base")
         }
     }
 
@@ -150,6 +152,7 @@ struct TrainingOptions: ParsableArguments {
             if frozen { choice["frozen"] = true }
             if keepHead { choice["head"] = "keep" }
             choice["scaling"] = scaling.map { .string($0.rawValue) }
+            if !columns.isEmpty { choice["columns"] = .array(columns.map(JSON.string)) }
             body["base"] = .object(choice)
         }
         return .object(body)

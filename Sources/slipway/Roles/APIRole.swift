@@ -28,8 +28,8 @@ struct APIRole: RoleCommand {
         api.limits.drainTime = configuration[Settings.drain]
         // A predict call has one to the serve process, a download a file.
         api.limits.connections = role.connections(atMost: api.limits.connections, each: 2)
-        api.limits.predictBytes =
-            max(configuration[Settings.servePictureBytes].bytes, configuration[Settings.serveJSONBytes].bytes) + 1 << 20
+        api.limits.predictJSONBytes = configuration[Settings.serveJSONBytes].bytes
+        api.limits.predictPictureBytes = configuration[Settings.servePictureBytes].bytes
         api.limits.predictTime = configuration[Settings.serveDeadline] + .seconds(15)
         let library = try TemplateLibrary(
             folder: URL(filePath: ShareFolder(configuration).templates), models: ModelStore(configuration))

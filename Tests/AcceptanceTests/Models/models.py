@@ -99,6 +99,30 @@ def network(folder):
     write(folder, "torch-cnn", data.getvalue(), [{"image": one} for one in np.round(x.numpy().astype(float), 3).tolist()], [{"scores": one} for one in answers.tolist()])
 
 
+def perceptron(folder):
+    """torch: a perceptron that tells three kinds of rows of four numbers apart, by how far they are from the middle."""
+    import io
+
+    import torch
+    from torch import nn
+
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 3))
+    x = torch.rand(2000, 4) * 2 - 1
+    kind = (x.norm(dim=1) > 0.9).long() + (x.norm(dim=1) > 1.3).long()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(400):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), kind).backward()
+        optimizer.step()
+    x = torch.round(x[:4], decimals=3)
+    data = io.BytesIO()
+    torch.onnx.export(model.eval(), (x,), data, input_names=["row"], output_names=["logits"], dynamic_axes={"row": {0: "batch"}, "logits": {0: "batch"}}, opset_version=17, dynamo=False)
+    with torch.no_grad():
+        answers = model(x)
+    write(folder, "torch-mlp", data.getvalue(), [{"row": one} for one in np.round(x.numpy().astype(float), 3).tolist()], [{"logits": one} for one in answers.tolist()])
+
+
 if __name__ == "__main__":
-    for make in (pipeline, trees, network):
+    for make in (pipeline, trees, network, perceptron):
         make(sys.argv[1])

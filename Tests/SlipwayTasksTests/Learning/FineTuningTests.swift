@@ -6,75 +6,18 @@ import SlipwayDomain
 import SlipwayTasks
 import Testing
 
-/// A model as the trainer imports it.
-///
-/// - Returns: its files, paths by name, in `directory`, and what the import found of its training.
-private func imported(_ bytes: [UInt8], in directory: URL) throws -> (files: [String: String], fact: FineTuning) {
-    let place = directory.appending(path: "import-\(UUID())")
-    try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
-    let upload = place.appending(path: "upload").path
-    try Data(bytes).write(to: URL(filePath: upload))
-    var result: ModelImportResult?
-    try TrainerMain.run(TrainerPlan(work: .importModel(ModelImportPlan(upload: upload, limits: ImportLimits())), threads: 1), in: place) { event in
-        if case .importedModel(let made) = event { result = made }
-        if case .problem(let problem) = event { throw problem }
-    }
-    let made = try #require(result), fact = try #require(made.facts[FineTuning.fact])
-    let files = Dictionary(uniqueKeysWithValues: made.files.map { ($0.name, $0.path.map { place.appending(path: $0).path } ?? upload) })
-    return (files, try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode(fact)))
-}
-
-private func fact(_ bytes: [UInt8]) throws -> FineTuning {
-    let directory = FileManager.default.temporaryDirectory.appending(path: "slipway-fine-\(UUID())")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: directory) }
-    return try imported(bytes, in: directory).fact
-}
-
-/// A network that torch wrote for the acceptance tests: four classes of grey pictures, 8 pixels square.
-private func torch(_ name: String) throws -> [UInt8] {
-    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    return Array(try Data(contentsOf: folder.appending(path: "AcceptanceTests/Models/\(name)")))
-}
-
-func baseChoice(head: BaseChoice.Head = .new, isFrozen: Bool = false) -> BaseChoice {
-    BaseChoice(modelVersion: ModelVersionID(UUID()), head: head, isFrozen: isFrozen, scaling: .symmetric)
-}
-
-extension Learning {
-    /// With a network of torch's to go on from.
-    static func from<R>(_ name: String, _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
-        try from(torch(name), choice, classes: classes, body)
-    }
-
-    static func from<R>(_ model: [UInt8], _ choice: BaseChoice, classes: [String], _ body: (Learning) throws -> R) throws -> R {
-        try with(.imageClassification, samplePictures(perClass: 12, classes: classes)) { learning in
-            var learning = learning
-            learning.base = BasePlan(choice: choice, files: try imported(model, in: learning.directory).files)
-            return try body(learning)
-        }
-    }
-}
-
 private let template = "fine-tuned-import"
 
 @Suite struct FineTuningTests {
-    private func weights(_ folder: URL) throws -> [String: [Float]] {
-        let file = try Safetensors(reading: folder.appending(path: "model.safetensors").path)
-        var found: [String: [Float]] = [:]
-        for entry in file.entries { found[entry.name] = try file.tensor(named: entry.name)?.elements() }
-        return found
-    }
-
     @Test func aTrainingThatWasBrokenOffEndsWithTheSameWeights() throws {
         try Learning.from("torch-cnn.onnx", baseChoice(), classes: ["横", "stands"]) { learning in
             let recipe = try learning.recipe(template, ["epochs": 4, "batch_size": 8])
-            let whole = try weights(learning.model(recipe)), begun = try learning.rung(recipe, pieces: 1)
+            let whole = try weights(of: learning.model(recipe)), begun = try learning.rung(recipe, pieces: 1)
             #expect(begun.result == nil)
             let rest = try learning.rung(recipe, from: begun.checkpoint)
             #expect(rest.result?.finished == true && rest.log.isEmpty)
-            #expect(try weights(learning.evaluate([(recipe, rest.checkpoint)])) == whole)
-            #expect(try weights(learning.model(learning.recipe(template, ["epochs": 4, "batch_size": 8], seed: 8))) != whole)
+            #expect(try weights(of: learning.evaluate([(recipe, rest.checkpoint)])) == whole)
+            #expect(try weights(of: learning.model(learning.recipe(template, ["epochs": 4, "batch_size": 8], seed: 8))) != whole)
         }
     }
 
@@ -102,7 +45,7 @@ private let template = "fine-tuned-import"
             try Learning.from("torch-cnn.onnx", choice, classes: ["a", "b"]) { learning in
                 let files = try #require(learning.base).files, graph = try #require(files["model.onnx"])
                 let own = try Data(contentsOf: URL(filePath: graph))
-                let trained = try weights(learning.model(learning.recipe(template, ["epochs": 2, "batch_size": 8].merging(changes) { $1 })))
+                let trained = try weights(of: learning.model(learning.recipe(template, ["epochs": 2, "batch_size": 8].merging(changes) { $1 })))
                 let backbone = trained.filter { $0.key.contains("backbone.") }
                 #expect(!backbone.isEmpty)
                 // The file has each weight's bytes as they are.
@@ -123,7 +66,7 @@ private let template = "fine-tuned-import"
             let nothing = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template, ["backbone_rate": 0])) }
             #expect(nothing?.code == "train-base-frozen")
             let folder = try learning.model(recipe)
-            #expect(try weights(folder).keys.allSatisfy { $0.contains("backbone.") })
+            #expect(try weights(of: folder).keys.allSatisfy { $0.contains("backbone.") })
             let files = try #require(learning.base).files, model = try TensorPredictor(files: files)
             let preparation = PicturePreparation(width: 8, height: 8, fit: .stretch, scaling: .symmetric), jpeg = try samplePicture(lies: true, seed: 4)
             let picture = try preparation.picture(decoding: jpeg)
@@ -137,6 +80,32 @@ private let template = "fine-tuned-import"
             let found = (asTrained["predictions"]?[0]?["scores"]?.elements ?? []).compactMap { $0["score"]?.doubleValue }
             #expect(wanted.count == 4 && found.count == 4)
             for (a, b) in zip(wanted, found) { #expect(abs(a - b) < 1e-4, "\(wanted) \(found)") }
+        }
+    }
+
+    /// As TensorFlow and Keras have pictures.
+    @Test func channelsMayComeLast() throws {
+        var model = SampleModel([.init("picture", ["batch", 8, 10, 3])], [.init("scores", ["batch", 2])])
+        model.add("row", [2], integers: [-1, 240])
+        model.add("weight", [240, 2], floats: (0..<480).map { Float($0 * 7 % 11) / 110 - 0.05 })
+        model.add("Reshape", ["picture", "row"], "numbers")
+        model.add("MatMul", ["numbers", "weight"], "product")
+        model.add("Softmax", ["product"], "scores")
+        #expect(try fineTuning(of: model.bytes).picture == [3, 8, 10])
+        try Learning.from(model.bytes, baseChoice(head: .keep), classes: ["a", "b"]) { learning in
+            let folder = try learning.model(learning.recipe(template, ["epochs": 1, "learning_rate": 0.00001, "backbone_rate": 0.001]))
+            let files = try #require(learning.base).files, jpeg = try samplePicture(lies: true, seed: 4)
+            let picture = try PicturePreparation(width: 10, height: 8, fit: .stretch, scaling: .symmetric).picture(decoding: jpeg)
+            let image = JSON.array((0..<8).map { y in
+                .array((0..<10).map { x in .array((0..<3).map { .number(Double(picture.pixels[3 * (10 * y + x) + $0]) / 127.5 - 1) }) })
+            })
+            let body = try JSONEncoder().encode(["inputs": JSON.array([image])])
+            let asImported = try JSONReader.read([UInt8](TensorPredictor(files: files).predict(json: body, modelVersion: "v", isAbandoned: { false })))
+            let asTrained = try JSONReader.read([UInt8](Predictor(folder: folder).predict(pictureBytes: jpeg).json(modelVersion: "v")))
+            let wanted = (asImported["predictions"]?[0]?["scores"]?.elements ?? []).compactMap(\.doubleValue)
+            let found = (asTrained["predictions"]?[0]?["scores"]?.elements ?? []).compactMap { $0["score"]?.doubleValue }
+            #expect(wanted.count == 2 && abs(wanted[0] - 0.5) > 0.01)
+            #expect(found.count == 2 && zip(found, wanted).allSatisfy { abs($0 - $1) < 1e-4 }, "\(wanted) \(found)")
         }
     }
 
@@ -163,7 +132,7 @@ private let template = "fine-tuned-import"
     @Test func aModelOfLargePicturesWithoutWeightsButItsLastLayersIsTrainedAndRead() throws {
         try Learning.from(sample(picture: ["batch", 3, 640, 8]), baseChoice(), classes: ["a", "b"]) { learning in
             let folder = try learning.model(learning.recipe(template, ["epochs": 1, "batch_size": 8]))
-            #expect(Set(try weights(folder).keys.map { $0.split(separator: ".").suffix(2).joined(separator: ".") }) == ["head.weight", "head.bias"])
+            #expect(Set(try weights(of: folder).keys.map { $0.split(separator: ".").suffix(2).joined(separator: ".") }) == ["head.weight", "head.bias"])
             let answer = try JSONReader.read([UInt8](Predictor(folder: folder).predict(pictureBytes: samplePicture(lies: true, seed: 3)).json(modelVersion: "v")))
             #expect(answer["predictions"]?[0]?["scores"]?.elements.count == 2)
         }
@@ -186,6 +155,11 @@ private let template = "fine-tuned-import"
 }
 
 // MARK: - What can be trained further
+
+/// Of a data set of pictures.
+private func pictures(_ classes: Int) -> DatasetProfile {
+    DatasetProfile(items: 20 * classes, unlabelled: 0, classes: (0..<classes).map { ClassCount(name: "\($0)", count: 20) }, columns: nil, target: nil)
+}
 
 /// Pictures, a mean over places, and a product: operators before it and after it as given, each of one value.
 ///
@@ -219,44 +193,44 @@ private func sample(
 
 @Suite struct FineTuningFactTests {
     @Test func aNetworkOfTorchsCanBeTrainedFurther() throws {
-        let found = try fact(torch("torch-cnn.onnx"))
+        let found = try fineTuning(of: modelFile("torch-cnn.onnx"))
         #expect(found.why == nil && found.picture == [1, 8, 8] && found.classes == 4 && found.hasLastLayer)
         // Two convolutions and a linear layer; the normalisation is in the first convolution.
         #expect(found.weights == 6)
     }
 
     @Test func onlyWhatLiesBetweenWeightsAndTheOutputNeedsGradients() throws {
-        #expect(try fact(sample(before: ["Round", "Abs"])).why == nil)
-        #expect(try fact(sample(after: ["Tanh"])).weights == 2)
-        let refused = try fact(sample(after: ["Tanh", "Round"]))
+        #expect(try fineTuning(of: sample(before: ["Round", "Abs"])).why == nil)
+        #expect(try fineTuning(of: sample(after: ["Tanh"])).weights == 2)
+        let refused = try fineTuning(of: sample(after: ["Tanh", "Round"]))
         #expect(refused.why?.contains("no gradient goes through Round") == true && refused.operators.count == 1)
         // Whole numbers that stand for weights, or for what comes in, are no start for learning.
-        #expect(try fact(sample(after: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
-        #expect(try fact(sample(before: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
+        #expect(try fineTuning(of: sample(after: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
+        #expect(try fineTuning(of: sample(before: ["QuantizeLinear", "DequantizeLinear"])).operators.count == 2)
         // Behind the product and before it: a mean, and what it is asked for.
-        #expect(try !fact(sample(after: ["Tanh"])).hasLastLayer &&  fact(sample()).hasLastLayer)
+        #expect(try !fineTuning(of: sample(after: ["Tanh"])).hasLastLayer && fineTuning(of: sample()).hasLastLayer)
     }
 
     /// What a function's call makes has a gradient: one that is nothing but zeros.
     @Test func whatCutsGradientsInAFunctionIsFound() throws {
-        let refused = try fact(sample { $0.addFunction("Stepped", ["x"], of: "Round") } last: { ("Stepped", [$0], "local") })
+        let refused = try fineTuning(of: sample { $0.addFunction("Stepped", ["x"], of: "Round") } last: { ("Stepped", [$0], "local") })
         #expect(refused.operators.first?.contains("Round") == true, "\(refused)")
-        let fine = try fact(sample { $0.addFunction("Bent", ["x"], of: "Tanh") } last: { ("Bent", [$0], "local") })
+        let fine = try fineTuning(of: sample { $0.addFunction("Bent", ["x"], of: "Tanh") } last: { ("Bent", [$0], "local") })
         #expect(fine.why == nil && fine.weights == 2)
     }
 
     @Test func numbersOfAFormulaAreNoWeights() throws {
-        #expect(try fact(sample { $0.add("two", [1], floats: [2]) } last: { ("Pow", [$0, "two"], "") }).weights == 2)
-        #expect(try fact(sample { $0.add("exponents", [2], floats: [2, 3]) } last: { ("Pow", [$0, "exponents"], "") }).weights == 2)
+        #expect(try fineTuning(of: sample { $0.add("two", [1], floats: [2]) } last: { ("Pow", [$0, "two"], "") }).weights == 2)
+        #expect(try fineTuning(of: sample { $0.add("exponents", [2], floats: [2, 3]) } last: { ("Pow", [$0, "exponents"], "") }).weights == 2)
         // Where it can't be seen what they are, a gradient that isn't finite tells.
-        let hidden = try fact(
-            sample {
+        let hidden = try fineTuning(
+            of: sample {
                 $0.addFunction("Power", ["x", "y"], of: "Pow")
                 $0.add("exponents", [2], floats: [2, 3])
             } last: { ("Power", [$0, "exponents"], "local") })
         #expect(hidden.why == nil && hidden.weights == 2, "\(hidden)")
         // Without a gradient that is finite there is nothing to go on with.
-        let none = try fact(sample { $0.add("nothing", [2], floats: [0, 0]) } last: { ("Div", [$0, "nothing"], "") })
+        let none = try fineTuning(of: sample { $0.add("nothing", [2], floats: [0, 0]) } last: { ("Div", [$0, "nothing"], "") })
         #expect(none.why?.contains("no gradient of its weights is finite") == true, "\(none)")
     }
 
@@ -275,10 +249,10 @@ private func sample(
         direct.add("GlobalAveragePool", ["planes"], "mean")
         direct.add("Flatten", ["mean"], "scores")
         for (model, classes) in [(places, 3), (direct, 2)] {
-            let found = try fact(model.bytes)
+            let found = try fineTuning(of: model.bytes)
             #expect(found.why == nil && found.classes == classes && found.weights == 1 && !found.hasLastLayer, "\(found)")
             let problem = #expect(throws: Problem.self) {
-                try found.choice(ModelVersionID(UUID()), head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2)
+                try found.choice(ModelVersionID(UUID()), head: .new, isFrozen: false, scaling: nil, columns: nil, task: .imageClassification, profile: pictures(2))
             }
             #expect(problem?.errors.first?.pointer == "/base/head")
         }
@@ -298,7 +272,7 @@ private func sample(
         model.add("MatMul", ["picture", weight], "product")
         chain("Dropout", &value)
         model.add("Identity", [value], "scores")
-        #expect(try ONNXModel(model.bytes).lastFeatures == "picture")
+        #expect(try ONNXModel(model.bytes).lastLayer(before: "scores")?.features == "picture")
     }
 
     @Test func anImportHasItsResultBeforeItLooksForGradients() throws {
@@ -318,40 +292,41 @@ private func sample(
 
     @Test(arguments: [
         (["batch", 4, 8, 8] as [SampleModel.Size], "[batch, 1 or 3, height, width]"), (["batch", 3, "height", 8], "height and width must be numbers"),
-        (["batch", 3, 4, 8], "from 8 to 1024"), (["batch", 3], "[batch, 1 or 3, height, width]"),
+        (["batch", 3, 4, 8], "from 8 to 1024"), (["batch", 3, 8], "[batch, 1 or 3, height, width]"), (["batch", 8, 8, 4], "[batch, height, width, 1 or 3]"),
     ])
     private func picturesAreOfOneSize(_ sizes: [SampleModel.Size], _ words: String) throws {
         var model = SampleModel([.init("picture", sizes)], [.init("scores", ["batch", 2])])
         model.add("Identity", ["picture"], "scores")
-        #expect(try fact(model.bytes).why?.contains(words) == true)
+        #expect(try fineTuning(of: model.bytes).why?.contains(words) == true)
     }
 
     @Test func aModelWithoutWeightsHasNothingToTrain() throws {
         var model = SampleModel([.init("picture", ["batch", 3, 8, 8])], [.init("scores", ["batch", 3])])
         model.add("GlobalAveragePool", ["picture"], "mean")
         model.add("Flatten", ["mean"], "scores")
-        #expect(try fact(model.bytes).why == "no float32 initialiser reaches its output")
-        #expect(try fact(torch("lightgbm.onnx")).why?.contains("pictures are float32") == true)
+        #expect(try fineTuning(of: model.bytes).why == "no float32 initialiser reaches its output")
+        #expect(try fineTuning(of: modelFile("lightgbm.onnx")).why?.contains("0 of its 2 outputs are float32 tensors") == true)
     }
 
     @Test func aWishThatTheModelCanNotFulfilNamesItsMember() throws {
-        let grey = try fact(torch("torch-cnn.onnx")), id = ModelVersionID(UUID())
-        func pointer(_ head: BaseChoice.Head = .new, frozen: Bool = false, _ scaling: BaseChoice.Scaling? = nil, _ task: LearningTask = .imageClassification, _ classes: Int = 2) -> String? {
+        let grey = try fineTuning(of: modelFile("torch-cnn.onnx")), id = ModelVersionID(UUID())
+        func pointer(_ head: BaseChoice.Head = .new, frozen: Bool = false, _ scaling: BaseChoice.Scaling? = nil, _ task: LearningTask = .imageClassification, _ classes: Int = 2, columns: [String]? = nil) -> String? {
             do {
-                _ = try grey.choice(id, head: head, isFrozen: frozen, scaling: scaling, task: task, classes: classes)
+                _ = try grey.choice(id, head: head, isFrozen: frozen, scaling: scaling, columns: columns, task: task, profile: pictures(classes))
                 return nil
             } catch { return error.status == 422 ? error.errors.first?.pointer : "\(error.status)" }
         }
         #expect(pointer() == nil && pointer(frozen: true, .bytes) == nil && pointer(.keep, .unit, .imageClassification, 4) == nil)
         #expect(pointer(.keep) == "/base/head")
         #expect(pointer(.keep, frozen: true, nil, .imageClassification, 4) == "/base/frozen")
-        #expect(pointer(.new, .imagenet) == "/base/scaling")
+        #expect(pointer(.new, .imagenet) == "/base/scaling" && pointer(.new, .standard) == "/base/scaling")
+        #expect(pointer(columns: ["a"]) == "/base/columns")
         #expect(pointer(.new, nil, .tabularClassification) == "/base/model_version")
-        #expect(try grey.choice(id, head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2).scaling == .unit)
-        #expect(try fact(sample()).choice(id, head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2).scaling == .imagenet)
+        #expect(try grey.choice(id, head: .new, isFrozen: false, scaling: nil, columns: nil, task: .imageClassification, profile: pictures(2)).scaling == .unit)
+        #expect(try fineTuning(of: sample()).choice(id, head: .new, isFrozen: false, scaling: nil, columns: nil, task: .imageClassification, profile: pictures(2)).scaling == .imagenet)
 
-        let refused = try fact(sample(after: ["Round"]))
-        let problem = #expect(throws: Problem.self) { try refused.choice(id, head: .new, isFrozen: false, scaling: nil, task: .imageClassification, classes: 2) }
+        let refused = try fineTuning(of: sample(after: ["Round"]))
+        let problem = #expect(throws: Problem.self) { try refused.choice(id, head: .new, isFrozen: false, scaling: nil, columns: nil, task: .imageClassification, profile: pictures(2)) }
         #expect(problem?.detail.contains("Round") == true && problem?.errors.last?.code == "model-no-gradient")
     }
 }
