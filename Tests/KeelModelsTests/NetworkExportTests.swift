@@ -23,6 +23,20 @@ func eachTypeIsTracedAndExported(_ tiny: TinyNetwork) throws {
     }
 }
 
+/// A file leaves the sizes open, and is a program again.
+@Test(arguments: tinyNetworks.filter { ["LSTMForecaster", "TCNForecaster", "DeepSpeech2", "Conformer", "TextLineCRNN"].contains($0.type) })
+func sequencesOfAnyLengthAreReadAsPrograms(_ tiny: TinyNetwork) throws {
+    let network = try ExportedNetwork(tiny), program = try network.program(network.forward()), imported = try ImportedModel(program.reread(opset: 17))
+    guard case .program(let read) = imported.form else {
+        if case .interpreted(_, let why) = imported.form { Issue.record("\(why)") }
+        return
+    }
+    for time in [9, 6] {
+        let inputs = try network.sample(batch: 2, time: time, seed: UInt64(time))
+        try expectClose(read.run(inputs), program.run(inputs), 1e-4)
+    }
+}
+
 /// The list of what isn't exported says what is so.
 @Test func whatIsNotExportedIsRefused() throws {
     #expect(notExported.allSatisfy { row in NamedNetwork.all.contains { $0.type == row.type } })

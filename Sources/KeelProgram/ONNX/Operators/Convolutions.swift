@@ -7,30 +7,30 @@ extension OperatorCall {
         guard groups >= 1, shape[0] % groups == 0, channels % groups == 0, channels / groups == shape[1] else {
             throw wrong("weights \(weight.shape) in \(groups) groups don't fit \(x.shape)")
         }
-        try reserve([n, Dimension(shape[0])] + windows.output.map { Dimension($0) }, x.dtype)
-        try reserve(work: (n.number.map { [$0] } ?? []) + windows.output + shape)
+        try reserve([n, Dimension(shape[0])] + windows.output, x.dtype)
+        try reserve(work: ([n] + windows.output).compactMap(\.number) + shape)
         if let (_, sliding) = windows.sliding {
             let isLine = windows.kernel.count == 1
             let y = try (isLine ? x.withAxis(2) : x).conv2D(isLine ? weight.withAxis(2) : weight, bias: bias, sliding: sliding, groups: groups)
             return isLine ? try y.withoutAxis(2) : y
         }
         let axes = windows.kernel.count
-        let k = shape[0], places = windows.output.reduce(1, *), window = shape[1...].reduce(1, *)
+        let k = shape[0], places = try windows.outputSizes().reduce(1, *), window = shape[1...].reduce(1, *)
         // [n, c, o..., k...] as [n, groups, c / groups * k..., places]
         let unfolded = try windows.unfolded(x, filledWith: 0, self)
         let order = [0, 1] + (0..<axes).map { 2 + axes + $0 } + (0..<axes).map { 2 + $0 }
         let columns = try unfolded.permuted(order).reshaped(Shape(of: [n, Dimension(groups), Dimension(window), Dimension(places)]))
-        var y = try weight.reshaped([groups, k / groups, window]).matmul(columns).reshaped(Shape(of: [n, Dimension(k)] + windows.output.map { Dimension($0) }))
+        var y = try weight.reshaped([groups, k / groups, window]).matmul(columns).reshaped(Shape(of: [n, Dimension(k)] + windows.output))
         if let bias { y = try y + bias.reshaped([k] + [Int](repeating: 1, count: axes)) }
         return y
     }
 
     /// The checked input and weights of a convolution.
-    func picture(_ x: Tensor, _ weight: Tensor) throws -> (sizes: [Int], kernel: [Int]) {
+    func picture(_ x: Tensor, _ weight: Tensor) throws -> (sizes: [Dimension], kernel: [Int]) {
         guard x.rank >= 3, weight.rank == x.rank else { throw wrong("takes [n, c, ...] and weights alike, was given \(x.shape) and \(weight.shape)") }
         let kernel = Array(try weight.sizes()[2...])
         if let given = ints("kernel_shape"), given != kernel { throw wrong("kernel_shape is \(given), the weights are \(weight.shape)") }
-        return (try (2..<x.rank).map { try x.size(at: $0) }, kernel)
+        return (Array(x.shape.dimensions[2...]), kernel)
     }
 }
 
@@ -62,17 +62,17 @@ extension Operators {
         Operator("ConvTranspose") { call in
             let x = try call.tensor(0), weight = try call.tensor(1), groups = call.int("group", 1)
             let (sizes, kernel) = try call.picture(x, weight)
-            return try call.result(call.convTransposed(x, weight, bias: call.optional(2), sizes, kernel, groups: groups), call.kind(0))
+            return try call.result(call.convTransposed(x, weight, bias: call.optional(2), sizes.map { try $0.value() }, kernel, groups: groups), call.kind(0))
         },
         Operator("DeformConv", 19) { call in
             let x = try call.tensor(0), weight = try call.tensor(1), offset = try call.tensor(2)
             let (sizes, kernel) = try call.picture(x, weight), axes = kernel.count
-            let windows = try Windows(call, sizes: sizes, kernel: kernel)
+            let windows = try Windows(call, sizes: sizes, kernel: kernel), output = try windows.outputSizes()
             guard axes <= 3 else { throw call.unsupported("windows over \(axes) axes") }
             let groups = call.int("group", 1), parts = call.int("offset_group", 1)
             let (n, c, k) = (try x.size(at: 0), try x.size(at: 1), try weight.size(at: 0))
-            try call.reserve([n, c] + windows.output, x.dtype)
-            let places = windows.output.reduce(1, *), window = kernel.reduce(1, *)
+            try call.reserve([n, c] + output, x.dtype)
+            let places = output.reduce(1, *), window = kernel.reduce(1, *)
             guard parts >= 1, parts <= max(c, 1), c % parts == 0, groups >= 1, c % groups == 0, k % groups == 0 else { throw call.wrong("channels don't divide into the groups") }
             try call.reserve([n, c, window, places], x.dtype)
             try call.reserve(work: [n, places] + weight.sizes())
@@ -89,7 +89,7 @@ extension Operators {
                 sampled.append(y)
             }
             let columns = try Tensor.concatenated(sampled, axis: 1).reshaped([n, groups, c / groups * window, places])
-            var y = try weight.reshaped([groups, k / groups, c / groups * window]).matmul(columns).reshaped([n, k] + windows.output)
+            var y = try weight.reshaped([groups, k / groups, c / groups * window]).matmul(columns).reshaped([n, k] + output)
             if let bias = try call.optional(3) { y = try y + bias.reshaped([k] + [Int](repeating: 1, count: axes)) }
             return try call.result(y, call.kind(0))
         },
@@ -99,6 +99,7 @@ extension Operators {
 extension Windows {
     /// Where along `axis` each number of each window stands, without what is padded: `[window, places]`, window by window's place.
     fileprivate func grid(_ axis: Int, _ dtype: DType) throws -> Tensor {
+        let output = try outputSizes()
         var own = [Int](repeating: 1, count: 2 * kernel.count), full = kernel + output
         let starts = try Tensor((0..<output[axis]).map { Double($0 * stride[axis] - before[axis]) })
         let steps = try Tensor((0..<kernel[axis]).map { Double($0 * dilation[axis]) })

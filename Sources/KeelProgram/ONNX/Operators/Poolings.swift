@@ -2,18 +2,18 @@ internal import Keel
 
 extension OperatorCall {
     /// The windows of a pooling.
-    fileprivate func pooling(_ x: Tensor) throws -> (windows: Windows, sizes: [Int]) {
+    fileprivate func pooling(_ x: Tensor) throws -> (windows: Windows, sizes: [Dimension]) {
         guard x.rank >= 3 else { throw wrong("takes [n, c, ...], was given \(x.shape)") }
-        let sizes = try (2..<x.rank).map { try x.size(at: $0) }
+        let sizes = Array(x.shape.dimensions[2...])
         let windows = try Windows(self, sizes: sizes, kernel: try required(ints("kernel_shape"), "kernel_shape"))
-        try reserve(work: x.shape.dimensions[..<2].compactMap(\.number) + windows.output + windows.kernel)
+        try reserve(work: (x.shape.dimensions[..<2] + windows.output).compactMap(\.number) + windows.kernel)
         return (windows, sizes)
     }
 
     /// `[n, c, o..., k...]` with the window as one last axis.
     fileprivate func windowed(_ x: Tensor, _ windows: Windows, filledWith value: Double) throws -> Tensor {
         let unfolded = try windows.unfolded(x, filledWith: value, self)
-        return try unfolded.reshaped(Shape(of: [x.shape[0], x.shape[1]] + windows.output.map { Dimension($0) } + [Dimension(windows.kernel.reduce(1, *))]))
+        return try unfolded.reshaped(Shape(of: [x.shape[0], x.shape[1]] + windows.output + [Dimension(windows.kernel.reduce(1, *))]))
     }
 
     fileprivate func onPicture(_ x: Tensor, _ body: (Tensor) throws -> Tensor) throws -> Tensor {
@@ -40,7 +40,7 @@ extension Operators {
         },
         Operator("MaxPool") { call in
             let x = try call.tensor(0), kind = try call.kind(0)
-            let (windows, sizes) = try call.pooling(x)
+            let (windows, picture) = try call.pooling(x)
             let wantsPlaces = call.node.outputs.count > 1 && !call.node.outputs[1].isEmpty
             if kind.isFloat, !wantsPlaces, windows.dilation.allSatisfy({ $0 == 1 }), let (kernel, sliding) = windows.sliding,
                 sliding.padding.top < kernel.height, sliding.padding.left < kernel.width,
@@ -52,6 +52,7 @@ extension Operators {
             let numbers = try call.windowed(x, windows, filledWith: least)
             let y = try numbers.max([-1])
             guard wantsPlaces else { return [.tensor(y, kind)] }
+            let sizes = try picture.map { try $0.value() }
             // The places in the whole input, each channel's picture row by row, or column by column.
             var steps = [Int](repeating: 1, count: sizes.count)
             if call.int("storage_order", 0) == 0 {
@@ -81,7 +82,7 @@ extension Operators {
                     call.onPicture(x) { try $0.averagePool2D(kernel: kernel, sliding: sliding, countsPadding: countsPadding) }, call.kind(0))
             }
             let sums = try call.windowed(x, windows, filledWith: 0).sum([-1])
-            return try call.result(sums / windows.counts(sizes, countsPadding: countsPadding, x.dtype), call.kind(0))
+            return try call.result(sums / windows.counts(sizes.map { try $0.value() }, countsPadding: countsPadding, x.dtype), call.kind(0))
         },
         Operator("LpPool") { call in
             let x = try call.tensor(0), p = Double(call.int("p", 2))

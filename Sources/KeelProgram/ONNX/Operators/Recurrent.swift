@@ -21,7 +21,38 @@ private func gate(_ name: String, _ alpha: Double?, _ beta: Double?, _ call: Ope
     }
 }
 
-/// A recurrent layer of one or two directions, step by step.
+extension OperatorCall {
+    /// A recurrent layer over steps `[steps, batch, features]` whose number only a run has, by Keel's primitive: with the usual functions, forwards or both ways.
+    fileprivate func recurrent(_ name: String, overOpen x: Tensor, _ w: Tensor, _ r: Tensor) throws -> [ONNXValue] {
+        let isLSTM = name == "LSTM", kind = try kind(0), usual = isLSTM ? ["sigmoid", "tanh", "tanh"] : ["sigmoid", "tanh"]
+        let isUsual = (strings("activations") ?? []).enumerated().allSatisfy { $1.lowercased() == usual[$0 % usual.count] }
+        let h = try optional(5), c = try isLSTM ? optional(6) : h
+        guard isLSTM || name == "GRU" && flag("linear_before_reset"), isUsual, ["forward", "bidirectional"].contains(string("direction", "forward")),
+            float("clip") == nil, !flag("input_forget"), !has(7), (h == nil) == (c == nil)
+        else { throw unsupported("steps whose number is a symbol, with other functions than the usual ones or backwards alone") }
+        // Here input, forget, cell and output, and reset, update and candidate.
+        let hidden = try r.size(at: 2), directions = try r.size(at: 0), order = isLSTM ? [0, 2, 3, 1] : [1, 0, 2], rows = order.count * hidden
+        func ordered(_ blocks: Tensor) throws -> Tensor { try .concatenated(order.map { try blocks.sliced(0, from: $0 * hidden, to: ($0 + 1) * hidden) }) }
+        let biases = try optional(3) ?? .zeros([directions, 2 * rows], x.dtype), lengths = try optional(4)?.cast(to: .int64), steps = try x.permuted([1, 0, 2])
+        let weights = try (0..<directions).map { d in
+            let bias = try biases.at(d)
+            return (input: try ordered(w.at(d)), recurrent: try ordered(r.at(d)), inputBias: try ordered(bias), recurrentBias: try ordered(bias.sliced(0, from: rows)))
+        }
+        var made: [Tensor]
+        if isLSTM {
+            let parts = try weights.map { (input: $0.input, recurrent: $0.recurrent, bias: try $0.inputBias + $0.recurrentBias) }
+            let (y, last, cell) = try steps.lstm(parts, state: h.flatMap { h in c.map { (h: h, c: $0) } }, lengths: lengths)
+            made = [y, last, cell]
+        } else {
+            let (y, last) = try steps.gru(weights, state: h, lengths: lengths)
+            made = [y, last]
+        }
+        made[0] = try made[0].reshaped(Shape(x.shape[1], x.shape[0], Dimension(directions), Dimension(hidden))).permuted([1, 2, 0, 3])
+        return try made.map { .tensor(try kind.settled($0), kind) }
+    }
+}
+
+/// A recurrent layer of one or two directions, step by step; at once where the number of steps is a symbol.
 ///
 /// - Parameters:
 ///   - gates: how many rows of `hidden` the weights have.
@@ -38,6 +69,7 @@ private func recurrent(
         if isBatchFirst { x = try x.permuted([1, 0, 2]) }
         let w = try call.tensor(1), r = try call.tensor(2)
         guard w.rank == 3, r.rank == 3 else { throw call.wrong("weights \(w.shape) and \(r.shape)") }
+        if x.shape[0].isSymbolic, !isBatchFirst { return try call.recurrent(name, overOpen: x, w, r) }
         let (time, batch, hidden) = (try x.size(at: 0), x.shape[1], try r.size(at: 2))
         let direction = call.string("direction", "forward"), directions = direction == "bidirectional" ? 2 : 1
         guard try w.sizes() == [directions, gates * hidden, x.size(at: 2)], try r.sizes() == [directions, gates * hidden, hidden] else {

@@ -7,10 +7,11 @@ struct Windows {
     var before: [Int], after: [Int]
     /// What `ceil_mode` puts on behind that, so that the last window is whole.
     var beyond: [Int]
-    var output: [Int]
+    /// Symbols where the picture's sizes are.
+    var output: [Dimension]
 
     /// Read from a node's attributes.
-    init(_ call: OperatorCall, sizes: [Int], kernel: [Int]) throws {
+    init(_ call: OperatorCall, sizes: [Dimension], kernel: [Int]) throws {
         let axes = sizes.count
         guard kernel.count == axes, kernel.allSatisfy({ $0 >= 1 }) else { throw call.wrong("a window \(kernel) for \(axes) axes") }
         func each(_ name: String, _ standard: Int) throws -> [Int] {
@@ -33,29 +34,42 @@ struct Windows {
             let reach = (kernel[axis] - 1) * dilation[axis] + 1
             switch mode {
             case "SAME_UPPER", "SAME_LOWER":
-                let count = (sizes[axis] + stride[axis] - 1) / stride[axis]
-                let total = max(0, (count - 1) * stride[axis] + reach - sizes[axis])
+                let size = try sizes[axis].value(), count = (size + stride[axis] - 1) / stride[axis]
+                let total = max(0, (count - 1) * stride[axis] + reach - size)
                 before[axis] = mode == "SAME_UPPER" ? total / 2 : total - total / 2
                 after[axis] = total - before[axis]
             case "VALID": (before[axis], after[axis]) = (0, 0)
             case "NOTSET", "": break
             default: throw call.wrong("auto_pad is '\(mode)'")
             }
-            let room = sizes[axis] + before[axis] + after[axis] - reach
-            guard room >= 0 || roundsUp && room + stride[axis] > 0 else { throw call.wrong("a window that reaches over \(reach) of \(sizes[axis] + before[axis] + after[axis])") }
+            let around = before[axis] + after[axis] - reach
+            if sizes[axis].isSymbolic, !roundsUp {
+                let room = around < 0 ? sizes[axis] - Dimension(-around) : sizes[axis] + Dimension(around)
+                output.append(room.divided(by: stride[axis]) + Dimension(1))
+                continue
+            }
+            let size = try sizes[axis].value(), room = size + around
+            guard room >= 0 || roundsUp && room + stride[axis] > 0 else { throw call.wrong("a window that reaches over \(reach) of \(room + reach)") }
             var count = room / stride[axis] + 1
             if roundsUp {
                 count = (room + stride[axis] - 1) / stride[axis] + 1
-                if (count - 1) * stride[axis] >= sizes[axis] + before[axis] { count -= 1 }
-                beyond[axis] = max(0, (count - 1) * stride[axis] + reach - (sizes[axis] + before[axis] + after[axis]))
+                if (count - 1) * stride[axis] >= size + before[axis] { count -= 1 }
+                beyond[axis] = max(0, (count - 1) * stride[axis] - room)
             }
-            output.append(count)
+            output.append(Dimension(count))
         }
     }
 
     init(kernel: [Int], stride: [Int], dilation: [Int], before: [Int], after: [Int], output: [Int]) {
-        (self.kernel, self.stride, self.dilation, self.before, self.after, self.output) = (kernel, stride, dilation, before, after, output)
-        beyond = [Int](repeating: 0, count: kernel.count)
+        (self.kernel, self.stride, self.dilation, self.before, self.after) = (kernel, stride, dilation, before, after)
+        (self.output, beyond) = (output.map { Dimension($0) }, [Int](repeating: 0, count: kernel.count))
+    }
+
+    /// - Throws: `TensorError.symbolicDimension` where one isn't known before the program runs.
+    func outputSizes() throws(TensorError) -> [Int] {
+        var sizes: [Int] = []
+        for size in output { sizes.append(try size.value()) }
+        return sizes
     }
 
     var isPlain: Bool { dilation.allSatisfy { $0 == 1 } && beyond.allSatisfy { $0 == 0 } }
@@ -77,7 +91,7 @@ struct Windows {
     ///
     /// - Shapes: `[n, c, s...]` → `[n, c, o..., k...]`.
     func unfolded(_ x: Tensor, filledWith value: Double, _ call: OperatorCall) throws -> Tensor {
-        let axes = kernel.count
+        let axes = kernel.count, output = try outputSizes()
         guard 2 + 2 * axes <= Shape.maximumRank else { throw call.unsupported("windows over \(axes) axes") }
         var frame: [(before: Int, after: Int)] = [(0, 0), (0, 0)]
         for axis in 0..<axes { frame.append((before[axis], after[axis] + beyond[axis])) }
@@ -93,6 +107,7 @@ struct Windows {
 
     /// How many numbers of the picture, or of its padding too, each window has: `[o...]`.
     func counts(_ sizes: [Int], countsPadding: Bool, _ dtype: DType) throws -> Tensor {
+        let output = try outputSizes()
         var result = try Tensor.ones([], dtype)
         for axis in 0..<kernel.count {
             let low = countsPadding ? -before[axis] : 0, high = countsPadding ? sizes[axis] + after[axis] : sizes[axis]
