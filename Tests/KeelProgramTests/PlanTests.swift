@@ -201,7 +201,7 @@ func aSteadyStateTakesNoMemory(_ place: Int) async throws {
         for _ in 0..<5 { try cycle() }
         MemoryPool.host.releaseCached()
         let before = residentPages()
-        for _ in 0..<50 { try cycle() }
+        for _ in 0..<200 { try cycle() }
         MemoryPool.host.releaseCached()
         let after = residentPages()
         #expect(before > 0 && Double(after) <= 1.02 * Double(before), "\(before) pages became \(after)")
