@@ -67,7 +67,7 @@ import Testing
             let started = try await start(#", "head": "keep", "scaling": "standard""#)
             #expect(started.status == 202, "\(started.text)")
             #expect(try started.json["base"] == ["model_version": .string(site.version), "head": "keep", "frozen": false, "scaling": "standard", "columns": ["a"]])
-            #expect(try started.json["considered"]?[0]?["template"] == "fine-tuned-table-classifier")
+            #expect(started.text.contains(#""template":"fine-tuned-table-classifier""#))
         }
     }
 
