@@ -46,9 +46,9 @@ private struct Small: Layer {
     }
 }
 
-private func network(_ classifier: ImportedEstimator, newClasses: Int? = nil, seed: UInt64 = 1) throws -> ImportedNetwork {
+private func network(_ estimator: ImportedEstimator, newClasses: Int? = nil, seed: UInt64 = 1) throws -> ImportedNetwork {
     var generator = Philox(seed: seed)
-    return try ImportedNetwork(classifier, classifier.plan(newClasses.map { .newLayer(outputs: $0) } ?? .scores), using: &generator)
+    return try ImportedNetwork(estimator, estimator.plan(newClasses.map { .newLayer(outputs: $0) } ?? .scores), using: &generator)
 }
 
 private func bits(_ module: some Module, under prefix: String) throws -> [String: [UInt32]] {
@@ -58,11 +58,11 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
 }
 
 @Test func anImportedGraphWithItsOwnHeadAnswersAsItDidBefore() throws {
-    let classifier = try torchNetwork(), kept = try network(classifier)
-    #expect(classifier.input == .pictures(channels: 1, height: 8, width: 8, areChannelsLast: false))
+    let estimator = try torchNetwork(), kept = try network(estimator)
+    #expect(estimator.input == .pictures(channels: 1, height: 8, width: 8, areChannelsLast: false))
     var generator = Philox(seed: 4)
     let grey = try Tensor.normal([5, 1, 8, 8], using: &generator), pictures = try grey.expanded(to: [5, 3, 8, 8])
-    let answer = try ImportedModel(classifier.model).run(["image": ONNXValue(grey)])
+    let answer = try ImportedModel(estimator.model).run(["image": ONNXValue(grey)])
     guard case .tensor(let scores, _)? = answer.first else { return #expect(Bool(false)) }
     let logits = try kept(pictures, in: .prediction)
     // The softmax is taken off: a loss wants what it is made of.
@@ -72,9 +72,9 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
 /// Along a random direction of all weights at once, by central differences of a network without kinks: rounding of float32 leaves three digits of them.
 @Test(arguments: 0..<3) func gradientsOfAnImportedGraphAreWhatSmallStepsSay(seed: UInt64) throws {
     var generator = Philox(seed: seed)
-    let classifier = try Small(using: &generator).imported(), pictures = try Tensor.normal([4, 3, 8, 8], using: &generator), labels = try Tensor([0, 1, 2, 3] as [Int64])
+    let estimator = try Small(using: &generator).imported(), pictures = try Tensor.normal([4, 3, 8, 8], using: &generator), labels = try Tensor([0, 1, 2, 3] as [Int64])
     func loss(_ network: ImportedNetwork) throws -> Tensor { try network(pictures, in: .prediction).softmaxCrossEntropy(labels) }
-    var learning = try network(classifier)
+    var learning = try network(estimator)
     let parameters = try ParameterStore(&learning)
     try loss(learning).backward()
     let direction = try Tensor.normal(parameters.values.shape, using: &generator)
@@ -108,8 +108,8 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
 
 @Test func aNewHeadLearnsOnAFrozenGraph() throws {
     var generator = Philox(seed: 3)
-    let classifier = try torchNetwork()
-    var network = try network(classifier, newClasses: 3)
+    let estimator = try torchNetwork()
+    var network = try network(estimator, newClasses: 3)
     let before = try bits(network, under: "backbone."), head = try bits(network, under: "head.")
     #expect(before.count == 4 && head.count == 2)
     let parameters = try ParameterStore(&network) { name, _ in name.hasPrefix(ImportedNetwork.backbone) ? nil : ParameterGroup() }
@@ -121,7 +121,7 @@ private func bits(_ module: some Module, under prefix: String) throws -> [String
     #expect(try bits(network, under: "backbone.") == before)
     #expect(try bits(network, under: "head.") != head)
     // The model's own numbers stay, whatever is trained upon them.
-    #expect(try bits(ImportedNetwork(classifier, classifier.plan(.newLayer(outputs: 3)), using: &generator), under: "backbone.") == before)
+    #expect(try bits(ImportedNetwork(estimator, estimator.plan(.newLayer(outputs: 3)), using: &generator), under: "backbone.") == before)
 }
 
 @Test func anImportedGraphIsTracedWithItsNewHead() throws {

@@ -55,7 +55,7 @@ package struct ImportedEstimator: Sendable {
         self.model = model
     }
 
-    /// How a network goes on from it, found by running it once on two random examples, forwards and backwards.
+    /// How a network goes on from it, found by running it on two random examples, forwards and backwards, and on one.
     ///
     /// - Parameter seconds: that the way forwards may take; nil: as the model's limits say.
     /// - Throws: `UntrainableModel`.
@@ -65,32 +65,74 @@ package struct ImportedEstimator: Sendable {
         case .newLayer:
             guard let last else { throw .noLastLayer }
             end = last.features
-        case .scores: end = model.logits(of: output)
+        case .scores: end = model.logits(of: output) ?? output
         case .value: end = output
         }
         var generator = Philox(seed: 0)
-        let examples: Tensor
+        let one: Tensor, two: Tensor
         do {
-            examples = try .normal(Shape([2] + input.sizes), using: &generator)
+            two = try .normal(Shape([2] + input.sizes), using: &generator)
+            one = try .normal(Shape([1] + input.sizes), using: &generator)
         } catch {
             throw .run(error.facts)
         }
-        var size = 0
-        let graph = try TrainableGraph.probed(model, upTo: end, on: examples, within: seconds) { shape throws(UntrainableModel) in
-            guard let sizes = shape.sizes, sizes.first == 2 else { throw .run("of two examples it makes \(shape)") }
-            size = sizes.count > 1 ? sizes[1] : 1
+        var sizes: [Int] = [], size = 0, areChances = false
+        let graph = try TrainableGraph.probed(model, upTo: end, on: two, within: seconds) { y throws(UntrainableModel) in
+            sizes = try Self.sizes(y, of: 2)
             switch ending {
-            case .newLayer: guard sizes.count == 2 || sizes.count == 4 && last?.isConvolution == true, size > 0 else { throw .noLastLayer }
-            case .scores, .value: guard sizes.count <= 2, size > 0 else { throw .output("for two examples it answers \(shape); [2, classes] or [2] is expected") }
+            case .newLayer:
+                size = sizes[1]
+                guard sizes.count == 2 || sizes.count == 4 && last?.isConvolution == true, size > 0 else { throw .noLastLayer }
+            case .scores, .value:
+                // Before a softmax that was taken off, and a change of shape, there may be axes of nothing.
+                let long = sizes.dropFirst().filter { $0 != 1 }
+                size = long.first ?? 1
+                guard sizes.count == 2 || end != output, long.count <= 1, size > 0 else {
+                    throw .output("for two examples it answers \(y.shape); [2, classes] or [2] is expected")
+                }
+                if ending == .scores, end == output { areChances = try self.areChances(y, classes: size) }
             }
         }
+        let alone: Tensor
+        do {
+            alone = try graph(one, weights: graph.weights.map(\.tensor))
+        } catch {
+            throw .run(error.facts)
+        }
+        guard try Self.sizes(alone, of: 1).dropFirst() == sizes.dropFirst() else { throw .run("for a batch of 1 it makes \(alone.shape)") }
         let weights = graph.weights.map(\.name)
         guard case .newLayer(let outputs) = ending else {
             guard !weights.isEmpty else { throw .noWeights }
-            return ImportedNetwork.Plan(output: end, weights: weights, outputs: size)
+            return ImportedNetwork.Plan(output: end, weights: weights, outputs: size, areChances: areChances ? true : nil)
         }
         // A new last layer has weights of its own.
         return ImportedNetwork.Plan(output: end, weights: weights, features: size, outputs: outputs)
+    }
+
+    /// Of what the graph makes of so many examples; two at least.
+    private static func sizes(_ y: Tensor, of count: Int) throws(UntrainableModel) -> [Int] {
+        do {
+            return try ImportedNetwork.rows(y, of: Dimension(count)).shape.sizes ?? []
+        } catch {
+            throw .run(error.facts)
+        }
+    }
+
+    /// Whether scores of which no softmax or sigmoid could be taken off are chances all the same. Those of several classes come to 1; one alone may happen to
+    /// lie between 0 and 1, and so must be made of one.
+    private func areChances(_ y: Tensor, classes: Int) throws(UntrainableModel) -> Bool {
+        let scores: [Float]
+        do {
+            scores = try y.elements(Float.self)
+        } catch {
+            throw .run(error.facts)
+        }
+        guard scores.allSatisfy({ $0 >= 0 && $0 <= 1.0001 }) else { return false }
+        if classes == 1 { return model.isOfChances(output) }
+        return stride(from: 0, to: scores.count, by: classes).allSatisfy { start in
+            let sum: Float = scores[start..<start + classes].reduce(0, +)
+            return abs(sum - 1) < 1e-4
+        }
     }
 }
 

@@ -9,29 +9,47 @@ package struct LastLayer: Hashable, Sendable {
 }
 
 extension ONNXModel {
-    /// The value of which a last softmax over the classes, or a last sigmoid, makes an output; that output where there is none.
-    package func logits(of output: String) -> String { logits(of: output, GraphIndex(graph)) }
+    /// The value of which a last softmax over the classes, or a last sigmoid, makes an output; nil where there is none. Behind it there may be changes of shape:
+    /// they leave the numbers in their order.
+    package func logits(of output: String) -> String? { logits(of: output, GraphIndex(graph)) }
 
-    private func logits(of output: String, _ index: GraphIndex) -> String {
+    private func logits(of output: String, _ index: GraphIndex) -> String? {
         var name = output
-        while let node = index.producer(of: name), let input = node.inputs.first {
+        while let node = index.producer(of: name), node.domain.isEmpty, let input = node.inputs.first {
             switch node.type {
-            case "Identity", "Dropout": name = input
+            case "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze": name = input
             case "Sigmoid": return input
             case "Softmax", "LogSoftmax":
                 let axis = node.attributes.first { $0.name == "axis" }?.int ?? (opsets[""] ?? 0 < 13 ? 1 : -1)
-                return axis == 1 || axis == -1 ? input : name
-            default: return name
+                return axis == 1 || axis == -1 ? input : nil
+            default: return nil
             }
         }
-        return name
+        return nil
+    }
+
+    /// Whether an output is made of a softmax or a sigmoid by nothing but choices, sums, limits and changes of shape.
+    package func isOfChances(_ output: String) -> Bool {
+        let index = GraphIndex(graph)
+        var names = [output], seen: Set<String> = []
+        while let name = names.popLast() {
+            guard seen.insert(name).inserted, let node = index.producer(of: name), node.domain.isEmpty else { continue }
+            switch node.type {
+            case "Sigmoid", "HardSigmoid", "Softmax": return true
+            case "Identity", "Dropout", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Concat", "Gather", "Slice", "Split", "Clip", "Min", "Max",
+                "Add", "Sub", "Sum", "Mean", "ReduceMean", "ReduceSum":
+                names += node.inputs
+            default: break
+            }
+        }
+        return false
     }
 
     /// The last linear layer with weights of its own before an output. Behind it there may only be what a layer in its place can do without: a bias or another
     /// scale, a mean over places, a change of shape, a rectifier. Nil where the model ends otherwise.
     package func lastLayer(before output: String) -> LastLayer? {
         let index = GraphIndex(graph)
-        var name = logits(of: output, index)
+        var name = logits(of: output, index) ?? output
         while let node = index.producer(of: name), node.domain.isEmpty, let input = node.inputs.first {
             switch node.type {
             case "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Relu", "GlobalAveragePool", "AveragePool", "ReduceMean": name = input

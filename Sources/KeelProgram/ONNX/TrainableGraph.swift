@@ -107,10 +107,10 @@ package struct TrainableGraph: Sendable {
     /// - Parameters:
     ///   - x: an example of the input, of numbers as they may come: where they are all 0, gradients are that elsewhere aren't.
     ///   - seconds: that the way forwards may take; nil: as the model's limits say.
-    ///   - accept: is given the shape of the output before the way back, and throws where that is no use.
+    ///   - accept: is given the output before the way back, and throws where that is no use.
     /// - Throws: `UntrainableModel`; also where what is kept for the way back takes more than the model's limit of bytes.
     package static func probed(
-        _ model: ONNXModel, upTo output: String, on x: Tensor, within seconds: Int? = nil, accept: (Shape) throws(UntrainableModel) -> Void
+        _ model: ONNXModel, upTo output: String, on x: Tensor, within seconds: Int? = nil, accept: (Tensor) throws(UntrainableModel) -> Void
     ) throws(UntrainableModel) -> TrainableGraph {
         let all = try TrainableGraph(model, upTo: output, weights: [])
         try all.requireNumbers()
@@ -127,7 +127,7 @@ package struct TrainableGraph: Sendable {
         do {
             let y = try candidate.run(execution, x, leaves)
             guard cuts.isEmpty else { throw UntrainableModel.operators(Self.words(cuts)) }
-            try accept(y.shape)
+            try accept(y)
             guard y.requiresGradient else { return all }
             try y.sum().backward()
             let finite = try zip(names, leaves).filter { _, leaf in

@@ -132,13 +132,14 @@ package struct FineTuning: Codable, Sendable {
 
     /// Runs a model that was trained further as a deployment would.
     ///
-    /// - Errors: `Problem` 422 where its graph takes more than a predict call has; what else `body` throws.
+    /// - Errors: `Problem` 422 where its graph takes more than a predict call has, or makes what doesn't fit; what else `body` throws.
     static func serving<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as TensorError {
             switch error.reason {
             case .custom, .outOfMemory: break
+            case .shape, .rank, .innerDimensions: throw problem(.run(error.facts))
             default: throw error
             }
             let limits = ModelImport.limits
@@ -158,7 +159,7 @@ package struct FineTuning: Codable, Sendable {
             return try body()
         } catch let error as TensorError {
             switch error.reason {
-            case .custom: throw problem(.run(error.facts))
+            case .custom, .shape, .rank, .innerDimensions: throw problem(.run(error.facts))
             case .outOfMemory: throw problem(.run("\(error.facts); a smaller 'batch_size' takes less"))
             default: throw error
             }

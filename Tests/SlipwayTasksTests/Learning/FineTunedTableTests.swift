@@ -11,13 +11,14 @@ private let classifier = "fine-tuned-table-classifier", regressor = "fine-tuned-
 /// A perceptron of one hidden layer for rows of three numbers.
 ///
 /// - Parameters:
-///   - last: an operator on what it makes.
+///   - last: operators on what it makes, each on what the one before it makes. `Squeeze` leaves a number a row.
 ///   - row: the sizes of its input, and ONNX's number of their type.
 ///   - hunger: whether all numbers up to the greatest of a batch are added to each other, and what comes of it counts for nothing.
 private func perceptron(
-    outputs: Int, last: String = "Identity", row: (sizes: [SampleModel.Size], kind: Int) = (["batch", 3], SampleModel.float), hunger: Bool = false
+    outputs: Int, last: [String] = ["Identity"], row: (sizes: [SampleModel.Size], kind: Int) = (["batch", 3], SampleModel.float), hunger: Bool = false
 ) -> [UInt8] {
-    var model = SampleModel([.init("row", row.sizes, kind: row.kind)], [.init("answer", ["batch", .init(integerLiteral: outputs)])]), draws = Draws(state: 5)
+    let answer: [SampleModel.Size] = last.contains("Squeeze") && outputs == 1 ? ["batch"] : ["batch", .init(integerLiteral: outputs)]
+    var model = SampleModel([.init("row", row.sizes, kind: row.kind)], [.init("answer", answer)]), draws = Draws(state: 5)
     func numbers(_ count: Int) -> [Float] { (0..<count).map { _ in Float(draws.uniform() - 0.5) } }
     model.add("w1", [3, 16], floats: numbers(48))
     model.add("b1", [16], floats: numbers(16))
@@ -41,7 +42,12 @@ private func perceptron(
         model.add("Mul", ["sum", "zero"], "nothing")
         model.add("Add", ["h2", "nothing"], "h3")
     }
-    model.add(last, [hunger ? "h3" : "h2"], "answer")
+    var value = hunger ? "h3" : "h2"
+    for (place, type) in last.enumerated() {
+        let made = place == last.count - 1 ? "answer" : "end\(place)"
+        model.add(type, [value], made)
+        value = made
+    }
     return model.bytes
 }
 
@@ -72,14 +78,14 @@ private func predictions(_ folder: URL, _ rows: [JSON]) throws -> [JSON] {
 private func answers(_ files: [String: String], _ rows: [[Double]]) throws -> [[Double]] {
     let body = try JSONEncoder().encode(["inputs": JSON.array(rows.map { .array($0.map(JSON.number)) })])
     let made = try JSONReader.read([UInt8](TensorPredictor(files: files).predict(json: body, modelVersion: "v", isAbandoned: { false })))
-    return (made["predictions"]?.elements ?? []).map { ($0["answer"]?.elements ?? []).compactMap(\.doubleValue) }
+    return (made["predictions"]?.elements ?? []).map { one in one["answer"]?.doubleValue.map { [$0] } ?? (one["answer"]?.elements ?? []).compactMap(\.doubleValue) }
 }
 
 @Suite struct FineTunedTableTests {
     /// Of rows that weren't seen: the label that is right, or how far the value is off.
     @Test func aModelOfRowsLearnsATableAndAnswersWhenItsBaseIsGone() throws {
         let rows: [JSON] = [["low": 0.5, "high": 3.5, "fresh": true], ["low": 3.5, "high": 0.5, "fresh": false, "colour": "red"]]
-        try Learning.from(perceptron(outputs: 4, last: "Softmax"), rowChoice(), .tabularClassification, table(task: .tabularClassification)) { learning in
+        try Learning.from(perceptron(outputs: 4, last: ["Softmax"]), rowChoice(), .tabularClassification, table(task: .tabularClassification)) { learning in
             let folder = try learning.model(learning.recipe(classifier, ["epochs": 30, "learning_rate": 0.02, "batch_size": 16]))
             for path in try #require(learning.base).files.values { try FileManager.default.removeItem(atPath: path) }
             #expect(try predictions(folder, rows).map { $0["label"]?.stringValue } == ["wide", "狭い"])
@@ -115,22 +121,27 @@ private func answers(_ files: [String: String], _ rows: [[Double]]) throws -> [[
     }
 
     /// Learning nothing worth its name, it answers as the model does for the numbers of the row, and yes is 1.
-    @Test(arguments: [(2, "Softmax"), (1, "Sigmoid"), (2, "Identity"), (0, "Identity")])
-    func aHeadThatIsKeptAnswersAsItDid(classes: Int, last: String) throws {
-        let task: LearningTask = classes == 0 ? .tabularRegression : .tabularClassification
+    @Test(arguments: [
+        (2, ["Softmax"]), (1, ["Sigmoid"]), (2, ["Identity"]), (0, ["Identity"]), (0, ["Squeeze"]), (1, ["Squeeze", "Sigmoid"]), (1, ["Sigmoid", "Squeeze"]),
+        (2, ["Softmax", "Flatten"]), (2, ["Softmax", "Clip"]), (1, ["Sigmoid", "Clip"]),
+    ])
+    func aHeadThatIsKeptAnswersAsItDid(classes: Int, last: [String]) throws {
+        let task: LearningTask = classes == 0 ? .tabularRegression : .tabularClassification, hasLogits = classes > 0 && last == ["Identity"]
         try Learning.from(perceptron(outputs: max(classes, 1), last: last), rowChoice(.keep), task, table(task: task)) { learning in
             let recipe = try learning.recipe(task.isClassification ? classifier : regressor, ["epochs": 1, "learning_rate": 0.00001, "backbone_rate": 0.001])
             let folder = try learning.model(recipe), files = try #require(learning.base).files
-            let found = try predictions(folder, [["low": 1.5, "high": 2.5, "fresh": true], ["low": 3, "high": -20, "fresh": false, "id": 7]])
+            let rows: [JSON] = [["low": 1.5, "high": 2.5, "fresh": true], ["low": 3, "high": -20, "fresh": false, "id": 7]]
+            // Of one row, some graphs make a number without axes.
+            let found = try predictions(folder, rows), alone = try rows.flatMap { try predictions(folder, [$0]) }
             let wanted = try answers(files, [[1.5, 2.5, 1], [3, -20, 0]])
-            for (found, wanted) in zip(found, wanted) {
-                let shares = classes == 0 ? wanted : last == "Identity" ? wanted.map { exp($0) / wanted.reduce(0) { $0 + exp($1) } } : wanted
+            #expect(found.count == 2 && alone.count == 2 && wanted.count == 2)
+            for (found, wanted) in zip(found + alone, wanted + wanted) {
+                let shares = hasLogits ? wanted.map { exp($0) / wanted.reduce(0) { $0 + exp($1) } } : wanted
                 let told = classes == 0 ? [found["value"]?.doubleValue] : (found["scores"]?.elements ?? []).map { $0["score"]?.doubleValue }
                 let scores = classes == 1 ? [1 - shares[0], shares[0]] : shares
-                #expect(told.count == scores.count)
+                #expect(told.count == (classes == 0 ? 1 : 2) && scores.count == told.count)
                 for (a, b) in zip(told, scores) { #expect(abs(try #require(a) - b) < 2e-3, "\(told) \(scores)") }
             }
-            #expect(found.count == 2)
         }
     }
 
@@ -174,6 +185,20 @@ private func answers(_ files: [String: String], _ rows: [[Double]]) throws -> [[
 
     // MARK: Limits
 
+    /// It reads two rows at most, which is how many the import tries.
+    @Test(arguments: [BaseChoice.Head.new, .keep]) func aGraphThatLeavesRowsOutIsTheModelsFault(head: BaseChoice.Head) throws {
+        var model = SampleModel([.init("row", ["batch", 3])], [.init("answer", ["batch", 2])])
+        model.add("start", [1], integers: [0])
+        model.add("end", [1], integers: [2])
+        model.add("w", [3, 2], floats: [1, -1, 0.5, 2, -2, 1])
+        model.add("Slice", ["row", "start", "end"], "first")
+        model.add("MatMul", ["first", "w"], "answer")
+        try Learning.from(model.bytes, rowChoice(head), .tabularClassification, table(task: .tabularClassification)) { learning in
+            let problem = #expect(throws: Problem.self) { try learning.rung(learning.recipe(classifier, ["batch_size": 8])) }
+            #expect(problem?.code == "train-base-unfit" && problem?.detail.contains("for a batch of 8 it makes [2, ") == true, "\(String(describing: problem))")
+        }
+    }
+
     @Test func aGraphThatTakesTooMuchIsTheModelsFault() throws {
         try Learning.from(perceptron(outputs: 2, hunger: true), rowChoice(), .tabularClassification, table(task: .tabularClassification)) { learning in
             let recipe = try learning.recipe(classifier, ["epochs": 1]), checkpoint = try learning.rung(recipe).checkpoint
@@ -212,7 +237,7 @@ private func answers(_ files: [String: String], _ rows: [[Double]]) throws -> [[
 
 @Suite struct FineTunedTableFactTests {
     @Test func aPerceptronCanBeTrainedFurther() throws {
-        let found = try fineTuning(of: perceptron(outputs: 4, last: "Softmax"))
+        let found = try fineTuning(of: perceptron(outputs: 4, last: ["Softmax"]))
         #expect(found.why == nil && found.numbers == 3 && found.picture.isEmpty && found.classes == 4 && found.weights == 4 && found.hasLastLayer, "\(found)")
         // Behind a last layer may be the unit of what is estimated.
         #expect(try ONNXModel(inUnits).lastLayer(before: "answer")?.features == "row" && fineTuning(of: inUnits).classes == 1)
@@ -241,11 +266,25 @@ private func answers(_ files: [String: String], _ rows: [[Double]]) throws -> [[
             (whole.bytes, "its input 'row' is int64 [batch, 3]"),
             (perceptron(outputs: 2, row: (["batch", "columns"], SampleModel.float)), "a row must have a number of columns from 1 to 4096"),
             (withoutNumbers, "its initialiser 'w' holds NaN"),
+            (perceptron(outputs: 4, last: ["Squeeze"]), "for a batch of 1 it makes [4]"),
         ]
         for (model, words) in cases {
             let found = try fineTuning(of: model)
             #expect(found.why?.contains(words) == true, "\(String(describing: found.why))")
         }
+    }
+
+    @Test func logitsAreBeforeASoftmaxOrASigmoidWhateverTheirShape() throws {
+        func logits(_ last: [String]) throws -> String? { try ONNXModel(perceptron(outputs: 1, last: last)).logits(of: "answer") }
+        #expect(try logits(["Sigmoid"]) == "h2" && logits(["Sigmoid", "Squeeze", "Identity"]) == "h2" && logits(["Softmax", "Flatten"]) == "h2")
+        #expect(try logits(["Identity"]) == nil && logits(["Squeeze"]) == nil && logits(["Sigmoid", "Clip"]) == nil)
+        #expect(try ONNXModel(perceptron(outputs: 1, last: ["Sigmoid", "Clip"])).isOfChances("answer"))
+        #expect(try !ONNXModel(perceptron(outputs: 1, last: ["Clip"])).isOfChances("answer"))
+        // A function of the file's may have any name.
+        var own = SampleModel([.init("row", ["batch", 3])], [.init("answer", ["batch", 3])])
+        own.addFunction("Sigmoid", ["x"], of: "Tanh")
+        own.add("Sigmoid", ["row"], "answer", domain: "local")
+        #expect(try ONNXModel(own.bytes).logits(of: "answer") == nil && !ONNXModel(own.bytes).isOfChances("answer"))
     }
 
     private var withoutNumbers: [UInt8] {
@@ -294,7 +333,7 @@ private func answers(_ files: [String: String], _ rows: [[Double]]) throws -> [[
     }
 
     @Test func oneScoreTellsTwoClassesApart() throws {
-        let found = try fineTuning(of: perceptron(outputs: 1, last: "Sigmoid")), id = ModelVersionID(UUID())
+        let found = try fineTuning(of: perceptron(outputs: 1, last: ["Sigmoid"])), id = ModelVersionID(UUID())
         func keep(_ classes: Int, _ task: LearningTask) throws -> BaseChoice.Head {
             try found.choice(id, head: .keep, isFrozen: false, scaling: nil, columns: nil, task: task, profile: profile(classes: classes)).head
         }

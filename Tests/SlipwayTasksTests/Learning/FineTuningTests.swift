@@ -138,12 +138,18 @@ private let template = "fine-tuned-import"
         }
     }
 
-    /// One row of numbers for each of two pictures, which is how many the import tries.
+    /// It has numbers for batches of up to two pictures, which is how many the import tries.
     @Test func whatAGraphCanNotDoWithABatchIsTheModelsFault() throws {
-        let model = sample { $0.add("rows", [2, 2], floats: [0, 1, 2, 3]) } last: { ("Add", [$0, "rows"], "") }
+        let model = sample {
+            $0.add("table", [3], floats: [0, 1, 2])
+            $0.add("first", [1], integers: [0])
+            $0.add("Shape", ["picture"], "sizes")
+            $0.add("Gather", ["sizes", "first"], "count")
+            $0.add("Gather", ["table", "count"], "number")
+        } last: { ("Add", [$0, "number"], "") }
         try Learning.from(model, baseChoice(head: .keep), classes: ["a", "b"]) { learning in
             let problem = #expect(throws: Problem.self) { try learning.rung(learning.recipe(template, ["batch_size": 8])) }
-            #expect(problem?.status == 422 && problem?.code == "train-base-unfit" && problem?.detail.contains("Add") == true, "\(String(describing: problem))")
+            #expect(problem?.status == 422 && problem?.code == "train-base-unfit" && problem?.detail.contains("Gather") == true, "\(String(describing: problem))")
         }
     }
 
