@@ -58,7 +58,8 @@ import Testing
                     json: #"{"dataset": "\#(site.dataset)", "budget": {"trials": 1}, "base": {"model_version": "\#(site.version)"\#(more)}}"#)
             }
             for (more, pointer, code) in [
-                (#", "columns": ["a", "b"]"#, "/base/columns/1", "train-base-columns"), (#", "columns": []"#, "/base/columns", "too-few"),
+                (#", "columns": ["a", "b"]"#, "/base/columns", "train-base-columns"), (#", "columns": ["b"]"#, "/base/columns/0", "train-base-columns"),
+                (#", "columns": []"#, "/base/columns", "too-few"),
                 (#", "columns": ["label"]"#, "/base/columns/0", "train-base-columns"), (#", "scaling": "unit""#, "/base/scaling", "train-base-scaling"),
             ] {
                 let answer = try await start(more), problem = try answer.problem
@@ -98,7 +99,10 @@ import Testing
         try await withRunningServer { server in
             let site = try await furnish(server, fact: Self.fit)
             let cut = try await furnish(
-                server, fact: #"{"why": "no gradient goes through 'q' (QuantizeLinear)", "operators": ["'q' (QuantizeLinear)"], "picture": [], "classes": 0, "weights": 0, "last_layer": false}"#)
+                server, fact: #"{"form": 2, "why": "no gradient goes through 'q' (QuantizeLinear)", "operators": ["'q' (QuantizeLinear)"], "picture": [], "classes": 0, "weights": 0, "last_layer": false}"#)
+            // What it says held once.
+            let older = try await furnish(
+                server, fact: #"{"why": "its input 'row' is float32 [batch, 3]; pictures are float32", "operators": [], "picture": [], "classes": 0, "weights": 0, "last_layer": false}"#)
             let old = try await furnish(server, fact: nil), waiting = try await furnish(server, fact: nil, status: .importing)
             let table = try await furnish(server, fact: Self.fit, task: .tabularClassification), trained = try await server.furnish()
             func start(_ site: Site, _ base: String, template: String? = nil) async throws -> RunningServer.Answer {
@@ -111,6 +115,7 @@ import Testing
                 (site, named(cut.version), 422, "/base/model_version", "model-version-unknown"),
                 (cut, named(cut.version), 422, "/base/model_version", "train-base-unfit"),
                 (old, named(old.version), 422, "/base/model_version", "model-version-older"),
+                (older, named(older.version), 422, "/base/model_version", "model-version-older"),
                 (waiting, named(waiting.version), 409, "", "version-importing"),
                 (table, named(table.version), 422, "/base/model_version", "train-base-task"),
                 (site, named(site.version, #", "head": "keep""#), 422, "/base/head", "train-base-classes"),

@@ -264,11 +264,12 @@ private struct ExperimentWish: Sendable {
         case .failed: throw fault("model-version-not-ready", "the model couldn't be imported")
         }
         let lineage = try JSONReader.read(Array(version.lineage.text.utf8))
-        guard let fact = lineage["import"]?["facts"]?[FineTuning.fact] else {
-            throw fault("model-version-older", "the model was imported before models could be trained further: import it again")
+        let fact = lineage["import"]?["facts"]?[FineTuning.fact]
+        guard let found = try fact.map({ try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode($0)) }), !found.isOutdated else {
+            throw fault("model-version-older", "the model was imported before models like it could be trained further: import it again")
         }
         let columns: [String]? = if case .array(let names)? = body["columns"] { names.compactMap(\.stringValue) } else { nil }
-        return try JSONDecoder().decode(FineTuning.self, from: JSONEncoder().encode(fact)).choice(
+        return try found.choice(
             version.id, head: body["head"]?.stringValue.flatMap(BaseChoice.Head.init) ?? .new, isFrozen: body["frozen"] == true,
             scaling: body["scaling"]?.stringValue.flatMap(BaseChoice.Scaling.init), columns: columns, task: task, profile: profile)
     }

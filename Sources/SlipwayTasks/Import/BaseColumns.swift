@@ -21,17 +21,18 @@ struct BaseColumns {
             }
             return
         }
+        guard wanted.count == numbers else { throw Self.fault("the model takes \(numbers) numbers a row, and \(wanted.count) columns are named") }
         names = wanted
+        let profiles = Dictionary(columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         var seen: Set<String> = []
         for (index, name) in wanted.enumerated() {
-            guard let column = columns.first(where: { $0.name == name }) else {
+            guard let column = profiles[name] else {
                 throw Self.fault("the data set has no column '\(name.prefix(100))'; \(nearest(to: name, among: columns.map(\.name)))", at: index)
             }
             guard name != target else { throw Self.fault("'\(name)' is the target", at: index) }
             guard column.isNumeric else { throw Self.fault("'\(name)' holds \(column.type.words), and the model takes numbers", at: index) }
             guard seen.insert(name).inserted else { throw Self.fault("'\(name)' is named twice", at: index) }
         }
-        guard names.count == numbers else { throw Self.fault("the model takes \(numbers) numbers a row, and \(names.count) columns are named") }
     }
 
     private static func list(_ names: [String]) -> String {

@@ -6,7 +6,11 @@ package import SlipwayDomain
 /// What an import finds out of whether its model can be trained further; stored with the version's lineage, as `fine_tuning` among its facts.
 package struct FineTuning: Codable, Sendable {
     package static let fact = "fine_tuning"
+    /// Grows when more models can be trained further.
+    private static let newestForm = 2
 
+    /// Nil in the first.
+    private var form: Int? = FineTuning.newestForm
     /// Why it can't; nil where it can.
     package var why: String?
     /// Those through which no gradient goes.
@@ -23,9 +27,12 @@ package struct FineTuning: Codable, Sendable {
     package var hasLastLayer = false
 
     enum CodingKeys: String, CodingKey {
-        case why, operators, picture, numbers, classes, weights
+        case form, why, operators, picture, numbers, classes, weights
         case hasLastLayer = "last_layer"
     }
+
+    /// Whether it can't by what held when it was imported; today's import may find that it can.
+    package var isOutdated: Bool { why != nil && (form ?? 1) < Self.newestForm }
 
     /// What holds until it is found out, and ever after where the process ends over it.
     static let unknown = FineTuning(why: "finding it out took more memory or time than an import has")

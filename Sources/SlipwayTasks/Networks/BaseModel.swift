@@ -66,10 +66,11 @@ struct BaseModel: Sendable {
             guard case .pictures(_, let height, let width, _) = estimator.input else { throw FineTuning.otherItems(.pictures) }
             let scaling: PictureScaling =
                 switch choice?.scaling ?? .unit {
-                case .unit, .plain, .standard: .unit
+                case .unit: .unit
                 case .symmetric: .symmetric
                 case .imagenet: .imageNet
                 case .bytes: PictureScaling(mean: [0, 0, 0], deviation: [1 / 255, 1 / 255, 1 / 255])
+                case .plain, .standard: preconditionFailure("an experiment with pictures is refused a scaling of rows")
                 }
             return PicturePreparation(width: width, height: height, fit: .stretch, scaling: scaling)
         }

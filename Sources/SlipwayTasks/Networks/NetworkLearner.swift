@@ -42,7 +42,7 @@ final class NetworkLearner: Learner {
         epochs = recipe.integer("epochs")
         patience = kind.hyperparameters["patience"] == nil ? .max / 2 : recipe.integer("patience")
         slice = switch kind {
-        case .imported: 1
+        case .imported, .importedTable: 1
         case .resnet: 4
         default: 16
         }
@@ -65,8 +65,8 @@ final class NetworkLearner: Learner {
         judgedLabels = data.folds.judged.map { labels[$0] }
         let batch = recipe.integer("batch_size")
         steps = (0..<data.folds.members).map { max(data.folds.trained(by: $0).count / batch, 1) }.max() ?? 1
-        // Products of tables are too small to be shared between threads.
-        let share = if case .rows = input { 1 } else { threads }
+        // Products of tables are too small to be shared between threads, but for those of a model from elsewhere.
+        let share = if case .rows = input, !kind.hasBase { 1 } else { threads }
         let training = NetworkTraining(recipe, labels: labels, isClassification: data.task.isClassification, isFrozen: isFrozen)
         members = try onLane(data.folds.members) { [folds = data.folds, steps] index in
             Threads.count = share
