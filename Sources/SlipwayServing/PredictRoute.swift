@@ -70,11 +70,10 @@ struct PredictRoute: Sendable {
         let type = request.headers[.contentType].map(Self.essence) ?? ""
         switch type {
         case "application/json":
-            let body = try await bytes(of: request, share, limit: configuration.jsonBytes, "The body", code: "body-too-large")
+            let body = try await bytes(of: request, share, limit: configuration.jsonBytes, "The body")
             return .json(Data(body))
         case "image/png", "image/jpeg", "image/jpg":
-            return .picture(
-                try await bytes(of: request, share, limit: configuration.pictureBytes, "The picture", code: "image-too-large"))
+            return .picture(try await bytes(of: request, share, limit: configuration.pictureBytes, "The picture"))
         default:
             throw Self.problem(
                 415, "media-type-unsupported", "The media type isn't one that predict takes",
@@ -83,10 +82,8 @@ struct PredictRoute: Sendable {
         }
     }
 
-    private func bytes(
-        of request: Request, _ share: ByteBudget.Share, limit: Int, _ what: String, code: String
-    ) async throws -> [UInt8] {
-        let tooLarge = Self.problem(413, code, "\(what) is too large", "\(what) may have \(limit) bytes.")
+    private func bytes(of request: Request, _ share: ByteBudget.Share, limit: Int, _ what: String) async throws -> [UInt8] {
+        let tooLarge = Self.problem(413, "body-too-large", "\(what) is too large", "\(what) may have \(limit) bytes.")
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw tooLarge }
         var bytes: [UInt8] = []
         for try await piece in request.body {

@@ -154,15 +154,19 @@ struct Link: Codable, Sendable, Hashable {
 /// Mean, deviation and skewness of some values; 0 of none.
 struct Moments {
     var mean = 0.0
+    /// 0 where all values are equal, but for rounding.
     var deviation = 0.0
-    /// 0 where all values are equal.
+    /// 0 where the deviation is.
     var skewness = 0.0
 
     init(_ values: [Double]) {
         let count = Double(max(values.count, 1))
         mean = values.reduce(0, +) / count
-        deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count).squareRoot()
-        guard deviation > 0 else { return }
-        skewness = values.reduce(0) { $0 + pow(($1 - mean) / deviation, 3) } / count
+        let spread = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count).squareRoot()
+        let (least, greatest) = (values.min() ?? 0, values.max() ?? 0)
+        // The mean of equal values is rounded, and they deviate from it.
+        guard least < greatest, spread > 1e-12 * max(abs(least), abs(greatest)) else { return }
+        deviation = spread
+        skewness = values.reduce(0) { $0 + pow(($1 - mean) / spread, 3) } / count
     }
 }

@@ -55,7 +55,7 @@ package struct Predictor: Sendable {
 
     /// One picture's bytes, PNG or JPEG.
     ///
-    /// - Errors: `Problem` 415 when the model takes rows, 413, 415 or 422 when they are no picture that can be read.
+    /// - Errors: `Problem` 415 when the model takes rows, 413, 415 or 422 when they are no picture that can be read, 422 when the answer isn't finite.
     package func predict(pictureBytes bytes: [UInt8]) throws -> PredictionAnswer {
         guard task.items == .pictures else {
             throw Problem(
@@ -63,7 +63,7 @@ package struct Predictor: Sendable {
                 detail: "send JSON: {\"inputs\": [{\"column\": value, ...}]}")
         }
         do {
-            return answer(try predictions(pictures: [bytes]))
+            return answer(try finite(predictions(pictures: [bytes])))
         } catch var problem as Problem {
             // The picture is the whole body: there is no place in it to point to.
             problem.errors = []
@@ -75,7 +75,7 @@ package struct Predictor: Sendable {
     ///
     /// - Parameter isAbandoned: asked between batches: whether nobody waits for the answer any more.
     /// - Errors: `Problem` 400 for what is no such JSON, 413 for too many inputs, 422 with a pointer such as
-    ///   `/inputs/7/price`; `CancellationError` for an abandoned call. One bad input fails the call.
+    ///   `/inputs/7/price`, or `/inputs/7` where the answer isn't finite; `CancellationError` for an abandoned call. One bad input fails the call.
     package func predict(json body: Data, isAbandoned: () -> Bool = { false }) throws -> PredictionAnswer {
         let (most, size) = switch task.items {
         case .rows: (Self.mostRows, Self.rowsAtOnce)
@@ -91,7 +91,7 @@ package struct Predictor: Sendable {
             case .rows: try predictions(rows: rows(batch, &missing))
             case .pictures: try predictions(ofPictures: batch)
             }
-            whole.predictions.values += answers.values
+            whole.predictions.values += try finite(answers, from: start).values
         }
         whole.warnings = model.columns.map(\.name).filter(missing.contains).map {
             "the column '\($0)' is missing in some inputs; it counts as a missing value there"
@@ -201,6 +201,18 @@ package struct Predictor: Sendable {
             }
         }
         return try model.predictions(inputs)
+    }
+
+    /// JSON has no other numbers, and none of several scores would be the highest.
+    ///
+    /// - Parameter first: the first item's place among the call's inputs.
+    /// - Errors: `Problem` 422 naming the first item whose answer isn't finite.
+    private func finite(_ predictions: Predictions, from first: Int = 0) throws(Problem) -> Predictions {
+        guard let place = predictions.values.firstIndex(where: { !$0.isFinite }) else { return predictions }
+        let detail = "the model's numbers overflow with this input: it may be far from all that the model was trained on"
+        throw Problem(
+            422, "predict-not-finite", title: "The model has no finite answer to an input", detail: detail,
+            errors: [.init(pointer: "/inputs/\(first + place / predictions.width)", code: "predict-not-finite", detail: detail)])
     }
 
     private func answer(_ predictions: Predictions) -> PredictionAnswer {

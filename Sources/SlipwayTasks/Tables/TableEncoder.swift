@@ -117,9 +117,9 @@ struct TableEncoder: Codable, Sendable, Hashable {
         }
     }
 
-    /// Whether a stranger's encoder stays within a table of so many columns, and its sums within its own.
+    /// Whether a stranger's encoder stays within a table of so many columns, its sums within its own, and its measures with numbers.
     func isSound(columns count: Int) -> Bool {
-        columns.allSatisfy { (0..<count).contains($0.index) }
+        columns.allSatisfy { (0..<count).contains($0.index) && $0.feature.isSound }
             && sums.allSatisfy { sum in (sum.plus + sum.minus).allSatisfy(columns.indices.contains) }
     }
 
@@ -294,6 +294,11 @@ struct TableEncoder: Codable, Sendable, Hashable {
 }
 
 extension TableEncoder.Feature {
+    fileprivate var isSound: Bool {
+        guard case .measure(let centre, let scale, let missing) = self else { return true }
+        return centre.isFinite && scale.isFinite && scale > 0 && missing.isFinite
+    }
+
     fileprivate var treeWidth: Int {
         switch self {
         case .number, .boolean, .category, .measure: 1
