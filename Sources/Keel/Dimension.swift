@@ -125,6 +125,8 @@ private final class Expressions: Sendable {
 
     /// `a * factorA + b * factorB + constant`
     func combined(_ a: Dimension, _ factorA: Int, _ b: Dimension, _ factorB: Int, _ constant: Int) -> Dimension {
+        // What no `Int` holds stays so.
+        if a.bits == .max || b.bits == .max { return Dimension(.max) }
         if a.bits >= 0, b.bits >= 0 {
             let sum = Self.sum(Self.sum(Self.product(a.bits, factorA), Self.product(b.bits, factorB)), constant)
             precondition(sum >= 0, "a dimension is 0 at least")
@@ -171,8 +173,9 @@ private final class Expressions: Sendable {
         // ⌊(⌊x / a⌋ + c) / b⌋ = ⌊(x + a·c) / (a·b)⌋
         if symbolic.count == 1, first.count == 1, rest[first] == 1, let inner = table.quotients[first[0]] {
             var terms = inner.dividend.terms
-            add(product(inner.divisor, rest[[], default: 0]), to: &terms[[], default: 0])
-            guard let outer = divided(Expression(terms: terms), by: product(inner.divisor, divisor), in: &table) else { return nil }
+            let constant = product(inner.divisor, rest[[], default: 0]), both = product(inner.divisor, divisor)
+            add(constant, to: &terms[[], default: 0])
+            guard max(constant, both) < .max, let outer = divided(Expression(terms: terms), by: both, in: &table) else { return nil }
             for (product, factor) in outer.terms { add(factor, to: &whole[product, default: 0]) }
             return Expression(terms: whole)
         }

@@ -9,8 +9,8 @@ internal import Keel
 /// - its result is plain and has the input's shape: the kernel works on both place by place.
 ///
 /// All other inputs are read as they lie. So no byte is moved that the kernels wouldn't have moved themselves, each for itself, and what is moved lies in
-/// the arena, where it can be shared and written over. Nothing is moved from plain to blocks: what convolutions read that way they reorder
-/// within, as oneDNN wants it for their sizes, and no network of the library has a plain value that two of them read.
+/// the arena, where it can be shared and written over; it lies there until its last reader, which the plan counts. Nothing is moved from plain to blocks: what
+/// convolutions read that way they reorder within, as oneDNN wants it for their sizes.
 ///
 /// Layouts depend on sizes and on the processor, so this belongs to a plan and not to the graph.
 struct LayoutAssignment {

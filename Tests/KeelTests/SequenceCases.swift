@@ -44,6 +44,14 @@ let sequenceCases: [PrimitiveCase] = [
     PrimitiveCase(
         names: ["LSTM", "LSTMGradient"], shapes: [lstmShapes(2, batch: 4, time: 5, features: 3, hidden: 6)], range: -0.6...0.6, tolerance: 5e-5
     ) { try lstm($0, 2, lengths: [5, 0, 3, 1]) },
+    // A part of sequences whose steps come first.
+    PrimitiveCase(
+        names: ["LSTM", "LSTMGradient"], shapes: [[[7, 4, 5]] + lstmShapes(2, batch: 4, time: 5, features: 3, hidden: 6).dropFirst()],
+        range: -0.6...0.6, tolerance: 5e-5
+    ) { v in
+        let x = try v[0].sliced(0, from: 1, to: 6).sliced(2, from: 1, to: 4).transposed(0, 1)
+        return try lstm([x] + v.dropFirst(), 2, lengths: [5, 0, 3, 1])
+    },
     PrimitiveCase(
         names: ["Attention", "AttentionGradient"],
         shapes: [[[2, 5, 18]], [[1, 1, 6]], [[0, 4, 6]], [[3, 70, 120]], [[1, 150, 42]]], tolerance: 5e-5,

@@ -13,6 +13,7 @@ struct LSTM: Primitive {
     let directions: Int
     let hasState, hasLengths: Bool
 
+    /// x is read where the gradient is differentiated in its turn.
     static var gradientReads: Reads {
         var reads: Reads = [.residual(0), .residual(1), .residual(2)]
         for i in 0..<11 { reads.formUnion(.input(i)) }
