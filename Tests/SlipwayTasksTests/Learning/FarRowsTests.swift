@@ -34,7 +34,8 @@ import Testing
     @Test func anAnswerThatIsNotFiniteIsRefusedWithItsPlace() throws {
         try train(.plain) { folder in
             var rows = [JSON](repeating: ["x": 0.5, "same": 0.1], count: 300)
-            #expect(try predict(folder, rows).count == 300)
+            let near = try predict(folder, rows)
+            #expect(near.count == 300)
             rows[270] = ["x": "1e32", "same": 0.1]
             let problem = #expect(throws: Problem.self) { try predict(folder, rows) }
             #expect(problem?.status == 422 && problem?.code == "predict-not-finite" && problem?.errors.first?.pointer == "/inputs/270", "\(String(describing: problem))")
@@ -47,7 +48,8 @@ import Testing
             let file = folder.appending(path: "model.json"), written = try String(contentsOf: file, encoding: .utf8)
             let columns = try JSONReader.read(Array(written.utf8))["parts"]?[0]?["input"]?["rows"]?["_0"]?["columns"]
             #expect(columns?[1]?["feature"]?["measure"]?["scale"]?.doubleValue == 1, "\(written)")
-            #expect(try predict(folder, [["x": 0.5, "same": 1.1]]).count == 1)
+            let one = try predict(folder, [["x": 0.5, "same": 1.1]])
+            #expect(one.count == 1)
             for scale in ["0", "-1"] {
                 let other = written.replacingOccurrences(of: #""scale":1}"#, with: #""scale":\#(scale)}"#)
                 #expect(other != written)
