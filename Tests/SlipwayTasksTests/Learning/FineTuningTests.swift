@@ -87,7 +87,7 @@ private let template = "fine-tuned-import"
     @Test func channelsMayComeLast() throws {
         var model = SampleModel([.init("picture", ["batch", 8, 10, 3])], [.init("scores", ["batch", 2])])
         model.add("row", [2], integers: [-1, 240])
-        model.add("weight", [240, 2], floats: (0..<480).map { Float($0 * 7 % 11) / 110 - 0.05 })
+        model.add("weight", [240, 2], floats: (0..<480).map { Float($0 * 7 % 11) / 11 - 0.5 })
         model.add("Reshape", ["picture", "row"], "numbers")
         model.add("MatMul", ["numbers", "weight"], "product")
         model.add("Softmax", ["product"], "scores")
