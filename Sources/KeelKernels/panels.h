@@ -27,7 +27,7 @@ KEEL_INLINE void keel_tile(int rows, int width, lanes sum[TILE_ROWS][TILE_WIDTH]
                            int64_t a_column, const float *b, int64_t b_row) {
     for (int64_t p = 0; p < k; p++, a += a_column, b += b_row) {
         // Rows that are columns in memory: the next tiles read on in the same lines, which no hardware foresees.
-        if (__builtin_constant_p(a_row) && a_row == 1) __builtin_prefetch(a + LANES);
+        if (a_row == 1) __builtin_prefetch(a + LANES);
         lanes right[TILE_WIDTH];
 #pragma clang loop unroll(full)
         for (int v = 0; v < width; v++) right[v] = *(const lanes *)(b + v * LANES);
