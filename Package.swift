@@ -173,3 +173,8 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Tests are compiled without optimisation: it would take minutes, and what they test is optimised.
+for target in package.targets where target.type == .test || target.path?.hasPrefix("Tests/") == true {
+    target.swiftSettings = [.unsafeFlags(["-Onone"])]
+}

@@ -46,10 +46,10 @@ KEEL_INLINE void gate_tile(int rows, int first, int width, const step *s) {
 #pragma clang loop unroll(full)
         for (int v = 0; v < width; v++) sum[r][v] = *(const lanes *)(s->bias + (first + v) * s->padded);
     const int from_h = first > 0 ? first : 1, of_x = (first + width < 3 ? first + width : 3) - first;
-    if (of_x > 0) keel_tile(rows, of_x, sum, s->features, s->x, s->x_row, 1, s->weight + first * LANES, BLOCK);
+    if (of_x > 0) keel_tile(rows, of_x, sum, s->features, s->x, s->x_row, 1, s->weight + first * LANES, BLOCK, 0);
     if (first + width > from_h)
         keel_tile(rows, first + width - from_h, (lanes(*)[TILE_WIDTH])&sum[0][from_h - first], s->hidden, s->h, s->state_row, 1,
-                  s->weight + s->features * BLOCK + (from_h - 1) * LANES, BLOCK);
+                  s->weight + s->features * BLOCK + (from_h - 1) * LANES, BLOCK, 0);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)

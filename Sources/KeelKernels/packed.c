@@ -51,7 +51,7 @@ void keel_pack_f32(int64_t k, int64_t n, float *packed, const float *b, int64_t 
     }
 }
 
-KEEL_INLINE void finished_tile(int rows, int width, bool is_transposed, const keel_panel_product *j, float *c, const float *a, const float *b) {
+KEEL_INLINE void finished_tile(int rows, int width, bool is_transposed, const keel_panel_product *j, float *c, const float *a, const float *b, keel_ahead ahead) {
     lanes sum[TILE_ROWS][TILE_WIDTH];
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
@@ -59,7 +59,7 @@ KEEL_INLINE void finished_tile(int rows, int width, bool is_transposed, const ke
         for (int v = 0; v < width; v++) sum[r][v] = j->bias ? *(const lanes *)(j->bias + v * LANES) : (lanes){0};
     for (int64_t i = 0; i < j->stretches; i++)
         keel_tile(rows, width, sum, j->k, a + i * j->a_stretch, is_transposed ? 1 : j->a_row, is_transposed ? j->a_column : 1,
-                  b + i * j->b_stretch, j->b_row);
+                  b + i * j->b_stretch, j->b_row, &ahead);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
 #pragma clang loop unroll(full)
@@ -78,12 +78,13 @@ KEEL_INLINE void finished_tile(int rows, int width, bool is_transposed, const ke
 KEEL_INLINE int64_t tile_rows(int64_t left) { return left > TILE_ROWS && left < 2 * TILE_ROWS ? (left + 1) / 2 : least(TILE_ROWS, left); }
 
 #define ROWS                                                                                                           \
-    for (int64_t left = m, rows; left > 0; left -= rows, c += rows * j->c_row, a += rows * j->a_row)                   \
+    const int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;                                                             \
+    for (int64_t left = m, i = 0, rows; left > 0; left -= rows, c += rows * j->c_row, a += rows * j->a_row, i++)       \
         switch (rows = tile_rows(left)) { KEEL_TILE_CASES }
 
-#define CASE(n) case n: finished_tile(n, WIDE, TRANSPOSED, j, c, a, b); break;
+#define CASE(n) case n: finished_tile(n, WIDE, TRANSPOSED, j, c, a, b, keel_share(j->next, j->k, j->b_row, i, tiles)); break;
 #define PANEL_FUNCTION(name, wide, transposed)                                                                         \
-    KEEL_WIDE static void name(int64_t m, const keel_panel_product *j, float *c, const float *a, const float *b) {       \
+    KEEL_WIDE static void name(int64_t m, const keel_panel_product *j, float *c, const float *a, const float *b) {     \
         enum { WIDE = wide, TRANSPOSED = transposed };                                                                 \
         ROWS                                                                                                           \
     }
@@ -112,6 +113,8 @@ KEEL_CLONES static void narrow_transposed(int64_t m, const keel_panel_product *j
 void keel_multiply_panel(bool is_wide, int64_t m, int64_t count, keel_panel_product j, float *c, const float *a, const float *panel) {
     const int64_t registers = rounded(count) / LANES;
     const bool is_transposed = j.a_column != 1;
+    // Asking for what is at hand costs nothing.
+    if (!j.next) j.next = panel;
     j.last = count - (registers - 1) * LANES;
     (is_wide ? wide_panels[is_transposed][registers - 1] : is_transposed ? narrow_transposed : narrow)(m, &j, c, a, panel);
 }
@@ -122,8 +125,10 @@ static void multiply_panels(bool is_wide, int64_t m, int64_t n, keel_panel_produ
     for (int64_t begin = 0; begin < n; begin += panel) {
         const int64_t count = least(panel, n - begin);
         j.b_row = rounded(count);
-        keel_multiply_panel(is_wide, m, count, j, c + begin, a, packed + from * j.b_row);
+        const float *at = packed + from * j.b_row;
         packed += packed_rows * j.b_row;
+        j.next = packed + from * j.b_row;
+        keel_multiply_panel(is_wide, m, count, j, c + begin, a, at);
     }
 }
 

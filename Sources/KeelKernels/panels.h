@@ -22,10 +22,31 @@ KEEL_INLINE bool keel_is_wide(void) { return __builtin_cpu_supports("x86-64-v4")
 KEEL_INLINE bool keel_is_wide(void) { return false; }
 #endif
 
-/// sum[r][v] += Σ a[r, p] * b[p, v] over `k`; rows and width are constants where this is inlined.
+/// Lines that will be read next, and may have to come from memory: while a panel is multiplied, its tiles ask for those of the next panel, each
+/// tile for its share, at a pace that memory keeps.
+typedef struct {
+    const float *from;
+    int64_t step;
+} keel_ahead;
+
+/// What tile i of `tiles` asks for, each of which takes k rows of b.
+KEEL_INLINE keel_ahead keel_share(const float *next, int64_t k, int64_t b_row, int64_t i, int64_t tiles) {
+    const int64_t step = b_row / tiles;
+    return (keel_ahead){next + i * k * step, step};
+}
+
+/// For one row of b. To the second-level cache: the first one is full of what is at hand.
+KEEL_INLINE void keel_ask(int width, int64_t apart, keel_ahead *ahead) {
+#pragma clang loop unroll(full)
+    for (int v = 0; v < width; v++) __builtin_prefetch(ahead->from + v * apart, 0, 2);
+    ahead->from += ahead->step;
+}
+
+/// sum[r][v] += Σ a[r, p] * b[p, v] over `k`; rows, width and whether `ahead` is null are constants where this is inlined.
 KEEL_INLINE void keel_tile(int rows, int width, lanes sum[TILE_ROWS][TILE_WIDTH], int64_t k, const float *a, int64_t a_row,
-                           int64_t a_column, const float *b, int64_t b_row) {
+                           int64_t a_column, const float *b, int64_t b_row, keel_ahead *ahead) {
     for (int64_t p = 0; p < k; p++, a += a_column, b += b_row) {
+        if (ahead) keel_ask(width, LANES, ahead);
         // Rows that are columns in memory: the next tiles read on in the same lines, which no hardware foresees.
         if (a_row == 1) __builtin_prefetch(a + LANES);
         lanes right[TILE_WIDTH];
@@ -63,6 +84,8 @@ typedef struct {
     /// Where the sum begins; null for 0. As wide as the panel.
     const float *bias;
     int32_t adds;
+    /// The panel that is multiplied next; null if it isn't known.
+    const float *next;
 } keel_panel_product;
 
 /// c [m, count] from one panel; `last` is found here.

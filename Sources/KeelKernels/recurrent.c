@@ -37,7 +37,7 @@ KEEL_INLINE void gate_tile(int rows, int width, const step *s, int column) {
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
         for (int v = 0; v < width; v++) sum[r][v] = *(const lanes *)(s->bias + column + v * LANES);
-    keel_tile(rows, width, sum, s->k, s->rows, s->row, 1, s->weight + column * s->k, width * LANES);
+    keel_tile(rows, width, sum, s->k, s->rows, s->row, 1, s->weight + column * s->k, width * LANES, 0);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)

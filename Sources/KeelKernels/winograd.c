@@ -35,7 +35,7 @@ typedef struct {
 } job;
 
 /// Up to six tiles times `width` panels of 16 outputs: m[tile][16] = Σ v[in / 16][tile][16] u[in][16].
-KEEL_INLINE void multiply_tile(int rows, int width, int64_t in, int64_t v_panel, int64_t u_panel, int64_t m_panel, float *m, const float *v, const float *u) {
+KEEL_INLINE void multiply_tile(int rows, int width, int64_t in, int64_t v_panel, int64_t u_panel, int64_t m_panel, float *m, const float *v, const float *u, keel_ahead ahead) {
     lanes sum[TILE_ROWS][TILE_WIDTH];
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
@@ -44,6 +44,7 @@ KEEL_INLINE void multiply_tile(int rows, int width, int64_t in, int64_t v_panel,
     for (int64_t c = 0; c < in; c += LANES, v += v_panel)
         for (int64_t l = 0; l < LANES; l++, u += LANES) {
             lanes right[TILE_WIDTH];
+            keel_ask(width, u_panel, &ahead);
 #pragma clang loop unroll(full)
             for (int w = 0; w < width; w++) right[w] = *(const lanes *)(u + w * u_panel);
 #pragma clang loop unroll(full)
@@ -60,10 +61,13 @@ KEEL_INLINE void multiply_tile(int rows, int width, int64_t in, int64_t v_panel,
 }
 
 KEEL_INLINE void multiply_panels(int width, int64_t in, int64_t count, int64_t v_panel, int64_t m_panel, float *m, const float *v, const float *u) {
+    const int64_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
     int64_t t = 0;
-    for (; t + TILE_ROWS <= count; t += TILE_ROWS) multiply_tile(TILE_ROWS, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u);
+    keel_ahead ahead = {u + width * in * LANES, LANES / tiles};
+    for (; t + TILE_ROWS <= count; t += TILE_ROWS, ahead.from += in * ahead.step)
+        multiply_tile(TILE_ROWS, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u, ahead);
     switch (count - t) {
-#define CASE(n) case n: multiply_tile(n, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u); break;
+#define CASE(n) case n: multiply_tile(n, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u, ahead); break;
         KEEL_TILE_CASES
     }
 }

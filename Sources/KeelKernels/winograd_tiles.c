@@ -128,6 +128,7 @@ KEEL_CLONES void keel_winograd_spread_dy(const keel_winograd *at, keel_side side
 
 KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const keel_winograd_end *end) {
     const bool is_limited = end->least > -INFINITY || end->most < INFINITY;
+    const eight low = (eight){0} + end->least, high = (eight){0} + end->most;
     const keel_tiles tiles = keel_tiles_of(at);
     eight d[POINTS], half[TILE * REACH], o[TILE * TILE];
     for (int64_t t = first; t < last; t++) {
@@ -146,8 +147,10 @@ KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side,
                 for (int64_t i = 0; i < rows; i++)
                     for (int64_t j = 0; j < columns; j++) o[i * TILE + j] += *(const eight *)(end->addend + offset + (i * side.w + j) * side.lanes);
             if (is_limited)
-                for (int i = 0; i < TILE * TILE; i++)
-                    for (int l = 0; l < 8; l++) o[i][l] = o[i][l] < end->least ? end->least : o[i][l] > end->most ? end->most : o[i][l];
+                for (int i = 0; i < TILE * TILE; i++) {
+                    o[i] = CHOSEN(o[i] < low, low, o[i]);
+                    o[i] = CHOSEN(o[i] > high, high, o[i]);
+                }
             if (rows == TILE && columns == TILE) {
                 for (int i = 0; i < TILE; i++)
                     for (int j = 0; j < TILE; j++) *(eight *)(to + (i * side.w + j) * side.lanes) = o[i * TILE + j];

@@ -52,7 +52,11 @@ final class Executor: Sendable {
     }
 
     /// What a plan depends on: the symbols' numbers, and how many threads share the work, for which convolutions have layouts of their own.
-    private func sizes(of inputs: [Tensor]) throws(TensorError) -> [Int] { try symbols.sizes(of: inputs) + [Threads.count] }
+    private func sizes(of inputs: [Tensor]) throws(TensorError) -> [Int] {
+        var sizes = try symbols.sizes(of: inputs)
+        sizes.append(Threads.count)
+        return sizes
+    }
 
     /// The symbols' numbers for inputs of these specs.
     func symbolSizes(_ inputs: [TensorSpec]) throws(TensorError) -> SymbolSizes {

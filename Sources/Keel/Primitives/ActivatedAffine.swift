@@ -34,7 +34,7 @@ struct ActivatedAffine: Primitive {
         let y: UnsafeMutablePointer<Float>
         let x, packed: UnsafePointer<Float>
         let bias: UnsafePointer<Float>?
-        let activation: Finish
+        let activation: Finish.Pass
 
         func compute(_ band: Int) {
             // Columns are cut between panels.
@@ -62,7 +62,7 @@ struct ActivatedAffine: Primitive {
         let y: UnsafeMutablePointer<Float>
         let x, weight: UnsafePointer<Float>
         let bias: UnsafePointer<Float>?
-        let activation: Finish
+        let activation: Finish.Pass
 
         func compute(_ band: Int) {
             // The kernel does four numbers at a time.
@@ -82,7 +82,7 @@ struct ActivatedAffine: Primitive {
         if m == 1 {
             var job = Row(
                 n: n, k: k, bands: threads, y: y.pointer(Float.self), x: x.pointer(Float.self), weight: weight.pointer(Float.self),
-                bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation)
+                bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation.pass)
             withUnsafeMutablePointer(to: &job) { pointer in
                 keel_parallel(
                     Int64(pointer.pointee.bands), 1,
@@ -100,7 +100,7 @@ struct ActivatedAffine: Primitive {
         let cutsRows = m >= n
         var job = Bands(
             m: m, n: n, k: k, bands: max(1, min(threads, (cutsRows ? m : n) / 64)), cutsRows: cutsRows, y: y.pointer(Float.self), x: x.pointer(Float.self),
-            packed: packed.base.assumingMemoryBound(to: Float.self), bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation)
+            packed: packed.base.assumingMemoryBound(to: Float.self), bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation.pass)
         withUnsafeMutablePointer(to: &job) { pointer in
             keel_parallel(
                 Int64(pointer.pointee.bands), 1,
@@ -134,15 +134,17 @@ struct Finish: Hashable, Sendable, CustomStringConvertible {
 
     var description: String { primitive.map { type(of: $0).name } ?? "none" }
 
-    /// As the kernels that end with it are told of it.
-    var kernel: (isThere: Int32, function: keel_unary_op, constants: (Float, Float)) {
-        (primitive == nil ? 0 : 1, function, (Float(constants.0), Float(constants.1)))
+    /// As kernels are told of it.
+    struct Pass {
+        let isThere: Bool, function: keel_unary_op, constants: (Float, Float)
+
+        /// Writes over what lies there.
+        func run(_ numbers: UnsafeMutablePointer<Float>, _ count: Int) {
+            if isThere { keel_unary_row_f32(function, Int64(count), numbers, constants.0, constants.1) }
+        }
     }
 
-    /// Writes over what lies there.
-    func run(_ numbers: UnsafeMutablePointer<Float>, _ count: Int) {
-        if primitive != nil { keel_unary_row_f32(function, Int64(count), numbers, Float(constants.0), Float(constants.1)) }
-    }
+    var pass: Pass { Pass(isThere: primitive != nil, function: function, constants: (Float(constants.0), Float(constants.1))) }
 
     func runReference(_ y: Tensor) throws(TensorError) {
         guard primitive != nil else { return }

@@ -126,10 +126,10 @@ enum ByteWeights {
 
     /// What follows the sums of a product of matrices.
     static func end(_ scales: Tensor, _ bias: Tensor?, _ activation: Finish) -> keel_quantised_end {
-        let function = activation.kernel
+        let function = activation.pass
         return keel_quantised_end(
             scales: scales.pointer(Float.self), bias: bias?.pointer(Float.self), addend: nil, least: -.infinity, most: .infinity,
-            has_function: function.isThere, function: function.function, constants: function.constants)
+            has_function: function.isThere ? 1 : 0, function: function.function, constants: function.constants)
     }
 
     /// Weights of 7 bits.
