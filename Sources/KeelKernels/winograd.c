@@ -25,7 +25,7 @@ typedef struct {
     keel_side x, y;
     float *out;
     const float *in, *dy, *weight;
-    keel_winograd_end end;
+    keel_conv_end end;
     /// Tiles of a block, blocks, and slices of them, each with v and m of its own.
     int64_t block, blocks, slices;
     float *u, *v, *m;
@@ -162,7 +162,7 @@ int64_t keel_winograd_scratch(const keel_winograd *at) {
     return POINTS * j.slices * (j.v_stride + j.m_stride);
 }
 
-void keel_winograd_f32(const keel_winograd *at, float *y, const float *x, const float *filters, keel_winograd_end end, float *scratch) {
+void keel_winograd_f32(const keel_winograd *at, float *y, const float *x, const float *filters, keel_conv_end end, float *scratch) {
     job j = plan(at);
     j.out = y;
     j.in = x;

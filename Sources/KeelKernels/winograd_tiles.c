@@ -126,7 +126,7 @@ KEEL_CLONES void keel_winograd_spread_dy(const keel_winograd *at, keel_side side
     }
 }
 
-KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const keel_winograd_end *end) {
+KEEL_CLONES void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const keel_conv_end *end) {
     const bool is_limited = end->least > -INFINITY || end->most < INFINITY;
     const eight low = (eight){0} + end->least, high = (eight){0} + end->most;
     const keel_tiles tiles = keel_tiles_of(at);

@@ -36,7 +36,7 @@ void keel_winograd_spread_x(const keel_winograd *at, keel_side side, int64_t cha
 /// The same for an output's gradient: A dy A'.
 void keel_winograd_spread_dy(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *v, const float *dy);
 /// The way back: A' m A, and what follows.
-void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const keel_winograd_end *end);
+void keel_winograd_gather_y(const keel_winograd *at, keel_side side, int64_t channel, int64_t first, int64_t last, int64_t stride, float *y, const float *m, const keel_conv_end *end);
 /// Filters for 16 outputs, G g G', as [point][in][16].
 void keel_winograd_spread_filters(const keel_winograd *at, keel_winograd_pass pass, int64_t channel, int64_t stride, float *u, const float *weight);
 /// Gradients of filters from those of their transforms, [point][in][out]: G' du G.

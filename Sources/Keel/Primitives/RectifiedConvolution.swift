@@ -34,6 +34,7 @@ struct RectifiedConv2D: InPlace {
         else { return .strided }
         let window = convolution.window(x: inputs[0].shape, weight: inputs[1].shape, y: output.shape)
         if window.suitsWinograd(keepsFilters: inputs[1].keepsForms) { return Winograd.layout }
+        if window.suitsPatches(keepsFilters: inputs[1].keepsForms) { return PatchProduct.layout }
         return (try? OneDNN.convolution(.forward, window, hasBias: hasBias(inputs), adds: hasAddend, rectifier))?.layout ?? .strided
     }
 
@@ -57,6 +58,10 @@ struct RectifiedConv2D: InPlace {
                 let addend = p.hasAddend ? try inputs[inputs.count - 1].laid(out: y.layout) : nil
                 if let winograd = Winograd(window, KEEL_WINOGRAD_FORWARD, keepsFilters: inputs[1].keepsForms) {
                     try winograd.run(y, inputs[0], inputs[1], bias: bias, addend: addend, p.rectifier)
+                    return true
+                }
+                if let product = PatchProduct(window, keepsFilters: inputs[1].keepsForms) {
+                    try product.run(y, inputs[0], inputs[1], bias: bias, addend: addend, p.rectifier)
                     return true
                 }
                 if let addend, addend.bytes != y.bytes { y.bytes.copyMemory(from: addend.bytes, byteCount: y.descriptor.storageBytes) }

@@ -33,7 +33,7 @@ struct Winograd {
     func run(
         _ y: Tensor, _ x: Tensor, _ weight: Tensor, bias: Tensor? = nil, addend: Tensor? = nil, _ rectifier: Rectifier = .none
     ) throws(TensorError) {
-        let x = try x.laidOutForWinograd()
+        let x = try x.laidOutInEights()
         var kernel = kernel
         kernel.in_lanes = x.lanesOfBlock
         kernel.out_lanes = y.lanesOfBlock
@@ -42,7 +42,7 @@ struct Winograd {
             keel_winograd_filters_f32(&kernel, pass, bytes.assumingMemoryBound(to: Float.self), plain.pointer(Float.self))
         }
         let scratch = try Storage(bytes: Int(keel_winograd_scratch(&kernel)) * 4, on: .cpu), bias = try bias?.contiguous(), limits = rectifier.limits
-        let end = keel_winograd_end(
+        let end = keel_conv_end(
             bias: bias?.pointer(Float.self), addend: addend?.pointer(Float.self), least: Float(limits.least), most: Float(limits.most))
         keel_winograd_f32(
             &kernel, y.pointer(Float.self), x.pointer(Float.self), filters.base.assumingMemoryBound(to: Float.self), end,
@@ -52,7 +52,7 @@ struct Winograd {
 
     /// The weights' gradient, plain, from the input and the output's gradient. Belongs to the forward pass's sizes.
     func runWeightGradient(_ dweight: Tensor, _ x: Tensor, _ dy: Tensor) throws(TensorError) {
-        let (x, dy) = (try x.laidOutForWinograd(), try dy.laidOutForWinograd())
+        let (x, dy) = (try x.laidOutInEights(), try dy.laidOutInEights())
         var kernel = kernel
         kernel.in_lanes = x.lanesOfBlock
         kernel.out_lanes = dy.lanesOfBlock
@@ -80,13 +80,15 @@ extension Window {
 }
 
 extension Tensor {
-    fileprivate func laidOutForWinograd() throws(TensorError) -> Tensor {
+    /// In blocks that hold whole registers of eight channels.
+    func laidOutInEights() throws(TensorError) -> Tensor {
         if case .blocked(let block) = layout, block % 8 == 0 { return self }
         return try laid(out: Winograd.layout)
     }
 
-    fileprivate var lanesOfBlock: Int64 {
-        guard case .blocked(let block) = layout else { preconditionFailure("Winograd's tensors are blocked") }
+    /// Channels that lie side by side.
+    var lanesOfBlock: Int64 {
+        guard case .blocked(let block) = layout else { preconditionFailure("the tensor is blocked") }
         return Int64(block)
     }
 }

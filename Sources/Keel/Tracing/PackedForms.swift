@@ -4,6 +4,8 @@ import Synchronization
 final class PackedForms: Sendable {
     enum Form: Hashable {
         case winograd(UInt32)
+        /// The filters of a convolution, in panels.
+        case patches
         case oneDNN([Int64])
         /// The transpose of a matrix, in panels.
         case panels

@@ -33,6 +33,7 @@
 #include "packed.h"
 #include "padding.h"
 #include "parallel.h"
+#include "patches.h"
 #include "philox.h"
 #include "products.h"
 #include "quantised.h"

@@ -10,6 +10,12 @@ typedef struct {
     int64_t kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, groups;
 } keel_window;
 
+/// What follows in the same pass: a bias for each output, and an addend that lies as y, either may be null; then the limits.
+typedef struct {
+    const float *bias, *addend;
+    float least, most;
+} keel_conv_end;
+
 // Convolution in plain loops: weights are [k, c / groups, kernel_h, kernel_w]; bias may be null.
 void keel_reference_conv_f32(const keel_window *at, float *y, const float *x, const float *weight, const float *bias);
 void keel_reference_conv_f64(const keel_window *at, double *y, const double *x, const double *weight, const double *bias);

@@ -1,7 +1,7 @@
 #ifndef KEEL_WINOGRAD_H
 #define KEEL_WINOGRAD_H
 
-#include <stdint.h>
+#include "image.h"
 
 /// A 3x3 convolution of stride 1 that takes x [n, in, h, w] and gives y [n, out, oh, ow], with so much padding above and to the
 /// left; `in` and `out` are multiples of 16. x lies as [n, in / in_lanes, h, w, in_lanes], y accordingly; lanes are multiples of 8.
@@ -13,12 +13,6 @@ typedef struct {
     int64_t n, in, h, w, out, oh, ow, top, left;
     int64_t in_lanes, out_lanes;
 } keel_winograd;
-
-/// What follows in the same pass: a bias for each output, and an addend that lies as y, either may be null; then the limits.
-typedef struct {
-    const float *bias, *addend;
-    float least, most;
-} keel_winograd_end;
 
 /// Which weights: [out, in, 3, 3], or for the gradient of the input [in, out, 3, 3] turned upside down.
 typedef enum { KEEL_WINOGRAD_FORWARD, KEEL_WINOGRAD_INPUT_GRADIENT } keel_winograd_pass;
@@ -37,7 +31,7 @@ int64_t keel_winograd_scratch(const keel_winograd *at);
 int64_t keel_winograd_weight_gradient_scratch(const keel_winograd *at);
 
 /// With transformed filters. The result doesn't depend on the count of threads.
-void keel_winograd_f32(const keel_winograd *at, float *y, const float *x, const float *filters, keel_winograd_end end, float *scratch);
+void keel_winograd_f32(const keel_winograd *at, float *y, const float *x, const float *filters, keel_conv_end end, float *scratch);
 /// dweight [out, in, 3, 3]: the adjoint of the same transforms, summed over the tiles before it is transformed back.
 void keel_winograd_weight_gradient_f32(const keel_winograd *at, float *dweight, const float *x, const float *dy, float *scratch);
 
