@@ -17,7 +17,16 @@ import Keel
 
 @main
 enum KeelBench {
-    static func main() throws {
+    static func main() {
+        do {
+            try run()
+        } catch {
+            FileHandle.standardError.write(Data("keel-bench: \(error)\n".utf8))
+            exit(2)
+        }
+    }
+
+    private static func run() throws {
         let options = try Options(CommandLine.arguments.dropFirst())
         Threads.count = options.threads
         if let folder = options.coldLoad { return print(try ColdLoad.line(folder, threads: options.threads)) }

@@ -1,4 +1,5 @@
 #include "include/patches.h"
+#include "include/packed.h"
 #include "include/parallel.h"
 #include "panels.h"
 
@@ -7,6 +8,8 @@ typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
 /// Positions that are gathered at a time, and the most numbers of each: as much as a second-level cache holds beside the panels.
 #define POSITIONS 60
 #define DEPTH 256
+/// Rows of filters that are packed at a time.
+#define PACKED_ROWS 144
 
 typedef struct {
     const keel_window *at;
@@ -24,16 +27,33 @@ int64_t keel_patch_filter_count(const keel_window *at) { return patch_size(at) *
 
 int64_t keel_patch_scratch(const keel_window *at) { return at->n * at->oh * at->ow * at->k; }
 
-void keel_patch_filters_f32(const keel_window *at, float *filters, const float *weight) {
-    const int64_t taps = at->kernel_h * at->kernel_w, size = patch_size(at), panel = keel_panel_width(keel_is_wide());
-    for (int64_t begin = 0; begin < at->k; begin += panel, filters += panel * size) {
-        const int64_t count = least(panel, at->k - begin);
-        // A few channels at a time, whose weights stay in the first-level cache from tap to tap.
-        for (int64_t c = 0; c < at->c; c += LANES)
-            for (int64_t tap = 0; tap < taps; tap++)
-                for (int64_t l = c; l < c + LANES; l++)
-                    for (int64_t i = 0; i < count; i++) filters[(tap * at->c + l) * count + i] = weight[(begin + i) * size + l * taps + tap];
+typedef struct {
+    const keel_window *at;
+    float *filters;
+    const float *weight;
+    int64_t panel;
+} packing;
+
+static void pack_panels(void *context, int64_t item, int64_t last_item) {
+    const packing *j = context;
+    const int64_t c = j->at->c, taps = j->at->kernel_h * j->at->kernel_w, size = patch_size(j->at);
+    float rows[PACKED_ROWS * PANEL] __attribute__((aligned(64)));
+    for (; item < last_item; item++) {
+        const int64_t begin = item * j->panel, count = least(j->panel, j->at->k - begin);
+        float *const filters = j->filters + begin * size;
+        // The weights' order is channel by channel; rows are packed so, and then put where their tap has them.
+        for (int64_t from = 0; from < size; from += PACKED_ROWS) {
+            const int64_t depth = least(PACKED_ROWS, size - from);
+            keel_pack_f32(depth, count, rows, j->weight + begin * size + from, 1, size);
+            for (int64_t r = 0; r < depth; r++)
+                memcpy(filters + ((from + r) % taps * c + (from + r) / taps) * count, rows + r * count, (size_t)count * sizeof(float));
+        }
     }
+}
+
+void keel_patch_filters_f32(const keel_window *at, float *filters, const float *weight) {
+    packing j = {at, filters, weight, keel_panel_width(keel_is_wide())};
+    keel_parallel((at->k + j.panel - 1) / j.panel, 1, pack_panels, &j);
 }
 
 /// Numbers from..<from + depth of the patches at some positions, each patch in a row: tap by tap, the inputs of each.
