@@ -176,5 +176,5 @@ let package = Package(
 
 // Tests are compiled without optimisation: it would take minutes, and what they test is optimised.
 for target in package.targets where target.type == .test || target.path?.hasPrefix("Tests/") == true {
-    target.swiftSettings = [.unsafeFlags(["-Onone"])]
+    target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-Onone"])]
 }

@@ -82,7 +82,7 @@ KEEL_INLINE int64_t tile_rows(int64_t left) { return left > TILE_ROWS && left < 
     for (int64_t left = m, i = 0, rows; left > 0; left -= rows, c += rows * j->c_row, a += rows * j->a_row, i++)       \
         switch (rows = tile_rows(left)) { KEEL_TILE_CASES }
 
-#define CASE(n) case n: finished_tile(n, WIDE, TRANSPOSED, j, c, a, b, keel_share(j->next, j->k, j->b_row, i, tiles)); break;
+#define CASE(n) case n: finished_tile(n, WIDE, TRANSPOSED, j, c, a, b, keel_share(j->next, b, j->k, j->b_row, i, tiles)); break;
 #define PANEL_FUNCTION(name, wide, transposed)                                                                         \
     KEEL_WIDE static void name(int64_t m, const keel_panel_product *j, float *c, const float *a, const float *b) {     \
         enum { WIDE = wide, TRANSPOSED = transposed };                                                                 \
@@ -113,8 +113,6 @@ KEEL_CLONES static void narrow_transposed(int64_t m, const keel_panel_product *j
 void keel_multiply_panel(bool is_wide, int64_t m, int64_t count, keel_panel_product j, float *c, const float *a, const float *panel) {
     const int64_t registers = rounded(count) / LANES;
     const bool is_transposed = j.a_column != 1;
-    // Asking for what is at hand costs nothing.
-    if (!j.next) j.next = panel;
     j.last = count - (registers - 1) * LANES;
     (is_wide ? wide_panels[is_transposed][registers - 1] : is_transposed ? narrow_transposed : narrow)(m, &j, c, a, panel);
 }
@@ -127,7 +125,7 @@ static void multiply_panels(bool is_wide, int64_t m, int64_t n, keel_panel_produ
         j.b_row = rounded(count);
         const float *at = packed + from * j.b_row;
         packed += packed_rows * j.b_row;
-        j.next = packed + from * j.b_row;
+        j.next = begin + panel < n ? packed + from * rounded(least(panel, n - begin - panel)) : 0;
         keel_multiply_panel(is_wide, m, count, j, c + begin, a, at);
     }
 }

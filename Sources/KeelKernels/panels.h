@@ -29,16 +29,21 @@ typedef struct {
     int64_t step;
 } keel_ahead;
 
-/// What tile i of `tiles` asks for, each of which takes k rows of b.
-KEEL_INLINE keel_ahead keel_share(const float *next, int64_t k, int64_t b_row, int64_t i, int64_t tiles) {
-    const int64_t step = b_row / tiles;
-    return (keel_ahead){next + i * k * step, step};
+KEEL_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// What tile i of `tiles` asks for while it takes the k rows of a panel that is b_row wide: of the next one, as wide, or again of the one at hand
+/// where that is null or the tiles before asked for all of it.
+KEEL_INLINE keel_ahead keel_share(const float *next, const float *at_hand, int64_t k, int64_t b_row, int64_t i, int64_t tiles) {
+    const int64_t share = (b_row + tiles - 1) / tiles, from = i * share;
+    return next && from < b_row ? (keel_ahead){next + from * k, least(share, b_row - from)} : (keel_ahead){at_hand, 0};
 }
 
-/// For one row of b. To the second-level cache: the first one is full of what is at hand.
-KEEL_INLINE void keel_ask(int width, int64_t apart, keel_ahead *ahead) {
+/// For one row, `width` registers wide. To the second-level cache: the first one is full of what is at hand.
+KEEL_INLINE void keel_ask(int width, keel_ahead *ahead) {
+    __builtin_prefetch(ahead->from, 0, 2);
+    if (width > 1 && ahead->step > LANES)
 #pragma clang loop unroll(full)
-    for (int v = 0; v < width; v++) __builtin_prefetch(ahead->from + v * apart, 0, 2);
+        for (int v = 1; v < width; v++) __builtin_prefetch(ahead->from + v * LANES, 0, 2);
     ahead->from += ahead->step;
 }
 
@@ -46,7 +51,7 @@ KEEL_INLINE void keel_ask(int width, int64_t apart, keel_ahead *ahead) {
 KEEL_INLINE void keel_tile(int rows, int width, lanes sum[TILE_ROWS][TILE_WIDTH], int64_t k, const float *a, int64_t a_row,
                            int64_t a_column, const float *b, int64_t b_row, keel_ahead *ahead) {
     for (int64_t p = 0; p < k; p++, a += a_column, b += b_row) {
-        if (ahead) keel_ask(width, LANES, ahead);
+        if (ahead) keel_ask(width, ahead);
         // Rows that are columns in memory: the next tiles read on in the same lines, which no hardware foresees.
         if (a_row == 1) __builtin_prefetch(a + LANES);
         lanes right[TILE_WIDTH];
@@ -67,7 +72,6 @@ KEEL_INLINE void keel_tile(int rows, int width, lanes sum[TILE_ROWS][TILE_WIDTH]
 /// first-level cache.
 KEEL_INLINE int64_t keel_panel_width(bool is_wide) { return is_wide ? PANEL : LANES; }
 
-KEEL_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /// To whole registers.
 KEEL_INLINE int64_t rounded(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 /// How far apart rows of n numbers had better begin: an odd number of cache lines, so that the six that a tile reads at a time lie in

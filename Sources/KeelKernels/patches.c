@@ -59,7 +59,7 @@ void keel_patch_filters_f32(const keel_window *at, float *filters, const float *
 /// Numbers from..<from + depth of the patches at some positions, each patch in a row: tap by tap, the inputs of each.
 KEEL_CLONES static void gather_patches(const job *j, int64_t first, int64_t count, int64_t from, int64_t depth, float *rows, int64_t row) {
     const keel_window *at = j->at;
-    const int64_t area = at->oh * at->ow, lanes = j->in_lanes;
+    const int64_t area = at->oh * at->ow, lanes = j->in_lanes, plane = lanes * at->h * at->w;
     for (int64_t r = 0; r < count; r++, rows += row) {
         const int64_t image = (first + r) / area, position = (first + r) % area;
         const int64_t top = position / at->ow * at->stride_h - at->top, left = position % at->ow * at->stride_w - at->left;
@@ -71,10 +71,13 @@ KEEL_CLONES static void gather_patches(const job *j, int64_t first, int64_t coun
                 p = end;
                 continue;
             }
-            // Where the pixel's first channels lie; the next ones lie a plane on.
-            const float *pixel = j->x + (image * at->c * at->h + h * lanes) * at->w + w * lanes;
-            for (; p < end; p += 8, channel += 8)
-                *(eight *)(rows + p) = *(const eight *)(pixel + channel / lanes * lanes * at->h * at->w + channel % lanes);
+            // The next block of channels lies a plane on.
+            const float *pixel = j->x + (image * at->c * at->h + h * lanes) * at->w + w * lanes + channel / lanes * plane;
+            for (int64_t lane = channel % lanes; p < end; p += 8) {
+                *(eight *)(rows + p) = *(const eight *)(pixel + lane);
+                lane += 8;
+                if (lane == lanes) lane = 0, pixel += plane;
+            }
         }
     }
 }
@@ -84,15 +87,18 @@ KEEL_CLONES static void finish(const job *j, int64_t first, int64_t last, int64_
     const keel_window *at = j->at;
     const int64_t area = at->oh * at->ow, lanes = j->out_lanes;
     const eight low = (eight){0} + j->end.least, high = (eight){0} + j->end.most;
-    for (int64_t position = first; position < last; position++)
-        for (int64_t k = begin; k < end; k += 8) {
-            const int64_t offset = (position / area * at->k + k / lanes * lanes) * area + position % area * lanes + k % lanes;
+    for (int64_t position = first; position < last; position++) {
+        int64_t place = (position / area * at->k + begin / lanes * lanes) * area + position % area * lanes;
+        for (int64_t k = begin, lane = begin % lanes; k < end; k += 8) {
             eight sum = *(const eight *)(j->sums + position * at->k + k);
             if (j->end.bias) sum += *(const eight *)(j->end.bias + k);
-            if (j->end.addend) sum += *(const eight *)(j->end.addend + offset);
+            if (j->end.addend) sum += *(const eight *)(j->end.addend + place + lane);
             sum = CHOSEN(sum < low, low, sum);
-            *(eight *)(j->y + offset) = CHOSEN(sum > high, high, sum);
+            *(eight *)(j->y + place + lane) = CHOSEN(sum > high, high, sum);
+            lane += 8;
+            if (lane == lanes) lane = 0, place += lanes * area;
         }
+    }
 }
 
 static void multiply(void *context, int64_t item, int64_t last_item) {
@@ -101,9 +107,12 @@ static void multiply(void *context, int64_t item, int64_t last_item) {
     const bool is_wide = keel_is_wide();
     const int64_t panel = keel_panel_width(is_wide), panels = (at->k + panel - 1) / panel, size = patch_size(at);
     float rows[POSITIONS * (DEPTH + LANES)] __attribute__((aligned(64)));
-    for (; item < last_item; item++) {
-        const int64_t first = item / j->parts * j->block, last = least(first + j->block, at->n * at->oh * at->ow), part = item % j->parts;
-        const int64_t begin = panels * part / j->parts * panel, end = least(panels * (part + 1) / j->parts * panel, at->k);
+    while (item < last_item) {
+        // All parts of a block that are asked for, at once: its patches are gathered for all of them.
+        const int64_t block = item / j->parts, upto = least(last_item, (block + 1) * j->parts);
+        const int64_t first = block * j->block, last = least(first + j->block, at->n * at->oh * at->ow);
+        const int64_t begin = panels * (item % j->parts) / j->parts * panel, end = least(panels * (upto - block * j->parts) / j->parts * panel, at->k);
+        item = upto;
         if (first >= last || begin >= end) continue;
         for (int64_t from = 0; from < size; from += DEPTH) {
             const int64_t depth = least(DEPTH, size - from);
@@ -112,10 +121,9 @@ static void multiply(void *context, int64_t item, int64_t last_item) {
             for (int64_t k = begin; k < end; k += panel) {
                 const int64_t count = least(panel, at->k - k);
                 product.b_row = count;
-                const float *filters = j->filters + k * size + from * product.b_row;
-                // Those of the next outputs, as many numbers on.
-                product.next = k + panel < end ? filters + size * product.b_row : 0;
-                keel_multiply_panel(is_wide, last - first, count, product, j->sums + first * at->k + k, rows, filters);
+                const int64_t next = k + panel;
+                product.next = next < end ? j->filters + next * size + from * least(panel, at->k - next) : 0;
+                keel_multiply_panel(is_wide, last - first, count, product, j->sums + first * at->k + k, rows, j->filters + k * size + from * count);
             }
         }
         finish(j, first, last, begin, end);

@@ -44,7 +44,7 @@ KEEL_INLINE void multiply_tile(int rows, int width, int64_t in, int64_t v_panel,
     for (int64_t c = 0; c < in; c += LANES, v += v_panel)
         for (int64_t l = 0; l < LANES; l++, u += LANES) {
             lanes right[TILE_WIDTH];
-            keel_ask(width, u_panel, &ahead);
+            keel_ask(width, &ahead);
 #pragma clang loop unroll(full)
             for (int w = 0; w < width; w++) right[w] = *(const lanes *)(u + w * u_panel);
 #pragma clang loop unroll(full)
@@ -60,24 +60,24 @@ KEEL_INLINE void multiply_tile(int rows, int width, int64_t in, int64_t v_panel,
         for (int w = 0; w < width; w++) *(lanes *)(m + w * m_panel + r * LANES) = sum[r][w];
 }
 
-KEEL_INLINE void multiply_panels(int width, int64_t in, int64_t count, int64_t v_panel, int64_t m_panel, float *m, const float *v, const float *u) {
+KEEL_INLINE void multiply_panels(int width, int64_t in, int64_t count, int64_t v_panel, int64_t m_panel, float *m, const float *v, const float *u, const float *next) {
     const int64_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
     int64_t t = 0;
-    keel_ahead ahead = {u + width * in * LANES, LANES / tiles};
-    for (; t + TILE_ROWS <= count; t += TILE_ROWS, ahead.from += in * ahead.step)
-        multiply_tile(TILE_ROWS, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u, ahead);
+#define AHEAD keel_share(next, u, in, width * LANES, t / TILE_ROWS, tiles)
+    for (; t + TILE_ROWS <= count; t += TILE_ROWS)
+        multiply_tile(TILE_ROWS, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u, AHEAD);
     switch (count - t) {
-#define CASE(n) case n: multiply_tile(n, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u, ahead); break;
+#define CASE(n) case n: multiply_tile(n, width, in, v_panel, in * LANES, m_panel, m + t * LANES, v + t * LANES, u, AHEAD); break;
         KEEL_TILE_CASES
     }
 }
 
-KEEL_CLONES static void multiply_narrow(int64_t in, int64_t count, int64_t v_panel, float *m, const float *v, const float *u) {
-    multiply_panels(1, in, count, v_panel, 0, m, v, u);
+KEEL_CLONES static void multiply_narrow(int64_t in, int64_t count, int64_t v_panel, float *m, const float *v, const float *u, const float *next) {
+    multiply_panels(1, in, count, v_panel, 0, m, v, u, next);
 }
 
-KEEL_WIDE static void multiply_wide(int64_t in, int64_t count, int64_t v_panel, int64_t m_panel, float *m, const float *v, const float *u) {
-    multiply_panels(TILE_WIDTH, in, count, v_panel, m_panel, m, v, u);
+KEEL_WIDE static void multiply_wide(int64_t in, int64_t count, int64_t v_panel, int64_t m_panel, float *m, const float *v, const float *u, const float *next) {
+    multiply_panels(TILE_WIDTH, in, count, v_panel, m_panel, m, v, u, next);
 }
 
 static void multiply(void *context, int64_t begin, int64_t end) {
@@ -88,8 +88,10 @@ static void multiply(void *context, int64_t begin, int64_t end) {
         const int64_t point = item / panels, first = item % panels * width;
         float *m = j->m + point * j->m_stride + first * panel;
         const float *v = j->v + point * j->v_stride, *u = j->u + point * j->u_stride + first * in * LANES;
-        if (width == 1) multiply_narrow(in, count, panel, m, v, u);
-        else multiply_wide(in, count, panel, panel, m, v, u);
+        // The next panel, of the next point if this one's were all.
+        const float *next = item + 1 == POINTS * panels ? 0 : first + width < panels * width ? u + width * in * LANES : j->u + (point + 1) * j->u_stride;
+        if (width == 1) multiply_narrow(in, count, panel, m, v, u, next);
+        else multiply_wide(in, count, panel, panel, m, v, u, next);
     }
 }
 

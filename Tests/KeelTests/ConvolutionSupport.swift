@@ -1,14 +1,14 @@
 // What tests of kernels for convolutions share.
 
 /// `[n, channels, area]` as `[n, channels / lanes, area, lanes]`.
-func blocked(_ x: [Float], _ channels: Int, _ area: Int, _ lanes: Int) -> [Float] {
+func inBlocks(_ x: [Float], _ channels: Int, _ area: Int, _ lanes: Int) -> [Float] {
     var y = x
     for (place, value) in x.enumerated() { y[placeInBlocks(place, channels, area, lanes)] = value }
     return y
 }
 
 /// The way back.
-func plain(_ x: [Float], _ channels: Int, _ area: Int, _ lanes: Int) -> [Float] {
+func fromBlocks(_ x: [Float], _ channels: Int, _ area: Int, _ lanes: Int) -> [Float] {
     x.indices.map { x[placeInBlocks($0, channels, area, lanes)] }
 }
 
@@ -18,7 +18,7 @@ private func placeInBlocks(_ place: Int, _ channels: Int, _ area: Int, _ lanes: 
 }
 
 /// The largest difference, of the largest number.
-func error(_ found: [Float], _ expected: [Double]) -> Double {
+func relativeError(_ found: [Float], _ expected: [Double]) -> Double {
     let largest = expected.map(abs).max() ?? 0
     return zip(found, expected).map { abs(Double($0) - $1) }.reduce(0) { $1 <= $0 ? $0 : .maximum($0, $1.isNaN ? .infinity : $1) } / largest
 }

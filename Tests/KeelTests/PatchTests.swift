@@ -2,7 +2,8 @@ import Keel
 import KeelKernels
 import Testing
 
-/// Strides, dilations, windows and padding that go over the edge by more than a window; channels of a few blocks, positions of a few tiles and of two blocks.
+/// Strides, dilations, windows and padding that go over the edge by more than a window; channels of a few blocks, positions of one
+/// block and of several.
 private struct PatchCase: CustomStringConvertible, Sendable {
     let n, c, k, h, w, kernel, stride, dilation, padding, lanes: Int
 
@@ -40,8 +41,8 @@ private func productsOfPatchesAreConvolutions(_ row: PatchCase, threads: Int) th
     keel_reference_conv_f64(&window, &expected, x.map(Double.init), weight.map(Double.init), bias.map(Double.init))
     let limited = zip(expected, addend).map { min(max($0 + Double($1), -0.5), 2) }
 
-    let blockedX = blocked(x, row.c, row.h * row.w, row.lanes), blockedAddend = blocked(addend, row.k, area, row.lanes)
-    var found = [Float](repeating: .nan, count: addend.count), foundLimited = found
+    let blockedX = inBlocks(x, row.c, row.h * row.w, row.lanes), blockedAddend = inBlocks(addend, row.k, area, row.lanes)
+    var found = [Float](repeating: .nan, count: addend.count), foundLimited = found, again = found
     let lanes = Int64(row.lanes)
     withScratch(keel_patch_filter_count(&window)) { filters in
         keel_patch_filters_f32(&window, filters, weight)
@@ -49,11 +50,14 @@ private func productsOfPatchesAreConvolutions(_ row: PatchCase, threads: Int) th
             blockedAddend.withUnsafeBufferPointer { addend in
                 let free = keel_conv_end(bias: bias.baseAddress, addend: nil, least: -.infinity, most: .infinity)
                 withScratch(keel_patch_scratch(&window)) { keel_patch_product_f32(&window, lanes, lanes, &found, blockedX, filters, free, $0) }
+                Threads.count = 3
+                withScratch(keel_patch_scratch(&window)) { keel_patch_product_f32(&window, lanes, lanes, &again, blockedX, filters, free, $0) }
                 let end = keel_conv_end(bias: bias.baseAddress, addend: addend.baseAddress, least: -0.5, most: 2)
                 withScratch(keel_patch_scratch(&window)) { keel_patch_product_f32(&window, lanes, lanes, &foundLimited, blockedX, filters, end, $0) }
             }
         }
     }
-    #expect(error(plain(found, row.k, area, row.lanes), expected) < 1e-5)
-    #expect(error(plain(foundLimited, row.k, area, row.lanes), limited) < 1e-4)
+    #expect(found == again, "three threads give the same bits")
+    #expect(relativeError(fromBlocks(found, row.k, area, row.lanes), expected) < 1e-5)
+    #expect(relativeError(fromBlocks(foundLimited, row.k, area, row.lanes), limited) < 1e-4)
 }

@@ -50,7 +50,7 @@ private func winogradAgreesWithThePlainSum(_ row: WinogradCase, threads: Int) th
     keel_reference_conv_input_gradient_f64(&window, &dx, dy.map(Double.init), weight.map(Double.init))
     keel_reference_conv_weight_gradient_f64(&window, &dweight, x.map(Double.init), dy.map(Double.init))
 
-    let (blockedX, blockedDy) = (blocked(x, row.c, sizes.x, row.lanes), blocked(dy, row.k, sizes.y, row.lanes))
+    let (blockedX, blockedDy) = (inBlocks(x, row.c, sizes.x, row.lanes), inBlocks(dy, row.k, sizes.y, row.lanes))
     var foundY = [Float](repeating: .nan, count: dy.count), limitedY = foundY, foundDx = [Float](repeating: .nan, count: x.count)
     var foundDweight = [Float](repeating: .nan, count: weight.count)
     withScratch(keel_winograd_filter_count(&forward)) { filters in
@@ -70,8 +70,8 @@ private func winogradAgreesWithThePlainSum(_ row: WinogradCase, threads: Int) th
         withScratch(keel_winograd_scratch(&backward)) { keel_winograd_f32(&backward, &foundDx, blockedDy, filters, plainEnd, $0) }
     }
     withScratch(keel_winograd_weight_gradient_scratch(&forward)) { keel_winograd_weight_gradient_f32(&forward, &foundDweight, blockedX, blockedDy, $0) }
-    #expect(error(plain(foundY, row.k, sizes.y, row.lanes), y) < 2e-5)
-    #expect(error(plain(limitedY, row.k, sizes.y, row.lanes), zip(y, dy).map { min(max($0 + Double($1), 0), 1.5) }) < 5e-4)
-    #expect(error(plain(foundDx, row.c, sizes.x, row.lanes), dx) < 2e-5)
-    #expect(error(foundDweight, dweight) < 2e-5)
+    #expect(relativeError(fromBlocks(foundY, row.k, sizes.y, row.lanes), y) < 2e-5)
+    #expect(relativeError(fromBlocks(limitedY, row.k, sizes.y, row.lanes), zip(y, dy).map { min(max($0 + Double($1), 0), 1.5) }) < 5e-4)
+    #expect(relativeError(fromBlocks(foundDx, row.c, sizes.x, row.lanes), dx) < 2e-5)
+    #expect(relativeError(foundDweight, dweight) < 2e-5)
 }
