@@ -37,8 +37,8 @@ struct PatchProduct {
 
 extension Window {
     /// Whether the product of patches takes the convolution and is faster: a rule made from measurements on Zen 3, one thread. There oneDNN reaches
-    /// 51 to 69 GFLOP/s on maps of 7 x 7 to 28 x 28 with windows of 3 x 3, this 81 to 88; with windows of 1 x 1 oneDNN is as good. With registers
-    /// of 512 bits it wasn't measured.
+    /// 51 to 69 GFLOP/s on maps of 7 x 7 to 28 x 28 with windows of 3 x 3, this 81 to 88. Windows of 1 x 1, where
+    /// oneDNN reaches 73 and more, and registers of 512 bits weren't measured.
     func suitsPatches(keepsFilters: Bool) -> Bool {
         keepsFilters && groups == 1 && c % 16 == 0 && k % 16 == 0 && kernelHeight * kernelWidth > 1 && n * oh * ow <= 784 && h * w > 0
             && keel_vector_lanes() == 8 && keel_winograd_is_fast() != 0
