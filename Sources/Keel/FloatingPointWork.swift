@@ -37,6 +37,14 @@ private func floatingPointWork(_ name: String, _ inputs: [TensorSpec], _ outputs
     case "QuantisedAffine", "ByteWeightAffine": return 2 * made * size(0, -1) + (inputs.count > 3 ? made : 0)
     case "Conv", "RectifiedConv2D", "TemporalConv": return 2 * made * (count(1) / max(size(1, 0), 1)) + (inputs.count > 2 ? made : 0)
     case "QuantisedConv2D": return 2 * made * (count(1) / max(size(1, 0), 1)) + (inputs.count > 3 ? made : 0)
+    case "ConvolutionChain":
+        // A first link of positions alone goes over those of the picture, all others over those of the result.
+        let isPointwise = size(1, 1) == size(0, 1) && size(1, 2) * size(1, 3) == 1
+        let (before, after) = (given / max(size(0, 1), 1), made / max(Double(output.shape[1].number ?? 0), 1))
+        return inputs.indices.dropFirst().reduce(0) { sum, i in
+            let isBias = inputs[i].shape.rank == 1, isFirst = i == 1 || i == 2 && isBias
+            return sum + (isBias ? 1 : 2) * count(i) * (isFirst && isPointwise ? before : after)
+        }
     case "Conv2DInputGradient": return 2 * given * (count(1) / max(size(1, 0), 1))
     case "LSTM", "GRU", "QuantisedRecurrent":
         let weights = inputs.indices.dropFirst().filter { inputs[$0].shape.rank == 2 }.reduce(0) { $0 + count($1) }

@@ -20,7 +20,7 @@ package let primitives: [any Primitive.Type] = [
     // Reductions
     Sum.self, Mean.self, Max.self, Min.self, ArgExtreme.self, Norm.self,
     // Products and pictures
-    MatMul.self, Affine.self, ActivatedAffine.self, QuantisedAffine.self, ByteWeightAffine.self, Conv2D.self, RectifiedConv2D.self, QuantisedConv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
+    MatMul.self, Affine.self, ActivatedAffine.self, QuantisedAffine.self, ByteWeightAffine.self, Conv2D.self, RectifiedConv2D.self, ConvolutionChain.self, QuantisedConv2D.self, Conv2DInputGradient.self, Conv2DWeightGradient.self, MaxPool2D.self, MaxPool2DGradient.self,
     MaxPool2DPick.self, AveragePool2D.self, AveragePool2DGradient.self,
     AdaptiveMaxPool2D.self, Resize.self, ResizeGradient.self, RegionAlign.self, RegionAlignGradient.self, NonMaximumSuppression.self,
     // Normalisation

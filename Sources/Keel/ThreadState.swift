@@ -4,7 +4,8 @@ import COneDNN
 import Glibc
 #endif
 
-/// What Keel keeps for each thread. Found through pthread's own keys: a task-local costs ten times as much.
+/// What Keel keeps for each thread. Found through pthread's own keys: a task-local costs ten times as much. What each kernel looks at isn't checked
+/// for overlapping accesses: one thread has it, for a moment at a time.
 final class ThreadState {
     /// Above zero inside `noGrad` and while gradients are computed.
     var recordingIsOff = 0
@@ -21,14 +22,14 @@ final class ThreadState {
     var isReleasing = false
     /// Above zero while a kernel runs. Swift lets go of a tensor after its last mention, which may be where its pointer was taken;
     /// so what a kernel's temporaries held is given back only when the kernel is through.
-    var kernelsRunning = 0
-    var heldBack: [(UnsafeMutableRawPointer, Int)] = []
+    @exclusivity(unchecked) var kernelsRunning = 0
+    @exclusivity(unchecked) var heldBack: [(UnsafeMutableRawPointer, Int)] = []
     /// What notes the primitives that run on traced tensors.
     var trace: Trace?
     /// When the programs that run begin no step any more.
-    var deadline: ContinuousClock.Instant?
+    @exclusivity(unchecked) var deadline: RunDeadline?
     /// Where kernels' times are noted, inside `profile`.
-    var profile: Profile?
+    @exclusivity(unchecked) var profile: Profile?
     /// oneDNN's queue; it isn't to be used from two threads.
     var stream: dnnl_stream_t?
 

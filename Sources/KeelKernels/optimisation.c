@@ -71,32 +71,43 @@ KEEL_INLINE int64_t row_at(const keel_lazy_adam *j, int64_t i) {
     return index < 0 ? index + j->n : index;
 }
 
-KEEL_CLONES static void move_row(const lazy_job *l, int64_t row, int64_t last) {
+/// So many numbers of a row, from one on; the usual widths are known when this is compiled.
+KEEL_INLINE void move_piece(const lazy_job *l, int width, int64_t row, int64_t last, int64_t from) {
     const keel_lazy_adam *j = l->j;
     const float beta1 = j->beta1, beta2 = j->beta2, epsilon = j->epsilon, rate = l->rate, root = l->root_correction;
-    for (int64_t from = 0; from < j->features; from += PIECE) {
-        const int64_t width = j->features - from < PIECE ? j->features - from : PIECE;
-        float sum[PIECE];
-        memcpy(sum, j->gradient + last * j->features + from, (size_t)width * sizeof(float));
-        for (int64_t i = j->previous[last]; i >= 0; i = j->previous[i]) {
-            const float *more = j->gradient + i * j->features + from;
-            for (int64_t f = 0; f < width; f++) sum[f] += more[f];
-        }
-        float *restrict value = j->value + row * j->features + from, *restrict first = j->first + row * j->features + from;
-        float *restrict second = j->second + row * j->features + from;
-        for (int64_t f = 0; f < width; f++) {
-            const float m = beta1 * first[f] + (1.0f - beta1) * sum[f];
-            const float v = beta2 * second[f] + (1.0f - beta2) * sum[f] * sum[f];
-            first[f] = m;
-            second[f] = v;
-            value[f] -= rate * m / (__builtin_elementwise_sqrt(v) * root + epsilon);
-        }
+    float sum[PIECE];
+    const float *gradient = j->gradient + last * j->features + from;
+    for (int f = 0; f < width; f++) sum[f] = gradient[f];
+    for (int64_t i = j->previous[last]; i >= 0; i = j->previous[i]) {
+        const float *more = j->gradient + i * j->features + from;
+        for (int f = 0; f < width; f++) sum[f] += more[f];
+    }
+    float *restrict value = j->value + row * j->features + from, *restrict first = j->first + row * j->features + from;
+    float *restrict second = j->second + row * j->features + from;
+    for (int f = 0; f < width; f++) {
+        const float m = beta1 * first[f] + (1.0f - beta1) * sum[f];
+        const float v = beta2 * second[f] + (1.0f - beta2) * sum[f] * sum[f];
+        first[f] = m;
+        second[f] = v;
+        value[f] -= rate * m / (__builtin_elementwise_sqrt(v) * root + epsilon);
+    }
+}
+
+KEEL_INLINE void move_row(const lazy_job *l, int64_t row, int64_t last) {
+    int64_t from = 0;
+    for (; from + PIECE <= l->j->features; from += PIECE) move_piece(l, PIECE, row, last, from);
+    for (; from + PIECE / 4 <= l->j->features; from += PIECE / 4) move_piece(l, PIECE / 4, row, last, from);
+    const int rest = (int)(l->j->features - from);
+    if (rest == 1) {
+        move_piece(l, 1, row, last, from);
+    } else if (rest > 0) {
+        move_piece(l, rest, row, last, from);
     }
 }
 
 // A part owns a range of the table's rows and looks at every index. It chains the gradients of a row, last one first; the last one of
 // a row moves it.
-static void lazy_adam(void *context, int64_t begin, int64_t end) {
+KEEL_CLONES static void lazy_adam(void *context, int64_t begin, int64_t end) {
     const lazy_job *l = context;
     const keel_lazy_adam *j = l->j;
     for (int64_t i = 0; i < j->count; i++) {

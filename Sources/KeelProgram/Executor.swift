@@ -14,8 +14,8 @@ final class Executor: Sendable {
     /// Held by the run that has the state.
     private let turn = Mutex(())
     private let plans = Mutex(BoundedCache<[Int], Plan>(limit: planLimit))
-    /// Not running, the one that ran last at the end.
-    private let idle = Mutex<[(sizes: [Int], execution: Execution)]>([])
+    /// Not running, the one that ran last at the end; and for how many threads it was planned.
+    private let idle = Mutex<[(threads: Int, execution: Execution)]>([])
 
     init(_ graph: Graph) throws(TensorError) {
         self.graph = graph
@@ -23,25 +23,28 @@ final class Executor: Sendable {
     }
 
     /// - Parameter deadline: no step is begun after it.
-    func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant? = nil) throws(TensorError) -> [Tensor] {
-        let sizes = try sizes(of: inputs)
-        guard !graph.states.isEmpty else { return try run(inputs, sizes, deadline) }
+    func run(_ inputs: [Tensor], until deadline: RunDeadline? = nil) throws(TensorError) -> [Tensor] {
+        guard !graph.states.isEmpty else { return try runNow(inputs, deadline) }
+        _ = try symbols.sizes(of: inputs)  // Inputs that are refused leave the state as it is.
         return try turn.withLock { _ throws(TensorError) in
             defer { for state in graph.states where state.last != state.first { state.memory.noteUpdate() } }
-            return try run(inputs, sizes, deadline)
+            return try runNow(inputs, deadline)
         }
     }
 
-    private func run(_ inputs: [Tensor], _ sizes: [Int], _ deadline: ContinuousClock.Instant?) throws(TensorError) -> [Tensor] {
-        var execution = take(sizes)
-        if execution == nil { execution = try Execution(plan(for: sizes), of: graph) }
+    private func runNow(_ inputs: [Tensor], _ deadline: RunDeadline?) throws(TensorError) -> [Tensor] {
+        let threads = Threads.count
+        var execution = take(inputs, threads)
+        if execution == nil { execution = try Execution(plan(for: inputs), of: graph) }
         guard let execution else { preconditionFailure("a run has an execution") }
         defer {
             let dropped = idle.withLock { idle in
-                idle.append((sizes, execution))
-                var bytes = idle.reduce(0) { $0 + $1.execution.plan.arenaBytes }, dropped: [Execution] = []
+                idle.append((threads, execution))
+                var dropped: [Execution] = []
+                guard idle.count > 1 else { return dropped }
+                var bytes = idle.reduce(0) { $0 + $1.execution.plan.keptBytes }
                 while idle.count > Self.idleLimit || bytes > Self.idleBytes && idle.count > 1 {
-                    bytes -= idle[0].execution.plan.arenaBytes
+                    bytes -= idle[0].execution.plan.keptBytes
                     dropped.append(idle.removeFirst().execution)
                 }
                 return dropped
@@ -65,8 +68,10 @@ final class Executor: Sendable {
         return symbols.numbers(try symbols.sizes(of: placeholders))
     }
 
-    private func take(_ sizes: [Int]) -> Execution? {
-        idle.withLock { idle in idle.lastIndex { $0.sizes == sizes }.map { idle.remove(at: $0).execution } }
+    private func take(_ inputs: [Tensor], _ threads: Int) -> Execution? {
+        idle.withLock { idle in
+            idle.lastIndex { $0.threads == threads && $0.execution.takes(inputs) }.map { idle.remove(at: $0).execution }
+        }
     }
 
     /// The plan of a run with these inputs.

@@ -6,7 +6,7 @@ public struct MemoryUse: Sendable, Equatable {
     public let constants: Int
     /// Constants in the forms that kernels made of them, which stay.
     public let prepared: Int
-    /// Of what lives between two steps.
+    /// Of what lives between two steps, and of small inputs and outputs, which are copied.
     public let arena: Int
     public let outputs: Int
     /// Of the step that takes most for itself while it runs.
@@ -33,7 +33,7 @@ extension Program {
         var zeros: [Tensor] = []
         for spec in inputs { zeros.append(try .zeros(spec.shape, spec.dtype)) }
         let execution = try Execution(plan, of: graph, leavesState: true)
-        let events = try profile { () throws(TensorError) in try execution.rehearse(zeros, until: deadline) }.profile.events
+        let events = try profile { () throws(TensorError) in try execution.rehearse(zeros, until: deadline.map { RunDeadline($0) }) }.profile.events
         let nested = try nestedUse(plan, mostBytes, deadline), nesting = Set(plan.steps.filter { $0.primitive is any Nesting }.map { type(of: $0.primitive).name })
         var seen: Set<ObjectIdentifier> = [], sums = (constants: nested.constants, prepared: nested.prepared)
         for constant in graph.constants.values where seen.insert(constant.memoryIdentity).inserted {
@@ -43,7 +43,7 @@ extension Program {
             if case .output(let bytes) = source { sum + MemoryPool.blockBytes(bytes) } else { sum }
         }
         return MemoryUse(
-            constants: sums.constants, prepared: sums.prepared, arena: MemoryPool.blockBytes(max(plan.arenaBytes, 1)) + nested.arena, outputs: outputs,
+            constants: sums.constants, prepared: sums.prepared, arena: MemoryPool.blockBytes(max(plan.keptBytes, 1)) + nested.arena, outputs: outputs,
             temporaries: max(nested.temporaries, events.lazy.filter { !nesting.contains($0.name) }.map(\.workBytes).max() ?? 0))
     }
 

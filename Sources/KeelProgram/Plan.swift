@@ -37,8 +37,14 @@ package struct Plan: Sendable {
     /// The first and the last step that needs each memory.
     package private(set) var lifetimes: [ClosedRange<Int>] = []
     package private(set) var arenaBytes = 0
-    /// What a run's memory of its own takes: the arena and the outputs.
-    package var bytes: Int { sources.reduce(arenaBytes) { sum, source in if case .output(let bytes) = source { sum + bytes } else { sum } } }
+    /// Bytes of inputs and outputs that are copied: so little that lying at the same place in each run is worth more.
+    static let copiedBytes = 4096
+    /// Inputs and outputs that lie behind the arena and are copied, and where.
+    private(set) var copies: [(memory: Int, offset: Int)] = []
+    /// What a run keeps for the next one: the arena, and behind it what is copied.
+    private(set) var keptBytes = 0
+    /// What a run's memory of its own takes: what it keeps and the outputs.
+    package var bytes: Int { sources.reduce(keptBytes) { sum, source in if case .output(let bytes) = source { sum + bytes } else { sum } } }
     /// Bytes that the largest value has, or would have where it is a view that says the same numbers again.
     package private(set) var largestValue = 0
     /// Of one value: no machine has so much, and sums of such numbers fit an `Int`.
@@ -61,8 +67,9 @@ package struct Plan: Sendable {
 
     /// - Parameters:
     ///   - assignsLayouts: whether steps read values as they lie, where they can; without it each value is read plain.
+    ///   - chainsConvolutions: whether convolutions that pass a few pictures on at a time are one step.
     ///   - reusesMemory: whether steps write over what they are the last to read, where they can.
-    package init(_ graph: Graph, _ sizes: SymbolSizes, assignsLayouts: Bool = true, reusesMemory: Bool = true) throws(TensorError) {
+    package init(_ graph: Graph, _ sizes: SymbolSizes, assignsLayouts: Bool = true, chainsConvolutions: Bool = true, reusesMemory: Bool = true) throws(TensorError) {
         self.sizes = sizes
         values = graph.specs.indices.map { graph.constants[$0] }
         for constant in graph.constants.values { note(constant, .constant) }
@@ -78,7 +85,7 @@ package struct Plan: Sendable {
             note(input, .input(place))
         }
         var layouts = LayoutAssignment(isOn: assignsLayouts)
-        for var node in graph.nodes {
+        for var node in chainsConvolutions ? graph.chained(sizes) : graph.nodes {
             node.primitive = try node.primitive.resolved(sizes)
             do throws(TensorError) {
                 for step in try layouts.steps(for: node, values) { try add(step) }
@@ -90,6 +97,7 @@ package struct Plan: Sendable {
         }
         if reusesMemory { reuseMemory() }
         layOut()
+        layOutCopies(outputs: graph.outputs.map(\.value))
     }
 
     private func tensor(_ value: Graph.Value) -> Tensor {
@@ -186,6 +194,27 @@ package struct Plan: Sendable {
             placed.insert((memory, range), at: placed.firstIndex { $0.range.lowerBound > offset } ?? placed.count)
             sources[memory] = .arena(offset: offset, bytes: bytes)
             arenaBytes = max(arenaBytes, range.upperBound)
+        }
+    }
+
+    /// Gives small inputs and outputs places behind the arena. Of an input that is an output, too, the run gives away the caller's own memory; where several
+    /// outputs lie in one memory they share it, and aren't copied.
+    private mutating func layOutCopies(outputs: [Graph.Value]) {
+        keptBytes = arenaBytes
+        var given: [Int: Int] = [:]
+        for value in outputs { if let memory = memory(of: value) { given[memory, default: 0] += 1 } }
+        var sizes: [Int: Int] = [:]
+        for value in values.indices { if let memory = memory(of: value) { sizes[memory] = max(sizes[memory] ?? 0, bytes(of: value)) } }
+        for (memory, source) in sources.enumerated() {
+            let bytes: Int
+            switch source {
+            case .input where given[memory] == nil: bytes = sizes[memory] ?? 0
+            case .output(let size) where given[memory] == 1: bytes = size
+            case .constant, .state, .input, .output, .arena: continue
+            }
+            guard bytes <= Self.copiedBytes else { continue }
+            copies.append((memory, keptBytes))
+            keptBytes += (bytes + 63) / 64 * 64
         }
     }
 }

@@ -43,7 +43,7 @@ public struct Program: Sendable {
     /// - Throws: as `run`; `ONNXError.tooLong`.
     func run(_ inputs: [Tensor], until deadline: ContinuousClock.Instant) throws -> [Tensor] {
         do {
-            return try executor.run(inputs, until: deadline)
+            return try executor.run(inputs, until: RunDeadline(deadline))
         } catch {
             guard case .custom(Execution.tookTooLong) = error.reason else { throw error }
             throw ONNXError.tooLong(place: "program", Execution.tookTooLong)

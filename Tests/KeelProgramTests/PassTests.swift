@@ -404,6 +404,26 @@ private func expectNarrowed(
     }
 }
 
+@Test func layersBehindARectifierPassOverItsZeros() throws {
+    var generator = Philox(seed: 6)
+    let first = try Tensor.normal([5, 3], using: &generator), second = try Tensor.normal([70, 5], using: &generator), narrow = try Tensor.ones([63, 5])
+    let infinite = try Tensor((0..<350).map { $0 == 7 ? Float.infinity : 1 }, [70, 5])
+    func skips(_ function: @escaping (Tensor) throws -> Tensor) throws -> [Bool] {
+        let program = try Program.trace(function, input: "x", x).optimised()
+        for rows in [1, 3] {
+            let given = try Tensor((0..<rows * 3).map { Float($0 % 5) - 2 }, [rows, 3])
+            try expectClose([program(given)], [function(given)], 1e-5)
+        }
+        return program.graph.nodes.map { $0.primitive.skippingZeros == nil }
+    }
+    #expect(try skips { x in try x.affine(first).relu().affine(second) } == [false, true])
+    #expect(try skips { x in try x.affine(first).relu6().affine(second).tanh() } == [false, true])
+    #expect(try skips { x in try x.affine(first).relu().affine(narrow) } == [false, false])
+    #expect(try skips { x in try x.affine(first).gelu().affine(second) } == [false, false])
+    // Zero times infinity is no number, and stays none.
+    #expect(try skips { x in try x.affine(first).relu().affine(infinite).isNaN().cast(to: .float32) }[1] == false)
+}
+
 @Test func elementwiseStepsAreDoneInOnePass() throws {
     let row = try Tensor([Float(1), 2, 3]), one = try Tensor([Float(0.5)])
     try expect(.elementwiseFusion, before: ["Mul", "Add", "Tanh", "Mul"], after: ["ElementwiseChain"]) { x in try (x * row + one).tanh() * x }

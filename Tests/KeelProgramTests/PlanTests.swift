@@ -135,9 +135,146 @@ func blocksStayBetweenConvolutions(_ network: TracedNetwork) throws {
     let plan = try Plan(program.graph, sizes), plain = try Plan(program.graph, sizes, assignsLayouts: false)
     func moves(_ plan: Plan) -> Int { plan.steps.count { type(of: $0.primitive).name == "Contiguous" } }
     let convolutions = plan.steps.count { type(of: $0.primitive).makesBlocked }
-    #expect(moves(plan) <= 1 && moves(plain) >= convolutions - 1, "\(moves(plan)) and \(moves(plain)) for \(convolutions) convolutions")
+    // With blocks of 16 channels (AVX-512) a part of U-Net's is moved, too.
+    #expect(moves(plan) <= 2 && moves(plain) >= convolutions - 1, "\(moves(plan)) and \(moves(plain)) for \(convolutions) convolutions")
     // The kernels sum otherwise where numbers lie otherwise.
     try expectClose(Execution(plan, of: program.graph).run(inputs), Execution(plain, of: program.graph).run(inputs), 1e-5)
+}
+
+/// An inverted residual block of many large pictures is one step, which takes less memory; of one picture, or of small ones, it isn't.
+@Test func picturesPassThroughABlockAFewAtATime() throws {
+    var generator = Philox(seed: 2)
+    func weight(_ shape: Shape) throws -> Tensor { try .normal(shape, using: &generator) * 0.2 }
+    let (expand, own, reduce, next) = (try weight([96, 16, 1, 1]), try weight([96, 1, 3, 3]), try weight([16, 96, 1, 1]), try weight([24, 16, 1, 1]))
+    let spec = TensorSpec(Shape(.symbol("batch"), Dimension(16), .symbol("height"), Dimension(40)), .float32)
+    let program = try Program.trace(
+        { x in
+            let inner = try x.conv2D(expand).relu6().conv2D(own, sliding: Sliding(padding: 1), groups: 96).relu6()
+            return try (inner.conv2D(reduce) + x).conv2D(next)
+        }, input: "x", spec
+    ).optimised()
+    func steps(_ batch: Int, _ height: Int) throws -> [String] {
+        try program.plannedRun([TensorSpec([batch, 16, height, 40], .float32)]).steps.map(\.primitive)
+    }
+    let apart = ["RectifiedConv2D", "RectifiedConv2D", "RectifiedConv2D", "Conv"]
+    #expect(try steps(9, 40) == ["ConvolutionChain", "Conv"] && steps(1, 40) == apart && steps(9, 4) == apart)
+    let x = try Tensor.normal([9, 16, 40, 40], using: &generator), sizes = try program.plan(for: [x]).sizes
+    let plan = try Plan(program.graph, sizes), plain = try Plan(program.graph, sizes, chainsConvolutions: false)
+    #expect(plan.bytes < plain.bytes / 2)
+    // The kernels may sum in another order for other numbers of pictures.
+    try expectClose(Execution(plan, of: program.graph).run([x]), Execution(plain, of: program.graph).run([x]), 1e-5)
+}
+
+/// What is read elsewhere, or added from elsewhere, is made for itself.
+@Test func whatIsReadElsewhereIsNotPassedOn() throws {
+    let expand = try Tensor.ones([64, 16, 1, 1]), own = try Tensor.ones([64, 1, 3, 3]), reduce = try Tensor.ones([16, 64, 1, 1])
+    func steps(_ function: @escaping (Tensor) throws -> [Tensor]) throws -> [String] {
+        let spec = TensorSpec([12, 16, 64, 64], .float32)
+        return try Program.trace({ x in try function(x[0]) }, inputs: ["x": spec]).optimised().plannedRun([spec]).steps.map(\.primitive)
+    }
+    let sliding = Sliding(padding: 1)
+    #expect(
+        try steps { x in
+            let y = try x.conv2D(expand).relu()
+            return [try y.conv2D(own, sliding: sliding, groups: 64).relu().conv2D(reduce), y]
+        } == ["RectifiedConv2D", "ConvolutionChain"])
+    #expect(
+        try steps { x in
+            let y = try x.conv2D(expand).relu().conv2D(own, sliding: sliding, groups: 64).relu()
+            return [try y.conv2D(reduce), y]
+        } == ["ConvolutionChain", "Conv"])
+    #expect(
+        try steps { x in [try x.conv2D(expand).relu().conv2D(own, sliding: sliding, groups: 64).relu().conv2D(reduce) + x.exp()] }
+            == ["ConvolutionChain", "Exp", "RectifiedConv2D"])
+}
+
+/// Small inputs and outputs are copied: nobody sees the memory that the next run writes. Those that lie in one memory, or where an input does, share it.
+@Test func whatIsCopiedIsTheCallersOwn() throws {
+    func expect(_ function: @escaping (Tensor, Tensor) throws -> [Tensor], sourceLocation: SourceLocation = #_sourceLocation) throws {
+        let spec = TensorSpec(Shape(.symbol("rows"), Dimension(4)), .float32)
+        let program = try Program.trace({ x in try function(x[0], x[1]) }, inputs: ["x": spec, "y": spec])
+        var kept: [(made: [Tensor], expected: [Tensor])] = []
+        // 256 rows take 4 KiB.
+        for (round, rows) in [2, 2, 256, 257, 256, 2].enumerated() {
+            let x = try Tensor((0..<rows * 4).map { Float($0 + round) / 2048 }, [4, rows]).transposed(), y = try x * 2
+            kept.append((try program.run([x, y]), try function(x, y)))
+            kept.append((try program.run([y, y]), try function(y, y)))
+        }
+        for (made, expected) in kept { try expectEqual(made, expected, sourceLocation: sourceLocation) }
+    }
+    try expect { x, y in [try x + y] }
+    try expect { x, y in [try (x + y).transposed()] }
+    try expect { x, y in [try x + y, try x * y, try x.exp().sum()] }
+    try expect { x, y in
+        let sum = try x + y
+        return [sum, try sum.transposed(), sum, try x.transposed(), y]
+    }
+}
+
+@Test func whatIsSharedByOutputsIsForetold() async throws {
+    await #expect(processExitsWith: .success) {
+        let spec = TensorSpec([32, 32], .float32), pool = MemoryPool.host
+        let program = try Program.trace(
+            { x in
+                let y = try x[0].exp()
+                return [y, y, try y.transposed(), try y.reshaped([-1])]
+            }, inputs: ["x": spec])
+        let memory = try program.memoryUse([spec]), x = try Tensor.ones([32, 32]), before = pool.usedBytes
+        pool.resetPeak()
+        for _ in 0..<3 { _ = try program.run([x]) }
+        #expect(pool.peakBytes - before <= memory.peak)
+    }
+}
+
+/// A stem and two blocks with a stride and an addend, whose channels fill no whole block.
+private func invertedResiduals() throws -> Program {
+    var generator = Philox(seed: 3)
+    func weight(_ shape: Shape) throws -> Tensor { try .normal(shape, using: &generator) * 0.2 }
+    let stem = try weight([24, 3, 3, 3]), bias = try weight([72])
+    let (expand, own, reduce) = (try weight([72, 24, 1, 1]), try weight([72, 1, 5, 5]), try weight([24, 72, 1, 1]))
+    let spec = TensorSpec(Shape(.symbol("batch"), Dimension(3), Dimension(96), Dimension(96)), .float32)
+    return try Program.trace(
+        { x in
+            var x = try x.conv2D(stem, sliding: Sliding(stride: 2, padding: 1)).relu6()
+            for stride in [1, 2] {
+                let inner = try x.conv2D(expand, bias: bias).relu6().conv2D(own, sliding: Sliding(stride: stride, padding: 2), groups: 72).relu6()
+                let made = try inner.conv2D(reduce)
+                x = stride == 1 ? try made + x : made
+            }
+            return x
+        }, input: "x", spec
+    ).optimised()
+}
+
+@Test func blocksOfConvolutionsGiveTheSameAtAnyTime() throws {
+    var generator = Philox(seed: 4)
+    let program = try invertedResiduals(), x = try Tensor.normal([9, 3, 96, 96], using: &generator), sizes = try program.plan(for: [x]).sizes
+    let plan = try Plan(program.graph, sizes), plain = try Plan(program.graph, sizes, chainsConvolutions: false)
+    #expect(plan.steps.map { type(of: $0.primitive).name } == ["RectifiedConv2D", "ConvolutionChain", "ConvolutionChain"])
+    try expectClose(Execution(plan, of: program.graph).run([x]), Execution(plain, of: program.graph).run([x]), 1e-5)
+    for picture in [0, 4, 8] {
+        let one = try program(x.sliced(0, from: picture, to: picture + 1))
+        try expectClose([program(x).sliced(0, from: picture, to: picture + 1)], [one], 1e-5)
+    }
+}
+
+@Test func whatConvolutionsPassOnIsForetold() async throws {
+    await #expect(processExitsWith: .success) {
+        let program = try invertedResiduals(), pool = MemoryPool.host, x = try Tensor.ones([9, 3, 96, 96])
+        let memory = try program.memoryUse([x.spec]), fresh = try invertedResiduals(), before = pool.usedBytes
+        pool.resetPeak()
+        for _ in 0..<3 { _ = try fresh.run([x]) }
+        #expect(pool.peakBytes - before <= memory.peak - memory.constants)
+    }
+}
+
+/// What is too small for a window is told of as ever, with its line.
+@Test func picturesTooSmallForABlockAreRefused() throws {
+    let expand = try Tensor.ones([64, 16, 1, 1]), own = try Tensor.ones([64, 1, 5, 5])
+    let spec = TensorSpec(Shape(.symbol("batch"), Dimension(16), .symbol("height"), Dimension(40)), .float32)
+    let program = try Program.trace({ x in try x.conv2D(expand).relu().conv2D(own, groups: 64) }, input: "x", spec).optimised()
+    let error = #expect(throws: TensorError.self) { try program(.ones([1, 16, 2, 40])) }
+    #expect(error.map { "\($0)".contains("window") } == true, "\(error.map { "\($0)" } ?? "")")
 }
 
 /// In a process of its own, as the next one.
@@ -233,11 +370,11 @@ func aSteadyStateTakesNoMemory(_ place: Int) async throws {
             ----------------------------------------
             constants                              0
             constants as kernels prepare them      0
-            arena                                 64
+            arena                                192
             outputs                               64
             temporaries of the largest step        0
             ----------------------------------------
-            at most, beside the inputs           128
+            at most, beside the inputs           256
             """)
 }
 

@@ -130,6 +130,22 @@ let primitiveCases: [PrimitiveCase] = [
     PrimitiveCase(names: ["ActivatedAffine"], shapes: [[[3, 5], [4, 5]], [[1, 5], [4, 5]], [[2, 0], [3, 0]], [[1, 0], [3, 0]]], isDifferentiable: false) {
         try $0[0].affine($0[1], bias: nil, .none)
     },
+    // Zeros that are passed over, and a row without any; several stretches of 512; one panel, some, and threads' bands of them. Of several rows none is.
+    PrimitiveCase(
+        names: ["ActivatedAffine"],
+        shapes: [
+            [[1, 67], [133, 67], [133]], [[1, 1200], [130, 1200], [130]], [[1, 101], [10_007, 101], [10_007]], [[7], [80, 7], [80]], [[7], [3, 7], [3]],
+            [[3, 5], [64, 5], [64]], [[0, 5], [4, 5], [4]], [[1, 0], [64, 0], [64]],
+        ],
+        isDifferentiable: false
+    ) {
+        $0[1].keepForms()
+        return try $0[0].relu().affine($0[1], bias: $0[2], .relu, skipsZeros: true)
+    },
+    PrimitiveCase(names: ["ActivatedAffine"], shapes: [[[1, 5], [96, 5]], [[1, 20], [112, 20]], [[1, 1], [65, 1]]], isDifferentiable: false) {
+        $0[1].keepForms()
+        return try $0[0].affine($0[1], bias: nil, .none, skipsZeros: true)
+    },
     PrimitiveCase(
         names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"],
         shapes: [
@@ -155,6 +171,27 @@ let primitiveCases: [PrimitiveCase] = [
         names: ["RectifiedConv2D"], shapes: [[[2, 32, 18, 21], [32, 32, 3, 3], [2, 32, 18, 21]], [[2, 5, 6, 6], [7, 5, 3, 3], [2, 7, 6, 6]]],
         isDifferentiable: false, tolerance: 1e-4
     ) { try $0[0].conv2D($0[1], bias: nil, sliding: Sliding(padding: 1), adding: $0[2], .relu6) },
+    // Two of five pictures at a time, with what is added and without; no picture, and fewer than are taken.
+    PrimitiveCase(
+        names: ["ConvolutionChain"],
+        shapes: [
+            [[5, 16, 9, 7], [48, 16, 1, 1], [48], [48, 1, 3, 3], [48], [16, 48, 1, 1], [16]], [[5, 3, 6, 6], [7, 3, 1, 1], [7], [7, 1, 3, 3], [7], [3, 7, 1, 1], [3]],
+            [[1, 8, 4, 4], [16, 8, 1, 1], [16], [16, 1, 3, 3], [16], [8, 16, 1, 1], [8]], [[0, 3, 4, 4], [6, 3, 1, 1], [6], [6, 1, 3, 3], [6], [3, 6, 1, 1], [3]],
+        ],
+        isDifferentiable: false, tolerance: 1e-4,
+        rejects: [([[1, 3, 4, 4], [6, 3, 1, 1], [6], [6, 1, 3, 3], [6], [3, 5, 1, 1], [3]], "weights"), ([[1, 3, 4, 4], [6, 3, 1, 1], [6], [6, 1, 3, 3], [6], [4, 6, 1, 1], [4]], "an addend")]
+    ) { v in
+        try v[0].convolutionChain(
+            [(v[1], v[2], Sliding(), 1, .relu6), (v[3], v[4], Sliding(padding: 1), v[3].shape[0].number ?? 1, .relu6), (v[5], v[6], Sliding(), 1, .none)],
+            addsInput: true, pictures: 2)
+    },
+    PrimitiveCase(
+        names: ["ConvolutionChain"], shapes: [[[3, 24, 10, 9], [24, 1, 5, 5], [19, 24, 1, 1]], [[4, 5, 5, 5], [5, 1, 5, 5], [2, 5, 1, 1]]], isDifferentiable: false,
+        tolerance: 1e-4
+    ) { v in
+        try v[0].convolutionChain(
+            [(v[1], nil, Sliding(stride: 2, padding: 2), v[1].shape[0].number ?? 1, .relu), (v[2], nil, Sliding(), 1, .relu6)], addsInput: false, pictures: 2)
+    },
     // Large enough for Winograd's algorithm, whose rounding is some times the direct sum's.
     PrimitiveCase(
         names: ["Conv", "Conv2DInputGradient", "Conv2DWeightGradient"], shapes: [[[3, 32, 18, 21], [48, 32, 3, 3], [48]]], isTwiceDifferentiable: false,

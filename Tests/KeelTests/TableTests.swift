@@ -40,7 +40,7 @@ private func loss(_ table: Tensor) throws -> Tensor {
 }
 
 /// Three steps with indices that come more than once; the fast kernel differs from the plain one by roundings of float32.
-@Test(arguments: [1, 6, 70])
+@Test(arguments: [1, 6, 16, 17, 70, 113])
 func lazyAdamAgreesWithPlainLoops(_ features: Int) throws {
     func run(_ device: any Device) throws -> [Float] {
         var generator = Philox(seed: 3)

@@ -8,6 +8,9 @@ import KeelKernels
 /// - Numerics: the sums have another order than those of `Affine`.
 struct ActivatedAffine: Primitive {
     let activation: Finish
+    /// Whether a single row's zeros are passed over, with the weights that they would be multiplied by: for inputs that have many, and finite weights. They lie in
+    /// panels then, as for several rows.
+    var skipsZeros = false
 
     func outputs(_ inputs: SpecList) throws(TensorError) -> SpecList { try Affine().outputs(inputs) }
 
@@ -30,7 +33,7 @@ struct ActivatedAffine: Primitive {
     /// One band of the output, for one thread.
     private struct Bands {
         let m, n, k, bands: Int
-        let cutsRows: Bool
+        let cutsRows, isSparse: Bool
         let y: UnsafeMutablePointer<Float>
         let x, packed: UnsafePointer<Float>
         let bias: UnsafePointer<Float>?
@@ -42,6 +45,12 @@ struct ActivatedAffine: Primitive {
             let from = all * band / bands * step, to = min(all * (band + 1) / bands * step, cutsRows ? m : n)
             guard from < to else { return }
             let (rows, columns) = cutsRows ? (from..<to, 0..<n) : (0..<m, from..<to)
+            if isSparse {
+                let (begin, count) = (columns.lowerBound, columns.count)
+                if let bias { (y + begin).update(from: bias + begin, count: count) } else { (y + begin).update(repeating: 0, count: count) }
+                keel_sparse_row_product_f32(Int64(count), Int64(k), y + begin, x, packed + begin * k)
+                return activation.run(y + begin, count)
+            }
             if let bias {
                 for row in rows { (y + row * n + columns.lowerBound).update(from: bias + columns.lowerBound, count: columns.count) }
             }
@@ -79,7 +88,9 @@ struct ActivatedAffine: Primitive {
         defer { withExtendedLifetime((x, weight, bias)) {} }
         // A band is worth a thread from about a million operations on.
         let threads = max(1, min(Threads.count, 2 * m * n * k / 1_000_000))
-        if m == 1 {
+        // A thread makes 64 numbers at least.
+        let isSparse = skipsZeros && m == 1 && weight.keepsForms && n >= 64 * threads
+        if m == 1, !isSparse {
             var job = Row(
                 n: n, k: k, bands: threads, y: y.pointer(Float.self), x: x.pointer(Float.self), weight: weight.pointer(Float.self),
                 bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation.pass)
@@ -97,10 +108,10 @@ struct ActivatedAffine: Primitive {
         let packed = try weight.packed(.panels, bytes: max(Int(keel_packed_count(Int64(k), Int64(n))), 1) * 4) { bytes in
             keel_pack_f32(Int64(k), Int64(n), bytes.assumingMemoryBound(to: Float.self), weight.pointer(Float.self), 1, Int64(k))
         }
-        let cutsRows = m >= n
+        let cutsRows = m >= n && !isSparse
         var job = Bands(
-            m: m, n: n, k: k, bands: max(1, min(threads, (cutsRows ? m : n) / 64)), cutsRows: cutsRows, y: y.pointer(Float.self), x: x.pointer(Float.self),
-            packed: packed.base.assumingMemoryBound(to: Float.self), bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation.pass)
+            m: m, n: n, k: k, bands: max(1, min(threads, (cutsRows ? m : n) / 64)), cutsRows: cutsRows, isSparse: isSparse, y: y.pointer(Float.self),
+            x: x.pointer(Float.self), packed: packed.base.assumingMemoryBound(to: Float.self), bias: bias.map { UnsafePointer($0.pointer(Float.self)) }, activation: activation.pass)
         withUnsafeMutablePointer(to: &job) { pointer in
             keel_parallel(
                 Int64(pointer.pointee.bands), 1,
@@ -164,7 +175,7 @@ struct Finish: Hashable, Sendable, CustomStringConvertible {
 
 extension Tensor {
     /// `rectifier(affine(...))` in one pass; it has no gradient.
-    package func affine(_ weight: Tensor, bias: Tensor?, _ rectifier: Rectifier) throws(TensorError) -> Tensor {
-        try apply(ActivatedAffine(activation: Finish(rectifier)), [self, weight] + [bias].compactMap { $0 })
+    package func affine(_ weight: Tensor, bias: Tensor?, _ rectifier: Rectifier, skipsZeros: Bool = false) throws(TensorError) -> Tensor {
+        try apply(ActivatedAffine(activation: Finish(rectifier), skipsZeros: skipsZeros), [self, weight] + [bias].compactMap { $0 })
     }
 }

@@ -36,6 +36,23 @@ extension Primitive {
     }
 }
 
+extension Primitive {
+    /// Whether it makes zeros of all numbers below.
+    package var makesZeros: Bool {
+        switch self {
+        case is Relu: true
+        case let clip as Clip: clip.least == 0
+        case let affine as ActivatedAffine: affine.activation.primitive?.makesZeros ?? false
+        default: false
+        }
+    }
+
+    /// The same fully connected layer, to which weights that meet zeros don't matter.
+    package var skippingZeros: (any Primitive)? {
+        (self as? ActivatedAffine).flatMap { $0.skipsZeros ? nil : ActivatedAffine(activation: $0.activation, skipsZeros: true) }
+    }
+}
+
 /// The primitives that passes put in the place of others.
 package enum Fused {
     package static var gelu: any Primitive { Gelu() }

@@ -64,6 +64,13 @@ extension Tensor {
     /// What lies like this placeholder, in memory that is there.
     package func placed(in memory: TensorMemory) -> Tensor { Tensor(memory.storage, descriptor) }
 
+    /// The same numbers in memory of their own, with so many bytes around them as their memory has.
+    package func copied(_ bytes: Int) throws(TensorError) -> Tensor {
+        let copy = try Storage(bytes: bytes, on: .cpu)
+        copy.base.copyMemory(from: storage.base, byteCount: bytes)
+        return Tensor(copy, descriptor)
+    }
+
     /// The primitive that makes it plain, if it is channel-blocked.
     package var unblocking: (any Primitive)? { descriptor.isBlocked ? Contiguous() : nil }
 }
@@ -95,8 +102,16 @@ extension Primitive {
 }
 
 /// When the programs that this thread runs, those within kernels of others too, begin no step any more.
-package enum RunDeadline {
-    package static var current: ContinuousClock.Instant? {
+///
+/// An object, since most runs have none: an optional instant is copied by calls into the standard library, each as long as a small addition.
+package final class RunDeadline: Sendable {
+    private let instant: ContinuousClock.Instant
+
+    package init(_ instant: ContinuousClock.Instant) { self.instant = instant }
+
+    package var isOver: Bool { ContinuousClock.now > instant }
+
+    package static var current: RunDeadline? {
         get { ThreadState.current.deadline }
         set { ThreadState.current.deadline = newValue }
     }
@@ -112,7 +127,10 @@ package func runningPrograms<R>(_ body: () throws(TensorError) -> R) throws(Tens
 
 extension Tensor {
     /// Gives its numbers to a tensor of the same spec that is being made.
-    package func write(over target: Tensor) { move(self, to: target) }
+    package func write(over target: Tensor) {
+        guard descriptor.isDense, target.descriptor.isDense else { return move(self, to: target) }
+        target.bytes.copyMemory(from: bytes, byteCount: count * dtype.width)
+    }
 }
 
 /// A primitive whose kernels may find the only output lying where an input lies, number on number: they read each of that input's numbers before

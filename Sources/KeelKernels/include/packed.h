@@ -19,6 +19,9 @@ void keel_packed_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t 
 /// alone.
 void keel_row_product_f32(int64_t n, int64_t k, float *y, const float *x, const float *w, int64_t w_row, const float *bias);
 
+/// y [n] += x [k] · b, of which `packed` has all k rows; it reads only those whose number in `x` isn't zero, so b is finite. On the calling thread alone.
+void keel_sparse_row_product_f32(int64_t n, int64_t k, float *y, const float *x, const float *packed);
+
 /// c [m, n] = a [m, k] · b [k, n], added to what is there if `adds`, or to `bias` [n] in each row unless that is null; `a` and `b` have any
 /// strides. On the calling thread alone.
 void keel_product_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row, int64_t b_column, const float *bias, int32_t adds);

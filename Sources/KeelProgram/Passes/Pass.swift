@@ -17,7 +17,8 @@ public struct Pass: Sendable {
     /// All of them, in their order.
     public static let all: [Pass] = [
         .algebra, .constantFolding, .commonSubexpressions, .normalisationFolding, .deadChannels, .convolutionFusion, .geluRecognition,
-        .layerNormRecognition, .attentionRecognition, .linearFusion, .deadCode, .quantisationRecognition, .elementwiseFusion,
+        .layerNormRecognition, .attentionRecognition, .linearFusion, .deadCode, .quantisationRecognition, .zeroSkipping,
+        .elementwiseFusion,
     ]
 }
 

@@ -125,6 +125,8 @@ private let withoutOperators: [String] =
     + [
         "RunningStatistic", "Accumulate", "Assign", "ScaleInPlace", "SGDStep", "AdamStep", "LazyAdamStep", "AdagradStep", "RMSpropStep", "LAMBStep",
     ]
+    // What only plans have.
+    + ["ConvolutionChain"]
     // What operators don't do, or only with loops.
     + [
         "NonMaximumSuppression", "CumulativeExtreme", "LinearRecurrence", "Cholesky", "TriangularSolve", "Solve", "LogDeterminant", "QR", "SVD",
