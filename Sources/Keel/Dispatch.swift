@@ -308,9 +308,8 @@ private func makeOutput(_ spec: TensorSpec, like inputs: Operands, on place: Pla
     return try Tensor(undefined: spec, on: place)
 }
 
-private func makeTensor(_ spec: TensorSpec, _ layout: Layout, on place: Place) throws(TensorError) -> Tensor {
-    guard case .blocked(let block) = layout else { return try Tensor(undefined: spec, on: place) }
-    let descriptor = Descriptor(blocked: spec, block: block, count: try spec.shape.elementCount())
+func makeTensor(_ spec: TensorSpec, _ layout: Layout, on place: Place) throws(TensorError) -> Tensor {
+    let descriptor = Descriptor(spec, layout, count: try spec.shape.elementCount())
     return Tensor(try Storage(bytes: descriptor.storageBytes, on: place), descriptor)
 }
 

@@ -109,6 +109,14 @@ final class Descriptor: Sendable {
         isGapless = spec.shape.dimensions[1].bits % Int(block) == 0
     }
 
+    convenience init(_ spec: TensorSpec, _ layout: Layout, count: Int) {
+        if case .blocked(let block) = layout {
+            self.init(blocked: spec, block: block, count: count)
+        } else {
+            self.init(dense: spec, count: count)
+        }
+    }
+
     init(_ spec: TensorSpec, strides: Strides, offset: Int, count: Int) {
         self.spec = spec
         self.strides = strides

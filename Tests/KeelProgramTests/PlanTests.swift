@@ -135,8 +135,9 @@ func blocksStayBetweenConvolutions(_ network: TracedNetwork) throws {
     let plan = try Plan(program.graph, sizes), plain = try Plan(program.graph, sizes, assignsLayouts: false)
     func moves(_ plan: Plan) -> Int { plan.steps.count { type(of: $0.primitive).name == "Contiguous" } }
     let convolutions = plan.steps.count { type(of: $0.primitive).makesBlocked }
-    // With blocks of 16 channels (AVX-512) a part of U-Net's is moved, too.
-    #expect(moves(plan) <= 2 && moves(plain) >= convolutions - 1, "\(moves(plan)) and \(moves(plain)) for \(convolutions) convolutions")
+    // Of U-Net's, with blocks of 16 channels (AVX-512), a part is moved, too.
+    let most = "\(network)" == "U-Net" ? 2 : 1
+    #expect(moves(plan) <= most && moves(plain) >= convolutions - 1, "\(moves(plan)) and \(moves(plain)) for \(convolutions) convolutions")
     // The kernels sum otherwise where numbers lie otherwise.
     try expectClose(Execution(plan, of: program.graph).run(inputs), Execution(plain, of: program.graph).run(inputs), 1e-5)
 }
@@ -252,6 +253,12 @@ private func invertedResiduals() throws -> Program {
     let plan = try Plan(program.graph, sizes), plain = try Plan(program.graph, sizes, chainsConvolutions: false)
     #expect(plan.steps.map { type(of: $0.primitive).name } == ["RectifiedConv2D", "ConvolutionChain", "ConvolutionChain"])
     try expectClose(Execution(plan, of: program.graph).run([x]), Execution(plain, of: program.graph).run([x]), 1e-5)
+    func work(_ plan: Plan) throws -> Int {
+        let execution = try Execution(plan, of: program.graph)
+        return try profile { () throws(TensorError) in try execution.run([x]) }.profile.events.reduce(0) { $0 + $1.flops }
+    }
+    // But for the addend, which a chain's inputs don't show.
+    #expect(try work(plain) - work(plan) == 9 * 24 * 48 * 48)
     for picture in [0, 4, 8] {
         let one = try program(x.sliced(0, from: picture, to: picture + 1))
         try expectClose([program(x).sliced(0, from: picture, to: picture + 1)], [one], 1e-5)
@@ -274,7 +281,11 @@ private func invertedResiduals() throws -> Program {
     let spec = TensorSpec(Shape(.symbol("batch"), Dimension(16), .symbol("height"), Dimension(40)), .float32)
     let program = try Program.trace({ x in try x.conv2D(expand).relu().conv2D(own, groups: 64) }, input: "x", spec).optimised()
     let error = #expect(throws: TensorError.self) { try program(.ones([1, 16, 2, 40])) }
-    #expect(error.map { "\($0)".contains("window") } == true, "\(error.map { "\($0)" } ?? "")")
+    #expect(error.map { "\($0)".contains("window") && "\($0)".contains("PlanTests.swift") } == true, "\(error.map { "\($0)" } ?? "")")
+    // Sizes whose product no number holds.
+    let wide = Sliding(padding: Int(Int32.max)), open = TensorSpec(Shape(.symbol("batch"), Dimension(16), .symbol("height"), .symbol("width")), .float32)
+    let padded = try Program.trace({ x in try x.conv2D(expand).relu().conv2D(own, sliding: wide, groups: 64) }, input: "x", open).optimised()
+    #expect(throws: TensorError.self) { try padded(.ones([1, 16, 6, 6])) }
 }
 
 /// In a process of its own, as the next one.

@@ -77,20 +77,18 @@ struct ConvolutionChain: Primitive {
     }
 
     private func compute(_ inputs: Operands, _ y: Tensor) throws(TensorError) {
-        guard let convolve = RectifiedConv2D.kernels.cpu else { return }
+        guard let convolve = RectifiedConv2D.kernels.cpu else { preconditionFailure("a convolution has a fast kernel") }
         let x = try inputs[0].forOneDNN(), operands = operands, (specs, layouts) = try parts(inputs)
         // One memory for each link's pictures, whichever they are.
         var between: [Tensor] = []
-        for (spec, layout) in zip(specs, layouts).dropLast() { between.append(try .undefined(spec, layout)) }
+        for (spec, layout) in zip(specs, layouts).dropLast() { between.append(try makeTensor(spec, layout, on: .cpu)) }
         for start in stride(from: 0, to: x.size(0), by: pictures) {
             let count = min(pictures, x.size(0) - start), own = x.pictures(start, count)
             var picture = own
             for (place, link) in links.enumerated() {
                 let made = place == links.count - 1 ? y.pictures(start, count) : between[place].pictures(0, count)
                 let others = operands[place].map { $0 == 0 ? own : inputs[$0] }
-                guard try convolve(link.convolution, Operands([picture] + others), Operands(made)) else {
-                    throw TensorError(.custom("a convolution of float32 has a kernel"))
-                }
+                guard try convolve(link.convolution, Operands([picture] + others), Operands(made)) else { preconditionFailure("it takes float32") }
                 picture = made
             }
         }
@@ -105,19 +103,12 @@ struct ConvolutionChain: Primitive {
 }
 
 extension Tensor {
-    fileprivate static func undefined(_ spec: TensorSpec, _ layout: Layout) throws(TensorError) -> Tensor {
-        let count = try spec.shape.elementCount()
-        let descriptor = if case .blocked(let block) = layout { Descriptor(blocked: spec, block: block, count: count) } else { Descriptor(dense: spec, count: count) }
-        return Tensor(try Storage(bytes: descriptor.storageBytes, on: .cpu), descriptor)
-    }
-
     /// Some of these pictures, which lie dense or in blocks.
     fileprivate func pictures(_ start: Int, _ count: Int) -> Tensor {
         guard count < size(0) else { return self }
         var part = spec
         part.shape[0] = Dimension(count)
-        let elements = self.count / size(0) * count
-        let descriptor = if case .blocked(let block) = layout { Descriptor(blocked: part, block: block, count: elements) } else { Descriptor(dense: part, count: elements) }
+        let descriptor = Descriptor(part, layout, count: self.count / size(0) * count)
         let start = bytes + descriptor.storageBytes / count * start
         return Tensor(Storage(borrowing: start, from: storage, on: CPU.shared), descriptor)
     }

@@ -90,11 +90,7 @@ extension Primitive {
         for (list, count) in [(made, made.count), (kept, kept.count)] {
             for i in 0..<count {
                 let elements = try list[i].shape.elementCount()
-                if case .blocked(let block) = layout(operands, output: list[i]) {
-                    outputs.append(.placeholder(Descriptor(blocked: list[i], block: block, count: elements)))
-                } else {
-                    outputs.append(.placeholder(Descriptor(dense: list[i], count: elements)))
-                }
+                outputs.append(.placeholder(Descriptor(list[i], layout(operands, output: list[i]), count: elements)))
             }
         }
         return (outputs, false)
